@@ -1,0 +1,93 @@
+# `make check` is all that CI runs.  It needs Python 3.11 or newer with venv, and nothing else:
+# the tools come into .venv from requirements-dev.lock, every file of theirs checked against its hash.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+STAMP := .venv/.complete
+
+# The Python that .venv is made from: the first of these that runs and is new enough.
+BASE_PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+# Only `make lock` uses it, so it is not among what every check installs.
+UV := uv==0.13.8
+
+# One worker a core, at most four: more only makes the time-outs of the socket tests less honest.
+WORKERS ?= auto
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --maxprocesses 4
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One recipe, in this order, also under `make -j`: quick answers first, and pytest's summary as the last line.
+.PHONY: check
+check: $(STAMP) ## Format check, lint, types and tests: what has to pass before a change goes in
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTEST) -m "not long and not nat"
+
+.PHONY: format
+format: $(STAMP) ## Rewrite the code in the project's format, imports sorted
+	$(PYTHON) -m ruff check --select I --fix .
+	$(PYTHON) -m ruff format .
+
+.PHONY: lint
+lint: $(STAMP) ## Format check and lint
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+.PHONY: types
+types: $(STAMP) ## mypy --strict over all that ships
+	$(PYTHON) -m mypy
+
+.PHONY: test
+test: $(STAMP) ## The tests of `make check`; one of them: make test ARGS='tests/test_packaging.py -k lock'
+	$(PYTEST) -m "not long and not nat" $(ARGS)
+
+.PHONY: test-long
+test-long: $(STAMP) ## All tests that need no root, with many more random examples: takes minutes
+	P2PD_HYPOTHESIS=full $(PYTEST) -m "not nat" --timeout 1800 $(ARGS)
+
+# TEXT and FILE reach the demo as they were typed: `value` keeps make from expanding a $ in them,
+# the environment keeps the shell from reading them, and `unexport` keeps make from expanding them on the way.
+unexport TEXT FILE
+.PHONY: demo
+demo: export DEMO_TEXT = $(value TEXT)
+demo: export DEMO_FILE = $(value FILE)
+demo: $(STAMP) ## Show it all working on this machine; with words of yours: make demo TEXT='...' FILE=...
+	@$(PYTHON) tests/demo/run.py
+
+.PHONY: lock
+lock: $(STAMP) ## Rebuild the lock files; newest versions: make lock LOCK_ARGS=--upgrade
+	$(PYTHON) -m pip install --quiet $(UV)
+	$(call compile,requirements.lock)
+	$(call compile,requirements-dev.lock,--extra dev --constraint requirements.lock)
+
+# Universal: one file for every platform, with the hashes of all of a release's files.
+# Neither the name of the index nor a path of this machine goes into the file.
+define compile
+$(PYTHON) -m uv --no-config pip compile pyproject.toml --output-file $(1) $(2) $(LOCK_ARGS) --quiet \
+	--universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+endef
+
+.PHONY: venv
+venv: $(STAMP) ## Make .venv, or make it anew where a lock file or pyproject.toml has changed
+
+# The stamp is written last, so a half-made .venv is never taken for a whole one.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@test -n "$(BASE_PYTHON)" || { echo "No Python 3.11 or newer was found: install one, or say BASE_PYTHON=..." >&2; exit 1; }
+	"$(BASE_PYTHON)" -m venv --clear .venv
+	$(PYTHON) -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove .venv, caches and everything else that was made from the sources
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
