@@ -1,0 +1,103 @@
+"""The home: one folder that is only ours, and the lock by which one process has it.
+
+Knows the names of what lies there; `keys` and the databases know what is in it.
+Rules (R38): everything in it is checked before any of it is used.  `config.toml` holds no secret and is written with
+editors, so it may be readable by others, but not writable, and may be a link.
+The lock is the kernel's and ends with its process, however that dies; the file's text only says who it is.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from p2pd.errors import ForeignHomeError, HomeInUseError, StorageError
+from p2pd.storage.files import check_file, check_folder, make_file, make_folder, refusal
+
+KEYS_NAME = "keys"
+USER_NAME = "user.db"
+RECORDS_NAME = "dht.db"
+LOCK_NAME = "lock"
+CONFIG_NAME = "config.toml"
+
+
+def open_home(path: Path) -> None:
+    """Makes the home, 0700, where there is none, and checks it and everything directly in it.
+
+    Raises:
+        ForeignHomeError: the home or something in it is a link, another user's, or open to others.
+        StorageError: it cannot be made or read.
+    """
+    make_folder(path)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise refusal(error, path) from error
+    for entry in entries:
+        _check_entry(entry)
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Has the home for this process alone; to be taken after detaching, since the file names this process.
+
+    Raises:
+        HomeInUseError: another process has it.
+        ForeignHomeError, StorageError: as `open_home`.
+    """
+    path = home / LOCK_NAME
+    make_file(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise refusal(error, path) from error
+    try:
+        _take(descriptor, home)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, home: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        raise _in_use(os.pread(descriptor, 32, 0), home) from None
+    except OSError as error:
+        raise refusal(error, home / LOCK_NAME) from error
+
+
+def _in_use(text: bytes, home: Path) -> HomeInUseError:
+    holder = text.strip().decode("ascii", "replace")
+    # Empty between another's lock and its writing of who it is.
+    process = f"process {holder}" if holder.isdigit() else "another process"
+    return HomeInUseError(f"{home} is in use by {process}", hint="stop it, or name another home with --home")
+
+
+def _check_entry(entry: Path) -> None:
+    if entry.name == CONFIG_NAME:
+        _check_config(entry)
+        return
+    try:
+        mode = entry.lstat().st_mode
+    except FileNotFoundError:
+        return  # another process of ours has removed it meanwhile
+    except OSError as error:
+        raise refusal(error, entry) from error
+    if stat.S_ISDIR(mode):
+        check_folder(entry)
+    elif not stat.S_ISSOCK(mode):  # a socket's folder protects it, and the daemon makes it anew
+        check_file(entry)
+
+
+def _check_config(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read", hint="remove it, or mend the link") from error
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ForeignHomeError(f"{path} can be changed by other users", hint=f"run: chmod go-w {path}")

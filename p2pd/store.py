@@ -1,0 +1,418 @@
+"""What the core needs kept: the rows, and the two stores as protocols.
+
+Knows no database.  `storage/` keeps these rows in SQLite; tests use the same code on a database in memory.
+Rules: what must survive is here, what is in the core's memory may vanish at any instant.
+`UserStore` changes only inside a turn's transaction, and is durable when the turn ends.
+`RecordStore` holds what strangers gave us and what we know of other nodes; it is durable when the driver says so.
+Writing raises `StorageError` where the disk refuses; a row that cannot be read back raises `DamagedError`.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from p2pd.types import DeviceKey, IdentityKey, ItemId, MessageId, NodeKey, RecordKey
+
+# --- one user's ------------------------------------------------------------------------------------------------------
+
+
+class ContactState(StrEnum):
+    """Where two people stand; `requested` and `rejected` are never in the contact list."""
+
+    PENDING = "pending"
+    """We added them; they have not answered yet."""
+    REQUESTED = "requested"
+    """They asked; our user has not answered yet."""
+    ACCEPTED = "accepted"
+    BLOCKED = "blocked"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class PairSecret:
+    """One generation of the secret that two devices share for addresses and seals."""
+
+    generation: int
+    secret: bytes
+    made_ms: int
+    proposed_sequence: int = 0
+    """The sequence of the item by which we proposed it; 0 where they did, or for generation 0."""
+    usable: bool = True
+    """For writing: the reader is known to have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person that our user knows of, and the one device that we talk to."""
+
+    identity: IdentityKey
+    petname: str
+    state: ContactState
+    added_ms: int
+    claimed_name: str = ""
+    verified: bool = False
+    device: DeviceKey | None = None
+    certificate: bytes = b""
+    """Their device's certificate, encoded."""
+    secret: bytes = b""
+    """The contact secret S that they gave us; empty: not yet."""
+    gave_secret: bool = False
+    """Whether they were sent ours."""
+    pair_secrets: tuple[PairSecret, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    """Where their node was last, as `nodekey@host:port` hints for dialling and bootstrapping."""
+    request_id: MessageId | None = None
+    """The message id of their contact request, while it waits for an answer."""
+    request_text: str = ""
+    request_ms: int = 0
+    request_clock: int = 0
+    swept_day: int = 0
+    """The last day whose mailboxes were read completely."""
+    mail_day: int = 0
+    mail_index: int = 0
+    """The last mailbox in which mail of theirs was seen."""
+    epoch: bytes = b""
+    """8 random bytes that their device chose when its counters began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What one contact's device and ours have exchanged; changes with every message."""
+
+    epoch: bytes = b""
+    """8 random bytes, chosen when these counters began."""
+    next_sequence: int = 1
+    acknowledged: int = 0
+    """All of ours up to here are committed there."""
+    received: int = 0
+    """All of theirs up to here are committed here."""
+    received_above: tuple[int, ...] = ()
+    """Theirs beyond that, ascending, fewer than `limits.UNACKNOWLEDGED`."""
+    acknowledgement_due: bool = False
+    """Something of theirs was committed, and no acknowledgement of it has left."""
+    heard_ms: int = 0
+    """When something of theirs last arrived."""
+    rung_ms: int = 0
+    rings: int = 0
+    """Rings since they last acknowledged."""
+    mailbox_day: int = 0
+    mailbox_index: int = 0
+    mailbox_items: int = 0
+    """Where today's mail to them goes, and how many items it has had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One ratchet with one contact's device."""
+
+    contact: IdentityKey
+    session: bytes
+    ours: bool
+    """Whether we began it."""
+    made_ms: int
+    ratchet: bytes
+    associated: bytes
+    header: bytes = b""
+    """The first-contact header, sent along until they have answered; empty afterwards and where they began."""
+    superseded_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """One item under way to one contact, until acknowledged."""
+
+    contact: IdentityKey
+    sequence: int
+    message: MessageId
+    body: bytes
+    """The encoded content body."""
+    made_ms: int
+    clock: int
+    parents: tuple[bytes, ...] = ()
+    expires_ms: int = 0
+    session: bytes = b""
+    envelope: bytes = b""
+    """What it became in that session; every retry and path carries these bytes."""
+    request: bytes = b""
+    """A contact request's body for the public inbox."""
+    attempts: int = 0
+    retry_ms: int = 0
+    """Not tried again before."""
+    put_day: int = 0
+    put_index: int = 0
+    put_generation: int = 0
+    put_item: ItemId = ItemId(b"")
+    """Where it lies on the DHT; an empty id: nowhere."""
+    put_ms: int = 0
+    receipts: int = 0
+    wanted: int = 0
+    record_expires_ms: int = 0
+
+
+class Direction(StrEnum):
+    """Of a message, as seen from here."""
+
+    IN = "in"
+    OUT = "out"
+
+
+class MessageState(StrEnum):
+    """`interface.md`'s states, both directions'."""
+
+    QUEUED = "queued"
+    STORED = "stored"
+    DELIVERED = "delivered"
+    READ = "read"
+    EXPIRED = "expired"
+    RECALLING = "recalling"
+    RECALLED = "recalled"
+    FAILED = "failed"
+    RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One text of a conversation."""
+
+    contact: IdentityKey
+    message: MessageId
+    direction: Direction
+    text: str
+    clock: int
+    """The hybrid logical clock: order key with the sender and the id."""
+    sent_ms: int
+    received_ms: int = 0
+    state: MessageState = MessageState.QUEUED
+    via: str = ""
+    reply: bytes = b""
+    gap: bool = False
+    """A parent of it is not here yet."""
+    first_sequence: int = 0
+    last_sequence: int = 0
+    """The outbox items that carry it; outgoing only."""
+    request_id: str = ""
+    """The caller's id of the call that sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a text that has not arrived whole."""
+
+    contact: IdentityKey
+    message: MessageId
+    part: int
+    parts: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to a message, for `why`."""
+
+    at_ms: int
+    what: str
+    detail: dict[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the durable log; `data` is JSON text."""
+
+    cursor: int
+    at_ms: int
+    type: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prekey:
+    """The private halves of a prekey."""
+
+    id: int
+    made_ms: int
+    published_ms: int
+    """Last; it is kept `limits.PREKEY_KEEP_S` from then on."""
+    secret: bytes
+
+
+class UserStore(Protocol):
+    """One user's data."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything changed inside is durable when it ends, or nothing is, where an exception passes."""
+        ...
+
+    # single values: keys, name, settings that the daemon changes
+    def value(self, name: str) -> bytes | None: ...
+    def set_value(self, name: str, value: bytes) -> None: ...
+
+    # contacts
+    def contacts(self) -> list[Contact]:
+        """All, by petname."""
+        ...
+
+    def contact(self, identity: IdentityKey) -> Contact | None: ...
+    def save_contact(self, contact: Contact) -> None:
+        """Inserts or replaces; the caller keeps petnames of accepted and pending contacts apart."""
+        ...
+
+    def remove_contact(self, identity: IdentityKey) -> None:
+        """The contact with its counters, sessions, outbox and parts; its messages stay."""
+        ...
+
+    def counters(self, contact: IdentityKey) -> Counters: ...
+    def save_counters(self, contact: IdentityKey, counters: Counters) -> None: ...
+
+    # sessions
+    def sessions(self, contact: IdentityKey) -> list[Session]:
+        """The oldest first."""
+        ...
+
+    def save_session(self, session: Session) -> None: ...
+    def remove_session(self, session: Session) -> None: ...
+
+    # prekeys
+    def prekeys(self) -> list[Prekey]:
+        """By id."""
+        ...
+
+    def save_prekey(self, prekey: Prekey) -> None: ...
+    def remove_prekey(self, id: int) -> None: ...
+
+    # outbox
+    def outbox(self, contact: IdentityKey, *, after: int = 0, limit: int = 1_000_000) -> list[OutboxItem]:
+        """Items with a sequence above `after`, in order."""
+        ...
+
+    def outbox_item(self, contact: IdentityKey, sequence: int) -> OutboxItem | None: ...
+    def outbox_contacts(self) -> list[IdentityKey]:
+        """Who has anything under way."""
+        ...
+
+    def outbox_count(self, contact: IdentityKey | None = None) -> int: ...
+    def save_outbox_item(self, item: OutboxItem) -> None: ...
+    def remove_outbox_item(self, contact: IdentityKey, sequence: int) -> None: ...
+
+    # messages
+    def message(self, message: MessageId, *, contact: IdentityKey | None = None) -> Message | None: ...
+    def messages_by_prefix(self, low: bytes, high: bytes) -> list[Message]:
+        """Those whose id lies in [low, high], at most three."""
+        ...
+
+    def message_by_request(self, request_id: str) -> Message | None: ...
+    def save_message(self, message: Message) -> None: ...
+    def remove_message(self, contact: IdentityKey, message: MessageId) -> None: ...
+    def history(self, contact: IdentityKey, *, since_ms: int = 0, limit: int) -> list[Message]:
+        """The newest `limit`, in conversation order: clock, sender's key, id.
+
+        `since_ms` is of when we wrote it, or when it came here.
+        """
+        ...
+
+    def position(self, message: Message) -> int:
+        """How many messages of the conversation come before it."""
+        ...
+
+    def newest_messages(self, contact: IdentityKey, limit: int) -> list[MessageId]:
+        """The last, in conversation order: parents of the next one."""
+        ...
+
+    def unread_count(self, contact: IdentityKey) -> int: ...
+    def steps(self, message: MessageId) -> list[Step]: ...
+    def add_step(self, message: MessageId, step: Step) -> None:
+        """Keeps the first `limits.STEPS_FIRST` and the newest `limits.STEPS_NEWEST` of a message."""
+        ...
+
+    # parts of incoming texts
+    def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]: ...
+    def save_part(self, part: Part) -> None: ...
+    def remove_parts(self, contact: IdentityKey, message: MessageId) -> None: ...
+    def parts_bytes(self, contact: IdentityKey) -> int: ...
+
+    # events
+    def add_event(self, type: str, data: str, at_ms: int) -> int:
+        """Its cursor; the oldest beyond `limits.EVENTS_KEPT` go, `limits.EVENTS_TRIM` at a time."""
+        ...
+
+    def events(self, after: int, *, limit: int, types: tuple[str, ...] = ()) -> list[Event]: ...
+    def newest_cursor(self) -> int: ...
+    def consumer(self, name: str) -> int:
+        """The cursor that it acknowledged; 0 for a new one."""
+        ...
+
+    def save_consumer(self, name: str, cursor: int) -> None: ...
+
+
+# --- the DHT's -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """A record held for others (or our own copy of one of ours)."""
+
+    key: RecordKey
+    item: bytes
+    """The item's id; empty for a single."""
+    family: int
+    tombstone: bool
+    sequence: int
+    expires_s: int
+    digest: bytes
+    data: bytes
+    """The encoded `Record`."""
+    stamp_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """A node that once answered us."""
+
+    key: NodeKey
+    endpoint: str
+    """`host:port`"""
+    first_seen_s: int
+    last_seen_s: int
+
+
+class RecordStore(Protocol):
+    """Other people's records, and nodes we know."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Groups changes; an exception undoes them."""
+        ...
+
+    def commit(self, *, durable: bool) -> None:
+        """Makes all changes since the last commit survive a crash of the process, and if `durable` of the machine."""
+        ...
+
+    def held(self, key: RecordKey) -> list[HeldRecord]:
+        """All under one key, tombstones included, by item."""
+        ...
+
+    def hold(self, record: HeldRecord) -> None:
+        """Inserts or replaces under (key, item)."""
+        ...
+
+    def release(self, key: RecordKey, item: bytes) -> None: ...
+    def expire(self, now_s: int) -> int:
+        """Removes what has expired, the earliest first and `limits.EXPIRE_RECORDS` at most; how many."""
+        ...
+
+    def usage(self) -> tuple[int, int]:
+        """Records and bytes held."""
+        ...
+
+    def keys_held(self) -> list[RecordKey]:
+        """All record keys, ascending."""
+        ...
+
+    def known_nodes(self) -> list[KnownNode]:
+        """The last seen first."""
+        ...
+
+    def save_node(self, node: KnownNode) -> None:
+        """Keeps the `limits.NODES_KEPT` seen last, and the `limits.NODES_FIRST_KEPT` known longest."""
+        ...
+
+    def forget_node(self, key: NodeKey) -> None: ...

@@ -1,0 +1,86 @@
+"""The home: what is refused, and that one process has it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2pd.errors import ForeignHomeError, HomeInUseError
+from p2pd.storage.home import locked, open_home
+
+HOLDER = """
+import sys
+from pathlib import Path
+from p2pd.storage.home import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_home_is_made_with_its_parents_and_opened_again(tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "home"
+    open_home(home)
+    open_home(home)
+    assert home.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["keys", "user.db", "dht.db", "user.db-wal", "control", "anything"])
+def test_everything_in_it_is_checked(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    open_home(home)
+    (home / name).touch(mode=0o600)
+    open_home(home)
+    (home / name).chmod(0o644)
+    with pytest.raises(ForeignHomeError):
+        open_home(home)
+    (home / name).unlink()
+    (home / name).symlink_to("/dev/null")
+    with pytest.raises(ForeignHomeError):
+        open_home(home)
+
+
+def test_a_folder_in_it_is_checked(tmp_path: Path) -> None:
+    open_home(tmp_path / "home")
+    (tmp_path / "home" / "run").mkdir()
+    (tmp_path / "home" / "run").chmod(0o755)
+    with pytest.raises(ForeignHomeError):
+        open_home(tmp_path / "home")
+
+
+def test_settings_may_be_readable_but_not_writable_by_others(tmp_path: Path) -> None:
+    open_home(tmp_path / "home")
+    config = tmp_path / "home" / "config.toml"
+    config.touch()
+    config.chmod(0o644)
+    open_home(tmp_path / "home")
+    config.chmod(0o664)
+    with pytest.raises(ForeignHomeError, match="changed by other users"):
+        open_home(tmp_path / "home")
+
+
+def test_a_second_holder_is_told_who_has_it(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        with pytest.raises(HomeInUseError, match=f"process {os.getpid()}") as refused, locked(tmp_path):
+            pass
+        assert refused.value.exit_code == 10
+    with locked(tmp_path):
+        pass
+
+
+def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    with holder:
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(HomeInUseError, match=f"process {holder.pid}"), locked(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        with locked(tmp_path):
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
