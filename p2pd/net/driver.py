@@ -1,0 +1,314 @@
+"""The runtime: turns of the engine, each committed before anything of it leaves.
+
+    waiting inputs (up to 64) -> transaction: engine changes state -> commit -> effects -> one timer
+
+It does not know what inputs or effects mean.
+Rules: commit, then act.  A turn that breaks is rolled back; then memory disagrees with the disk, so the engine is built
+anew from the store and the links it knew are closed.  A disk that refuses, or a peer's bytes that slipped through, do
+no more than that; anything else is a bug: three within a minute end the daemon.
+A call of the control API has a turn of its own, so that its refusal undoes nobody else's.
+Receipts wait until the records are durable, and share commits.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from p2pd import limits
+from p2pd.effects import Effect, Notify, Respond, SendDatagram
+from p2pd.errors import P2pdError, QuotaError, StorageError
+from p2pd.net.inputs import Datagram, Engine, Frame, Input, deliver, summary
+from p2pd.net.receipts import Commits, Receipts
+from p2pd.types import Now
+
+E = TypeVar("E", bound=Engine)
+T = TypeVar("T")
+_SPIN_GUARD_S = 0.001
+_logger = logging.getLogger(__name__)
+
+
+class InternalError(P2pdError):
+    """A bug; after too many of them the daemon ends with exit code 70."""
+
+
+class Store(Protocol):
+    """What of the user's store a turn needs."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything changed inside is durable when it ends, or nothing is, where an exception passes."""
+        ...
+
+
+class Records(Commits, Protocol):
+    """What of the records' store a turn needs."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Groups changes; an exception undoes them."""
+        ...
+
+
+class World(Protocol):
+    """Who performs effects: the network."""
+
+    def perform(self, effect: Effect) -> None:
+        """Do what the core asks."""
+        ...
+
+    def taken(self, link: int, size: int) -> None:
+        """The core has taken a frame of this size."""
+        ...
+
+    def flush(self) -> None:
+        """Effects end here for now: send."""
+        ...
+
+    def forget_core(self) -> None:
+        """The core was rebuilt: it knows no link and no exchange."""
+        ...
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> Now:
+        """This moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call(Generic[E]):
+    """A function of the control API's, waiting for its turn."""
+
+    function: Callable[[E, Now], object]
+    answer: asyncio.Future[Any]
+
+    def fail(self, error: Exception) -> None:
+        """Raise at the caller's, if it still waits."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Driver(Generic[E]):
+    """One engine on the running loop; `put` and `call` feed it, `run` lasts until it is stopped or fails."""
+
+    def __init__(
+        self,
+        make_engine: Callable[[], E],
+        store: Store,
+        records: Records,
+        clock: Clock,
+        notify: Callable[[int], None] = lambda cursor: None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._make_engine = make_engine
+        self._store = store
+        self._records = records
+        self._clock = clock
+        self._notify = notify
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._engine = make_engine()
+        self._world: World | None = None
+        self._inputs: deque[Input] = deque()
+        self._calls: deque[Call[E]] = deque()
+        self._turn_handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._strikes: deque[float] = deque(maxlen=limits.REBUILDS)
+        self._logged_at = float("-inf")
+        self._pause_until = 0.0
+        self._receipts = Receipts(records, self._perform_all, self._on_records_error)
+
+    # --- from outside
+
+    async def run(self, world: World) -> None:
+        """Take turns until `stop`; InternalError or StorageError where the engine cannot go on."""
+        self._world = world
+        self._schedule()
+        try:
+            await self._over
+            self._receipts.commit()
+        finally:
+            self._cancel_handles()
+
+    def stop(self) -> None:
+        """End `run`; what is committed stays, calls that wait fail."""
+        self._finish(None)
+
+    def put(self, value: Input) -> None:
+        """Queue an input for a turn; datagrams are dropped where too many wait."""
+        if isinstance(value, Datagram) and len(self._inputs) >= limits.INPUTS_WAITING:
+            self.counts["input queue full"] += 1
+            return
+        self._inputs.append(value)
+        self._schedule()
+
+    async def call(self, function: Callable[[E, Now], T]) -> T:
+        """Run a function in a turn of its own and return its result; a P2pdError of its undoes it and is raised."""
+        if self._over.done():
+            raise InternalError("the engine has stopped", hint="start p2pd again")
+        if len(self._calls) >= limits.CALLS_WAITING:
+            raise QuotaError("too many requests wait", hint="try again later")
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._calls.append(Call(function, answer))
+        self._schedule()
+        return await answer
+
+    # --- the turn
+
+    def _schedule(self) -> None:
+        if self._turn_handle is None and self._world is not None and not self._over.done():
+            self._turn_handle = self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_handle = None
+        now = self._clock.now()
+        if self._inputs or not self._calls:
+            self._turn_of_inputs(now)
+        if self._calls and not self._over.done():
+            self._turn_of_call(self._calls.popleft(), now)
+        if self._over.done():
+            return
+        if self._inputs or self._calls:
+            self._schedule()
+        self._arm()
+
+    def _turn_of_inputs(self, now: Now) -> None:
+        batch = [self._inputs.popleft() for _ in range(min(len(self._inputs), limits.INPUTS_PER_TURN))]
+        current: Input | None = None
+        try:
+            with self._records.transaction(), self._store.transaction():
+                for current in batch:
+                    deliver(self._engine, current, now)
+                current = None
+                deadline = self._engine.next_deadline()
+                if deadline is not None and deadline <= now.steady:
+                    self._engine.on_timer(now)
+        except Exception as error:
+            self._broken(error, "the timer or commit" if current is None else summary(current), now)
+            return
+        for value in batch:
+            if isinstance(value, Frame) and self._world is not None:
+                self._world.taken(value.link, len(value.frame))
+        self._act()
+
+    def _turn_of_call(self, call: Call[E], now: Now) -> None:
+        if call.answer.done():  # its caller has gone
+            return
+        try:
+            with self._records.transaction(), self._store.transaction():
+                result = call.function(self._engine, now)
+        except StorageError as error:
+            call.fail(error)
+            self._broken(error, "a call", now)
+        except P2pdError as error:
+            self._engine.take_effects()
+            call.fail(error)
+        except Exception as error:
+            call.fail(InternalError("the request met a bug and was undone", hint="the log says more"))
+            self._broken(error, "a call", now)
+        else:
+            self._act()
+            if not call.answer.done():
+                call.answer.set_result(result)
+
+    def _act(self) -> None:
+        now_effects: list[Effect] = []
+        for effect in self._engine.take_effects():
+            if isinstance(effect, SendDatagram | Respond) and effect.after_records:
+                self._receipts.promise(effect)
+            else:
+                now_effects.append(effect)
+        self._perform_all(now_effects)
+        self._receipts.turn_done()
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._perform(effect)
+        if self._world is not None:
+            self._world.flush()
+
+    def _perform(self, effect: Effect) -> None:
+        try:
+            if isinstance(effect, Notify):
+                self._notify(effect.cursor)
+            elif self._world is not None:
+                self._world.perform(effect)
+        except Exception:
+            # the turn is committed: an effect that cannot be performed is a packet lost, not a reason to stop
+            self.counts["effect failed"] += 1
+            _logger.exception("an effect failed: %s", type(effect).__name__)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._engine.next_deadline()
+        self._timer = None
+        if deadline is not None:
+            not_before = max(self._loop.time() + _SPIN_GUARD_S, self._pause_until)
+            self._timer = self._loop.call_at(max(deadline, not_before), self._schedule)
+
+    # --- when a turn breaks
+
+    def _broken(self, error: Exception, at: str, now: Now) -> None:
+        """The turn is rolled back: build the engine anew, and count what is a bug."""
+        if isinstance(error, P2pdError):
+            self.counts[f"turn undone: {error.code}"] += 1
+            self._log_seldom(error, at, now)
+            self._pause_until = self._loop.time() + limits.REBUILD_PAUSE_S
+        else:
+            self.counts["turn broken"] += 1
+            _logger.error("a turn broke at %s", at, exc_info=error)
+            self._strikes.append(now.steady)
+        if len(self._strikes) == limits.REBUILDS and now.steady - self._strikes[0] <= limits.REBUILD_WINDOW_S:
+            self._finish(InternalError(f"{limits.REBUILDS} turns broke within a minute", hint="see the log"))
+            return
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        try:
+            self._engine = self._make_engine()
+        except P2pdError as error:
+            self._finish(error)
+        except Exception:
+            _logger.exception("the engine cannot be built from the store")
+            self._finish(InternalError("the engine cannot be built from the store", hint="see the log"))
+        else:
+            if self._world is not None:
+                self._world.forget_core()
+            # of what waits, only datagrams mean anything to the new engine
+            self._inputs = deque(value for value in self._inputs if isinstance(value, Datagram))
+
+    def _on_records_error(self, error: StorageError) -> None:
+        now = self._clock.now()
+        if self._over.done():
+            self._log_seldom(error, "the last commit of records", now)
+        else:
+            self._broken(error, "the commit of records", now)
+
+    def _log_seldom(self, error: P2pdError, at: str, now: Now) -> None:
+        if now.steady - self._logged_at >= limits.MINUTE_S:
+            self._logged_at = now.steady
+            _logger.warning("a turn was undone at %s: %s", at, error)
+
+    # --- the end
+
+    def _finish(self, error: P2pdError | None) -> None:
+        if self._over.done():
+            return
+        if error is None:
+            self._over.set_result(None)
+        else:
+            self._over.set_exception(error)
+        for call in self._calls:
+            call.fail(InternalError("the engine has stopped", hint="start p2pd again"))
+        self._calls.clear()
+
+    def _cancel_handles(self) -> None:
+        self._receipts.cancel()
+        for handle in (self._turn_handle, self._timer):
+            if handle is not None:
+                handle.cancel()

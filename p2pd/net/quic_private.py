@@ -1,0 +1,132 @@
+"""The only file that touches names of aioquic's that it does not promise, and what they give us.
+
+| private name                                      | for                                                          |
+|---------------------------------------------------|--------------------------------------------------------------|
+| `_initialize`, `tls._request_client_certificate`  | a server that asks for a certificate (R16)                   |
+| `tls._peer_certificate`, `_peer_certificate_chain`| the certificate that the peer proved, and that it is alone   |
+| `_write_connection_limits`, `_write_stream_limits`| receive windows that follow consumption, not arrival (R20)   |
+| `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
+| `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
+| `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
+
+aioquic as it is doubles a window whenever half of it is used, and backs a gap in a stream with real memory: 791 bytes
+of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.
+Rules: every name above has a test, and `check_private_names` refuses to start on a version where one has changed.
+"""
+
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import QuicStream
+
+from p2pd import limits
+from p2pd.crypto.certificate import certificate_digest, certified_node_key
+from p2pd.errors import PeerError
+from p2pd.types import NodeKey
+
+
+class FlowConnection(QuicConnection):
+    """aioquic's connection with a certificate asked of both sides, and windows that the reader moves.
+
+    Events must be taken before packets are written: bytes of a stream count from their event on.
+    Whoever takes a `StreamDataReceived` must say `consumed` of its bytes once they no longer hold memory.
+    """
+
+    def __init__(
+        self,
+        configuration: QuicConfiguration,
+        original_destination_connection_id: bytes | None = None,
+        retry_source_connection_id: bytes | None = None,
+    ) -> None:
+        super().__init__(
+            configuration=configuration,
+            original_destination_connection_id=original_destination_connection_id,
+            retry_source_connection_id=retry_source_connection_id,
+        )
+        self._unread: dict[int, int] = {}
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = (
+            0 if configuration.is_client else limits.STREAMS_PER_CONNECTION
+        )
+        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+
+    # --- who the peer is
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        if not self.configuration.is_client:
+            self.tls._request_client_certificate = True
+
+    def peer_identity(self) -> tuple[NodeKey, bytes]:
+        """The node key that the peer proved and its certificate's digest; PeerError unless one good one was sent."""
+        certificate = self.tls._peer_certificate
+        if certificate is None:
+            raise PeerError("no certificate")
+        if self.tls._peer_certificate_chain:
+            raise PeerError("more than one certificate")
+        return certified_node_key(certificate), certificate_digest(certificate)
+
+    # --- receiving
+
+    def next_event(self) -> QuicEvent | None:
+        """The next event, as aioquic's; bytes of a stream count as unread from here on."""
+        event = super().next_event()
+        if isinstance(event, StreamDataReceived):
+            self._unread[event.stream_id] = self._unread.get(event.stream_id, 0) + len(event.data)
+        return event
+
+    def consumed(self, stream_id: int, count: int) -> None:
+        """So many bytes of a stream hold no memory any more; its window moves by them."""
+        left = self._unread.get(stream_id, 0) - count
+        if left > 0:
+            self._unread[stream_id] = left
+        else:
+            self._unread.pop(stream_id, None)
+
+    def unread(self) -> int:
+        """Bytes in memory for all streams: in aioquic's buffers, gaps included, and given to us."""
+        buffered = sum(
+            stream.receiver.highest_offset - stream.receiver.starting_offset() for stream in self._streams.values()
+        )
+        return buffered + sum(self._unread.values())
+
+    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
+        limit = self._local_max_data
+        used = limit.used
+        if 2 * (limit.value - used) <= limits.CONNECTION_WINDOW_BYTES:
+            limit.value = max(limit.value, used - self.unread() + limits.CONNECTION_WINDOW_BYTES)
+        limit.used = 0  # aioquic doubles the limit where more than half of it is used
+        try:
+            super()._write_connection_limits(builder, space)
+        finally:
+            limit.used = used
+
+    def _write_stream_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream) -> None:
+        receiver = stream.receiver
+        if receiver.is_finished or stream.stream_id is None:
+            return
+        highest = receiver.highest_offset
+        if 2 * (stream.max_stream_data_local - highest) <= limits.STREAM_WINDOW_BYTES:
+            consumed = receiver.starting_offset() - self._unread.get(stream.stream_id, 0)
+            stream.max_stream_data_local = max(stream.max_stream_data_local, consumed + limits.STREAM_WINDOW_BYTES)
+        if stream.max_stream_data_local == stream.max_stream_data_local_sent:
+            return
+        receiver.highest_offset = 0
+        try:
+            super()._write_stream_limits(builder, space, stream)
+        finally:
+            receiver.highest_offset = highest
+
+    # --- sending
+
+    def unsent(self, stream_id: int) -> int:
+        """Bytes written to a stream that the peer has not acknowledged."""
+        stream = self._streams.get(stream_id)
+        return 0 if stream is None else stream.sender._buffer_stop - stream.sender._buffer_start
+
+    # --- the end
+
+    def ended(self) -> ConnectionTerminated | None:
+        """Why the connection is over, as soon as nothing is left to send; its end needs no further care."""
+        return None if self._close_pending else self._close_event

@@ -1,0 +1,434 @@
+"""Turns: committed before anything leaves, undone whole, and rebuilt from what is on the disk."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+
+from p2pd import limits
+from p2pd.effects import Effect, EffectQueue, Notify, Respond, SendDatagram, SendFrame
+from p2pd.errors import NotFoundError, PeerError, QuotaError, StorageError
+from p2pd.net.clock import SystemClock
+from p2pd.net.driver import Driver, InternalError
+from p2pd.net.inputs import Datagram, Frame, Input, LinkClosed, RequestArrived, summary
+from p2pd.types import Endpoint, NodeKey, Now
+
+SOURCE = Endpoint("192.0.2.1", 4_000)
+NODE = NodeKey(bytes(32))
+
+
+class Log(list[str]):
+    """What happened, in order; a test waits for what it wants to see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grew = asyncio.Event()
+
+    def append(self, entry: str) -> None:
+        super().append(entry)
+        self._grew.set()
+
+    async def until(self, entry: str, count: int = 1) -> None:
+        while self.count(entry) < count:
+            self._grew.clear()
+            await asyncio.wait_for(self._grew.wait(), 10)
+
+
+class Disk:
+    """Two stores that note commits and undo, and refuse when told to; the edge of the system."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.kept: list[bytes] = []
+        self.full = False
+        self.records_full = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        before = list(self.kept)
+        try:
+            yield
+            if self.full:
+                raise StorageError("the disk is full")
+        except BaseException:
+            self.kept[:] = before
+            self.log.append("undone")
+            raise
+        self.log.append("committed")
+
+    def records(self) -> "RecordsDisk":
+        return RecordsDisk(self)
+
+
+class RecordsDisk:
+    """The records' half."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+    def commit(self, *, durable: bool) -> None:
+        if self._disk.records_full:
+            raise StorageError("the disk is full")
+        self._disk.log.append("records durable" if durable else "records")
+
+
+class Echo:
+    """An engine that keeps datagrams and does what their text says."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.memory = list(disk.kept)
+        self.deadline: float | None = None
+        self.timers = 0
+        self.effects = EffectQueue()
+
+    def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
+        self.memory.append(data)
+        self.disk.kept.append(data)
+        if data == b"bug":
+            raise KeyError("a bug")
+        if data == b"hostile":
+            raise PeerError("slipped through")
+        self.effects.append(SendDatagram(source, data, after_records=data.startswith(b"receipt")))
+
+    def on_frame(self, link: int, frame: bytes, now: Now) -> None:
+        self.effects.append(SendFrame(link, frame))
+
+    def on_request(self, exchange: int, node: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
+        self.effects.append(Respond(exchange, payload, after_records=True))
+
+    def on_link_closed(self, link: int, reason: str, now: Now) -> None:
+        self.effects.append(Notify(link))
+
+    def on_link_opened(
+        self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
+    ) -> None: ...
+
+    def on_link_failed(self, link: int, reason: str, now: Now) -> None: ...
+
+    def on_link_drained(self, link: int, now: Now) -> None: ...
+
+    def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None: ...
+
+    def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None: ...
+
+    def on_timer(self, now: Now) -> None:
+        self.timers += 1
+        self.deadline = None
+        self.effects.append(Notify(100 + self.timers))
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+    def take_effects(self) -> list[Effect]:
+        return self.effects.take()
+
+
+class House:
+    """A driver with its disk and a world that notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.disk = Disk(self.log)
+        self.built = 0
+        self.driver = Driver(self._make, self.disk, self.disk.records(), SystemClock(), self._notify)
+        self.done: list[Effect] = []
+        self.taken_frames: list[tuple[int, int]] = []
+        self.engine: Echo
+
+    def _make(self) -> Echo:
+        self.built += 1
+        self.engine = Echo(self.disk)
+        return self.engine
+
+    def _notify(self, cursor: int) -> None:
+        self.log.append(f"notify {cursor}")
+
+    def perform(self, effect: Effect) -> None:
+        self.done.append(effect)
+        self.log.append("effect")
+        if isinstance(effect, SendFrame) and effect.frame == b"unperformable":
+            raise ValueError("a bug of the core's")
+
+    def taken(self, link: int, size: int) -> None:
+        self.taken_frames.append((link, size))
+
+    def flush(self) -> None: ...
+
+    def forget_core(self) -> None:
+        self.log.append("forget")
+
+    def put(self, *texts: bytes) -> None:
+        for text in texts:
+            self.driver.put(Datagram(text, SOURCE))
+
+    async def settle(self) -> None:
+        """A call has a turn after all inputs that wait."""
+        await self.driver.call(lambda engine, now: None)
+
+    def sent(self) -> list[bytes]:
+        return [effect.data for effect in self.done if isinstance(effect, SendDatagram)]
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[House]:
+    house = House()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(house.driver.run(house))
+        yield house
+        house.driver.stop()
+
+
+async def test_a_turn_is_committed_before_its_effects_leave() -> None:
+    async with running() as house:
+        house.put(b"a", b"b")
+        await house.settle()
+        assert house.log[:3] == ["committed", "effect", "effect"]
+        assert house.sent() == [b"a", b"b"]
+
+
+async def test_no_more_than_the_limit_share_a_turn() -> None:
+    async with running() as house:
+        house.put(*[b"x"] * (limits.INPUTS_PER_TURN + 1))
+        while len(house.done) <= limits.INPUTS_PER_TURN:
+            await house.settle()
+        first = house.log.index("committed")
+        assert house.log[first + 1 :].index("committed") == limits.INPUTS_PER_TURN
+
+
+async def test_the_newest_datagrams_are_dropped_where_too_many_wait() -> None:
+    async with running() as house:
+        house.put(*[b"x"] * limits.INPUTS_WAITING, b"one too many")
+        house.driver.put(LinkClosed(5, "never dropped"))
+        assert house.driver.counts["input queue full"] == 1
+        while "notify 5" not in house.log:
+            await house.settle()
+        assert b"one too many" not in house.sent()
+
+
+async def test_frames_are_taken_after_their_turn() -> None:
+    async with running() as house:
+        house.driver.put(Frame(7, b"frame"))
+        await house.settle()
+        assert house.taken_frames == [(7, 5)]
+        assert house.done == [SendFrame(7, b"frame")]
+
+
+async def test_a_bug_undoes_the_turn_and_rebuilds_the_engine() -> None:
+    async with running() as house:
+        house.put(b"kept")
+        await house.settle()
+        house.put(b"lost with it", b"bug")
+        house.driver.put(LinkClosed(1, "of the same turn"))
+        await house.settle()
+        assert house.built == 2
+        assert house.engine.memory == house.disk.kept == [b"kept"]
+        assert house.sent() == [b"kept"]
+        assert house.log.count("forget") == 1
+        assert "notify 1" not in house.log
+
+
+async def test_inputs_of_links_that_the_new_engine_does_not_know_are_dropped() -> None:
+    async with running() as house:
+        house.put(b"bug", *[b"x"] * (limits.INPUTS_PER_TURN - 1), b"still welcome")
+        house.driver.put(LinkClosed(1, "of the next turn"))
+        while not house.done:
+            await house.settle()
+        assert house.sent() == [b"still welcome"]
+        assert "notify 1" not in house.log
+
+
+async def test_three_bugs_within_a_minute_end_the_run() -> None:
+    house = House()
+    house.put(*([b"bug"] * 3 * limits.INPUTS_PER_TURN))
+    with pytest.raises(InternalError) as caught:
+        await asyncio.wait_for(house.driver.run(house), 10)
+    assert caught.value.exit_code == 70
+    assert house.built == limits.REBUILDS
+    with pytest.raises(InternalError):
+        await house.driver.call(lambda engine, now: None)
+
+
+@pytest.mark.parametrize("text", [b"hostile", b"anything"])
+async def test_a_full_disk_or_a_peers_bytes_rebuild_but_are_no_strike(text: bytes) -> None:
+    async with running() as house:
+        house.disk.full = text == b"anything"
+        for number in range(2 * limits.REBUILDS):
+            house.put(text)
+            await house.log.until("forget", 1 + number)
+        house.disk.full = False
+        await house.settle()
+        assert house.built == 1 + 2 * limits.REBUILDS
+        assert house.engine.memory == house.disk.kept == []
+        assert house.done == []
+
+
+async def test_a_call_returns_its_result_after_its_commit_and_effects() -> None:
+    async with running() as house:
+
+        def send(engine: Echo, now: Now) -> int:
+            engine.on_datagram(b"by call", SOURCE, now)
+            return 42
+
+        assert await house.driver.call(send) == 42
+        assert house.sent() == [b"by call"]
+        assert house.log.index("committed") < house.log.index("effect")
+
+
+async def test_a_refused_call_is_undone_alone() -> None:
+    async with running() as house:
+
+        def refuse(engine: Echo, now: Now) -> None:
+            engine.disk.kept.append(b"half done")
+            engine.effects.append(Notify(9))
+            raise NotFoundError("no such contact")
+
+        house.put(b"of others")
+        with pytest.raises(NotFoundError):
+            await house.driver.call(refuse)
+        await house.settle()
+        assert house.disk.kept == [b"of others"]
+        assert house.built == 1
+        assert "notify 9" not in house.log
+
+
+async def test_a_call_that_meets_a_bug_or_a_full_disk_is_told_so() -> None:
+    async with running() as house:
+
+        def bug(engine: Echo, now: Now) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(InternalError):
+            await house.driver.call(bug)
+        house.disk.full = True
+        with pytest.raises(StorageError):
+            await house.driver.call(lambda engine, now: None)
+        house.disk.full = False
+        await house.settle()
+        assert house.built == 3
+
+
+async def test_the_timer_rests_after_the_disk_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.2)
+    async with running() as house:
+        house.disk.full = True
+        house.put(b"x")
+        await house.log.until("forget")
+        house.disk.full = False
+        begun = asyncio.get_running_loop().time()
+        house.engine.deadline = begun
+        house.driver._arm()
+        await house.log.until("notify 101")
+        assert asyncio.get_running_loop().time() - begun > 0.1
+
+
+async def test_too_many_calls_are_refused_and_those_that_wait_fail_at_the_end() -> None:
+    house = House()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(outcome(house)) for _ in range(limits.CALLS_WAITING + 1)]
+        await asyncio.sleep(0)
+        house.driver.stop()
+    kinds = [task.result() for task in waiting]
+    assert kinds.count(QuotaError) == 1
+    assert kinds.count(InternalError) == limits.CALLS_WAITING
+
+
+async def outcome(house: House) -> type[Exception] | None:
+    try:
+        await house.driver.call(lambda engine, now: None)
+    except (QuotaError, InternalError) as error:
+        return type(error)
+    return None
+
+
+async def test_a_call_given_up_does_nothing() -> None:
+    async with running() as house:
+        ran: list[int] = []
+        async with asyncio.TaskGroup() as tasks:
+            impatient = tasks.create_task(house.driver.call(lambda engine, now: ran.append(1)))
+            await asyncio.sleep(0)
+            impatient.cancel()
+        await house.settle()
+        assert ran == []
+
+
+async def test_the_timer_fires_when_the_engine_wants_it() -> None:
+    async with running() as house:
+
+        def soon(engine: Echo, now: Now) -> None:
+            engine.deadline = now.steady + 0.01
+
+        await house.driver.call(soon)
+        await house.log.until("notify 101")
+        assert house.engine.timers == 1
+
+
+async def test_receipts_wait_for_a_durable_commit_and_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RECEIPTS_GAP_S", 0.2)
+    async with running() as house:
+        house.put(b"first", b"receipt 1")
+        await house.settle()
+        durable = house.log.index("records durable")
+        assert house.log.index("committed") < durable
+        assert house.sent() == [b"first", b"receipt 1"]
+        assert house.log[durable + 1] == "effect"
+        house.put(b"receipt 2")
+        await house.settle()
+        house.driver.put(RequestArrived(-1, NODE, SOURCE, b"three"))
+        await house.settle()
+        assert house.sent()[-1] == b"receipt 1", "the next durable commit comes a little later"
+        await house.log.until("effect", 4)
+        assert house.done[-2:] == [SendDatagram(SOURCE, b"receipt 2", True), Respond(-1, b"three", True)]
+        assert house.log.count("records durable") == 2
+
+
+async def test_a_receipt_does_not_leave_when_the_disk_refuses() -> None:
+    async with running() as house:
+        house.disk.records_full = True
+        house.put(b"receipt")
+        await house.settle()
+        assert house.done == []
+        assert house.built == 2
+        house.disk.records_full = False
+
+
+async def test_records_are_committed_without_a_receipt_too() -> None:
+    async with running() as house:
+        house.put(b"x")
+        await house.settle()
+        await house.log.until("records")
+        assert "records durable" not in house.log
+
+
+async def test_stopping_commits_the_records() -> None:
+    async with running() as house:
+        house.put(b"x")
+        await house.settle()
+    assert house.log[-1] == "records"
+
+
+@pytest.mark.parametrize(
+    "value", [Datagram(b"secret", SOURCE), Frame(3, b"secret"), RequestArrived(-1, NODE, SOURCE, b"secret")]
+)
+async def test_the_log_names_the_input_and_shows_none_of_it(value: Input, caplog: pytest.LogCaptureFixture) -> None:
+    assert type(value).__name__.removesuffix("Arrived") in summary(value)
+    assert "secret" not in summary(value)
+    async with running() as house:
+        house.put(b"bug")
+        await house.settle()
+    assert "Datagram of 3 bytes" in caplog.text
+
+
+async def test_an_effect_that_fails_stops_nothing() -> None:
+    async with running() as house:
+        house.driver.put(Frame(1, b"unperformable"))
+        house.put(b"next")
+        await house.settle()
+        assert house.sent() == [b"next"]
+        assert house.driver.counts["effect failed"] == 1
+        assert house.built == 1

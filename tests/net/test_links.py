@@ -1,0 +1,266 @@
+"""Links: when they are up, what they carry, and when they end."""
+
+import pytest
+
+from p2pd import limits
+from p2pd.effects import OpenLink
+from p2pd.net.inputs import Frame, LinkClosed, LinkDrained, LinkFailed, LinkOpened
+from p2pd.net.tuning import QuicTuning
+from p2pd.types import Endpoint
+from tests.net.pair import Node, Wire, linked
+
+NOWHERE = Endpoint("192.0.2.200", 4_000)
+
+
+def test_both_sides_see_the_same_binding_and_each_others_node_key() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    a.open(7, b)
+    wire.run(1.0)
+    (ours,), (theirs,) = a.inputs, b.inputs
+    assert isinstance(ours, LinkOpened)
+    assert isinstance(theirs, LinkOpened)
+    assert (ours.link, ours.node, ours.endpoint, ours.outgoing) == (7, b.node, b.endpoint, True)
+    assert (theirs.node, theirs.endpoint, theirs.outgoing) == (a.node, a.endpoint, False)
+    assert theirs.link < 0
+    assert ours.binding == theirs.binding
+    assert len(ours.binding) == 32
+
+
+def test_frames_arrive_whole_in_order_both_ways() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, theirs = linked(wire, a, b)
+    sent = [bytes([size % 256]) * size for size in (1, 2, 1_200, limits.LINK_FRAME_BYTES, 5)]
+    for frame in sent:
+        a.send(ours, frame)
+        b.send(theirs, frame[::-1])
+    a.flush()
+    b.flush()
+    wire.run(1.0)
+    assert b.frames() == sent
+    assert a.frames() == sent
+
+
+def test_two_nodes_may_dial_each_other_at_once() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    a.open(1, b)
+    b.open(1, a)
+    wire.run(1.0)
+    assert len(a.of(LinkOpened)) == len(b.of(LinkOpened)) == 2
+
+
+def test_a_dead_endpoint_costs_one_stagger_only() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    begun = wire.now
+    a.open(1, b, NOWHERE, b.endpoint)
+    wire.run(2.0, lambda: bool(a.of(LinkOpened)))
+    assert a.of(LinkOpened)
+    assert wire.now - begun <= limits.DIAL_STAGGER_S + 0.01
+    wire.run(1.0)
+    assert len(a.quic) == 1, "the attempt that lost is closed"
+
+
+def test_a_dial_to_nowhere_fails_in_time() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    begun = wire.now
+    a.open(1, b, NOWHERE)
+    wire.run(60.0, lambda: bool(a.inputs))
+    assert a.inputs == [LinkFailed(1, "no answer")]
+    assert wire.now - begun <= limits.DIAL_S + 0.01
+    assert len(a.quic) == 0
+
+
+def test_a_dial_without_endpoints_or_beyond_the_limit_fails_at_once() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    a.links.open(OpenLink(1, b.node, ()), wire.now)
+    assert a.inputs == [LinkFailed(1, "no endpoint")]
+    for number in range(2, 3 + limits.DIALS):
+        a.open(number, b, NOWHERE)
+    assert a.inputs[1:] == [LinkFailed(2 + limits.DIALS, "too many dials")]
+
+
+def test_a_node_with_another_key_is_not_linked() -> None:
+    wire = Wire()
+    a, b, other = Node(wire, 1), Node(wire, 2), Node(wire, 3)
+    a.open(1, b, other.endpoint)
+    wire.run(10.0)
+    assert a.inputs == [LinkFailed(1, "other node key")]
+    assert other.inputs == []
+
+
+def test_giving_a_dial_up_is_silent() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    a.open(1, b, NOWHERE)
+    a.links.close(1, "changed our mind")
+    a.flush()
+    wire.run(10.0)
+    assert a.inputs == []
+    assert len(a.quic) == 0
+
+
+def test_closing_tells_the_other_side_only() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, theirs = linked(wire, a, b)
+    a.links.close(ours, "done")
+    a.flush()
+    wire.run(1.0)
+    assert a.of(LinkClosed) == []
+    assert [value.link for value in b.inputs if isinstance(value, LinkClosed)] == [theirs]
+    assert len(a.quic) == len(b.quic) == 0
+
+
+def test_frames_that_the_core_has_not_taken_stay_in_the_window() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2, takes=False)
+    ours, _ = linked(wire, a, b)
+    frame = bytes(16 * limits.KIB)
+    for _ in range(100):
+        a.send(ours, frame)
+    a.flush()
+    wire.run(5.0)
+    (connection,) = b.quic._connections
+    assert connection.quic.unread() <= limits.STREAM_WINDOW_BYTES
+    assert len(b.frames()) <= limits.LINK_FRAMES_IN_HAND
+    taken = 0
+    while taken < len(b.frames()):
+        b.links.taken(-1, len(frame))
+        taken += 1
+        b.flush()
+        wire.run(0.1)
+    assert len(b.frames()) == 100
+
+
+def test_no_more_than_the_limit_of_small_frames_is_in_hand() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2, takes=False)
+    ours, theirs = linked(wire, a, b)
+    for number in range(1_000):
+        a.send(ours, number.to_bytes(4, "big"))
+    a.flush()
+    wire.run(1.0)
+    assert len(b.frames()) == limits.LINK_FRAMES_IN_HAND
+    for frame in iter(b.frames()):
+        b.links.taken(theirs, len(frame))
+    assert len(b.frames()) == 2 * limits.LINK_FRAMES_IN_HAND
+    assert b.frames() == [number.to_bytes(4, "big") for number in range(2 * limits.LINK_FRAMES_IN_HAND)]
+
+
+@pytest.mark.slow
+def test_twenty_megabytes_pass_in_bounded_memory() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, _ = linked(wire, a, b)
+    frame = bytes(20_000)
+    left = 1_000
+    most = 0
+    crowded = 0
+    while left:
+        while left and a.links.unsent(ours) <= limits.LINK_UNSENT_HIGH_BYTES:
+            a.send(ours, frame)
+            left -= 1
+        most = max(most, a.links.unsent(ours))
+        crowded += 1
+        drained = len(a.of(LinkDrained))
+        a.flush()
+        wire.run(10.0, lambda drained=drained: len(a.of(LinkDrained)) > drained)
+    wire.run(10.0)
+    assert sum(map(len, b.frames())) == 20_000_000
+    assert most <= limits.LINK_UNSENT_HIGH_BYTES + len(frame) + 4
+    assert len(a.of(LinkDrained)) in (crowded, crowded - 1)
+
+
+def test_a_peer_that_takes_nothing_is_cut_off_at_the_hard_bound() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2, takes=False)
+    ours, _ = linked(wire, a, b)
+    frame = bytes(limits.LINK_FRAME_BYTES)
+    for _ in range(limits.LINK_UNSENT_MAX_BYTES // len(frame) + 1):
+        a.send(ours, frame)
+        assert a.links.unsent(ours) <= limits.LINK_UNSENT_MAX_BYTES
+    a.flush()
+    wire.run(1.0)
+    assert a.of(LinkClosed) == [LinkClosed(ours, "too slow")]
+    assert a.quic.counts["link too slow"] == 1
+
+
+def test_a_link_in_use_by_nobody_is_kept_alive() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    linked(wire, a, b)
+    carried = wire.carried
+    wire.run(600.0)
+    assert a.of(LinkClosed) == b.of(LinkClosed) == []
+    assert wire.carried - carried < 4 * 600 / limits.KEEPALIVE_S
+
+
+def test_a_connection_without_a_link_is_not_kept_alive() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    linked(wire, a, b)
+    for connection in [*a.quic._connections, *b.quic._connections]:
+        connection.keep_alive = False
+    wire.run(limits.IDLE_S + limits.KEEPALIVE_S + 1)
+    assert [type(value) for value in (a.inputs[-1], b.inputs[-1])] == [LinkClosed, LinkClosed]
+
+
+def test_a_peer_that_vanished_is_noticed() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, _ = linked(wire, a, b)
+    wire.loses = lambda packet: True
+    a.send(ours, b"are you there")
+    a.flush()
+    begun = wire.now
+    wire.run(60.0, lambda: bool(a.of(LinkClosed)))
+    assert a.of(LinkClosed) == [LinkClosed(ours, "no answer")]
+    assert wire.now - begun <= limits.UNANSWERED_S + 0.01
+
+
+def test_lost_packets_are_repeated() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    lost = iter(range(3))
+    wire.loses = lambda packet: next(lost, None) is not None
+    begun = wire.now
+    a.open(1, b)
+    wire.run(4.0, lambda: bool(a.of(LinkOpened)))
+    assert a.of(LinkOpened)
+    assert wire.now - begun < 1.0, "the first packets are repeated quickly"
+
+
+def test_a_frame_for_a_link_that_is_down_is_counted() -> None:
+    wire = Wire()
+    a = Node(wire, 1)
+    a.send(9, b"frame")
+    assert a.quic.counts["frame for a link that is down"] == 1
+
+
+def test_a_frame_of_bad_length_closes_the_link() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    linked(wire, a, b)
+    (connection,) = a.quic._connections
+    connection.quic.send_stream_data(0, (limits.LINK_FRAME_BYTES + 1).to_bytes(4, "big"))
+    a.quic.touch(connection)
+    a.flush()
+    wire.run(1.0)
+    assert b.of(Frame) == []
+    assert b.quic.counts["bad frame length"] == 1
+    assert [type(value) for value in b.inputs] == [LinkOpened, LinkClosed]
+
+
+def test_a_refused_connection_never_looks_like_a_link() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2, QuicTuning(authenticated=0))
+    a.open(1, b)
+    wire.run(10.0)
+    assert [type(value) for value in a.inputs] == [LinkFailed]
+    assert b.inputs == []
+    assert b.quic.counts["too many authenticated"] == 1

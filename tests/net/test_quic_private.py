@@ -1,0 +1,198 @@
+"""What we take from aioquic's private parts still holds: a test per name, and the attacks they are there for."""
+
+import tracemalloc
+
+import pytest
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import QuicEvent, StreamDataReceived
+from aioquic.quic.packet import QuicErrorCode
+
+from p2pd import limits
+from p2pd.errors import PeerError
+from p2pd.net.connection import Credentials, client_configuration, server_configuration
+from p2pd.net.quic_private import FlowConnection
+from p2pd.net.selftest import UnsuitableError, check_private_names
+from p2pd.net.tuning import QuicTuning
+from tests.net.pair import SeededRandom, signing_key
+
+BEYOND = 2**40
+
+
+class Pair:
+    """A dialler and an acceptor with all events gathered, and time in small steps."""
+
+    def __init__(self, dialler_proves: bool = True, chained: bool = False) -> None:
+        ours, theirs = (Credentials.of(signing_key(number), SeededRandom(number)) for number in (1, 2))
+        configuration = client_configuration(ours, QuicTuning())
+        if not dialler_proves:
+            configuration.certificate = configuration.private_key = None
+        accepting = server_configuration(theirs, QuicTuning())
+        if chained:
+            accepting.certificate_chain = [ours.certificate]
+        self.ours, self.theirs = ours, theirs
+        self.dialler = FlowConnection(configuration)
+        self.acceptor = FlowConnection(accepting, self.dialler.original_destination_connection_id)
+        self.events: dict[FlowConnection, list[QuicEvent]] = {self.dialler: [], self.acceptor: []}
+        self.now = 0.0
+        self.dialler.connect("acceptor", self.now)
+        self.step(10)
+
+    def step(self, count: int = 4) -> None:
+        for _ in range(count):
+            self.now += 0.03
+            for end in (self.dialler, self.acceptor):
+                if (deadline := end.get_timer()) is not None and deadline <= self.now:
+                    end.handle_timer(self.now)
+            self._carry(self.dialler, self.acceptor, "dialler")
+            self._carry(self.acceptor, self.dialler, "acceptor")
+
+    def _carry(self, sender: FlowConnection, receiver: FlowConnection, source: str) -> None:
+        if sender.get_peer_address() is not None:
+            for data, _ in sender.datagrams_to_send(self.now):
+                receiver.receive_datagram(data, source, self.now)
+                self.events[receiver] += iter(receiver.next_event, None)
+
+    def received(self) -> int:
+        return sum(len(event.data) for event in self.events[self.acceptor] if isinstance(event, StreamDataReceived))
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def test_initialize_and_request_client_certificate_make_the_dialler_prove_its_key(pair: Pair) -> None:
+    assert pair.acceptor.peer_identity() == (pair.ours.node, pair.ours.digest)
+
+
+def test_peer_certificate_is_the_acceptors_too(pair: Pair) -> None:
+    assert pair.dialler.peer_identity() == (pair.theirs.node, pair.theirs.digest)
+
+
+def test_peer_certificate_misses_where_none_was_sent() -> None:
+    with pytest.raises(PeerError, match="no certificate"):
+        Pair(dialler_proves=False).acceptor.peer_identity()
+
+
+def test_peer_certificate_chain_shows_what_came_with_it() -> None:
+    with pytest.raises(PeerError, match="more than one"):
+        Pair(chained=True).dialler.peer_identity()
+
+
+def test_local_max_streams_bounds_what_a_peer_may_open(pair: Pair) -> None:
+    for _ in range(2 * limits.STREAMS_PER_CONNECTION):
+        pair.dialler.send_stream_data(pair.dialler.get_next_available_stream_id(), b"x")
+    pair.step()
+    assert pair.received() == limits.STREAMS_PER_CONNECTION
+
+
+def test_local_max_streams_lets_the_acceptor_open_none(pair: Pair) -> None:
+    pair.acceptor.send_stream_data(pair.acceptor.get_next_available_stream_id(), b"x")
+    pair.acceptor.send_stream_data(pair.acceptor.get_next_available_stream_id(is_unidirectional=True), b"x")
+    pair.step()
+    assert not [event for event in pair.events[pair.dialler] if isinstance(event, StreamDataReceived)]
+
+
+def test_write_stream_limits_holds_an_idle_readers_window(pair: Pair) -> None:
+    pair.dialler.send_stream_data(0, bytes(4 * limits.MIB))
+    pair.step(60)
+    assert pair.received() == pair.acceptor.unread() == limits.STREAM_WINDOW_BYTES
+
+
+def test_write_connection_limits_holds_all_streams_together(pair: Pair) -> None:
+    for number in range(8):
+        pair.dialler.send_stream_data(4 * number, bytes(limits.MIB))
+    pair.step(60)
+    assert pair.received() == pair.acceptor.unread() == limits.CONNECTION_WINDOW_BYTES
+
+
+@pytest.mark.slow
+def test_local_max_data_moves_with_consumption(pair: Pair) -> None:
+    size = 3 * limits.CONNECTION_WINDOW_BYTES
+    pair.dialler.send_stream_data(0, bytes(size))
+    seen = 0
+    for _ in range(200):
+        pair.step(1)
+        assert pair.acceptor.unread() <= limits.STREAM_WINDOW_BYTES
+        pair.acceptor.consumed(0, pair.received() - seen)
+        seen = pair.received()
+    assert seen == size
+
+
+@pytest.mark.slow
+def test_streams_that_are_reset_give_their_window_back(pair: Pair) -> None:
+    for number in range(3 * limits.STREAMS_PER_CONNECTION):
+        stream = pair.dialler.get_next_available_stream_id()
+        pair.dialler.send_stream_data(stream, bytes(32 * limits.KIB))
+        pair.step(12)
+        pair.dialler.reset_stream(stream, 0)
+        pair.acceptor.reset_stream(stream, 0)
+        pair.acceptor.consumed(stream, limits.STREAM_WINDOW_BYTES)
+        pair.step(4)
+        assert pair.received() == (number + 1) * 32 * limits.KIB
+    assert pair.acceptor.unread() == 0
+
+
+def test_buffer_start_and_stop_tell_what_is_unacknowledged(pair: Pair) -> None:
+    pair.dialler.send_stream_data(0, bytes(5_000))
+    assert pair.dialler.unsent(0) == 5_000
+    pair.step()
+    assert pair.dialler.unsent(0) == 0
+    assert pair.dialler.unsent(400) == 0
+
+
+def test_close_pending_and_close_event_tell_of_an_end_at_once(pair: Pair) -> None:
+    pair.dialler.close(error_code=7)
+    assert pair.dialler.ended() is None, "its last packet has not left"
+    for data, _ in pair.dialler.datagrams_to_send(pair.now):
+        pair.acceptor.receive_datagram(data, "dialler", pair.now)
+    assert pair.dialler.ended() is not None
+    assert (end := pair.acceptor.ended()) is not None
+    assert end.error_code == 7
+
+
+def lie_about_the_window(pair: Pair, offset: int) -> None:
+    """Make the dialler send one byte of stream 0 at an offset, whatever window it was given."""
+    stream = pair.dialler._get_or_create_stream_for_send(0)
+    stream.max_stream_data_remote = pair.dialler._remote_max_data = 2 * BEYOND
+    stream.sender._buffer_start = stream.sender._buffer_stop = offset
+    pair.dialler.send_stream_data(0, b"x")
+
+
+def test_a_gap_far_out_ends_the_connection_and_holds_no_memory(pair: Pair) -> None:
+    lie_about_the_window(pair, BEYOND)
+    tracemalloc.start()
+    pair.step()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (end := pair.acceptor.ended()) is not None
+    assert end.error_code == QuicErrorCode.FLOW_CONTROL_ERROR
+    assert most < 2 * limits.MIB
+
+
+def test_a_gap_within_the_window_holds_the_window_and_no_more(pair: Pair) -> None:
+    tracemalloc.start()
+    lie_about_the_window(pair, limits.STREAM_WINDOW_BYTES - 1)
+    pair.step(20)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pair.acceptor.ended() is None
+    assert pair.acceptor.unread() == limits.STREAM_WINDOW_BYTES
+    assert most < 2 * limits.MIB
+
+
+def test_the_self_test_passes_on_the_pinned_version() -> None:
+    check_private_names(SeededRandom(1))
+
+
+@pytest.mark.parametrize("name", ["_initialize", "_write_connection_limits", "_write_stream_limits"])
+def test_the_self_test_refuses_a_version_without_a_method(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(QuicConnection, name)
+    with pytest.raises(UnsuitableError):
+        check_private_names(SeededRandom(1))
+
+
+def test_the_self_test_refuses_a_version_that_does_not_ask_for_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FlowConnection, "_initialize", QuicConnection._initialize)
+    with pytest.raises(UnsuitableError, match="no certificate"):
+        check_private_names(SeededRandom(1))
