@@ -1,0 +1,478 @@
+"""Every number of the protocol and every bound, once, with its unit and its reason.
+
+Rules: derived, not repeated; a name says its unit last; what a user may change has its default here and its key in
+`settings.py`.  Requirement numbers (R…) and sections refer to `docs/protocol.md` and `docs/threat-model.md`.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+MINUTE_S = 60
+HOUR_S = 3600
+DAY_S = 86_400
+DAY_MS = DAY_S * 1000
+
+# --- datagrams -------------------------------------------------------------------------------------------------------
+
+DATAGRAM_BYTES = 1_200
+"""No UDP datagram is larger: QUIC's own minimum path, so it passes wherever QUIC does (RFC 9000 section 14)."""
+HELLO_BYTES = DATAGRAM_BYTES
+"""A hello is padded to this, so that its answer is always smaller (R5)."""
+TOKEN_BYTES = 16
+TOKEN_LIFE_S = HOUR_S
+"""How long an address token proves an address; the secret behind it rotates at half of that."""
+RPC_ID_BYTES = 8
+ERROR_TEXT_BYTES = 200
+
+# --- keys and ids ----------------------------------------------------------------------------------------------------
+
+KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+ITEM_ID_BYTES = 16
+MESSAGE_ID_BYTES = 16
+SESSION_ID_BYTES = 16
+NONCE_BYTES = 24
+BOX_OVERHEAD_BYTES = 16
+STAMP_BYTES = 8
+NODE_PUZZLE_BITS = 12
+"""Leading zero bits of Argon2id(1 MiB) over a public node key: 2.7 s once, 0.65 ms to check (R6)."""
+
+# --- the table and look-ups ------------------------------------------------------------------------------------------
+
+BUCKET_SIZE = 20
+"""Kademlia's k."""
+LOOKUP_PARALLEL = 4
+"""Requests in flight for one path of a look-up, Kademlia's alpha; 3 in the paper, one more hides one dead node."""
+LOOKUP_PATHS = 8
+"""Disjoint paths (R8)."""
+LOOKUP_PATH_STEPS = 6
+LOOKUP_CONVERGE = 40
+"""A look-up for storing has converged when the nearest so many known have answered or failed."""
+LOOKUP_MESSAGES = 300
+"""A look-up sends no more requests than this; the worst simulated hostile case needs 100."""
+LOOKUP_S = 10.0
+"""A look-up ends after this long with what it has."""
+LOOKUPS_OPEN = 1_024
+"""Look-ups waiting or under way; further ones fail at once."""
+LOOKUPS_ACTIVE = 64
+REQUEST_TIMEOUT_MIN_S = 0.05
+REQUEST_TIMEOUT_START_S = 0.5
+"""Before any round trip has been measured."""
+REQUEST_TIMEOUT_MAX_S = 2.0
+REPLICAS = 20
+"""Copies of a record (c4)."""
+STORED_RECEIPTS = 8
+"""`stored` means receipts from at least so many live nodes, or from all where there are fewer."""
+STORED_RECEIPTS_MIN = 2
+CONTACTS_PER_REPLY = 20
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+RECORD_LIFE_MAX_S = 15 * DAY_S
+"""No record may expire later than this from now (R2)."""
+CLOCK_SKEW_S = 10 * MINUTE_S
+BODY_INLINE_BYTES = 832
+"""Bodies up to this travel in the datagram, larger ones by a request over QUIC."""
+BODY_BYTES = 16 * KIB
+RECORD_OVERHEAD_BYTES = 256
+"""What a record adds to its body, rounded up; 175 in fact."""
+RECORD_BYTES = BODY_BYTES + RECORD_OVERHEAD_BYTES
+SIZE_CLASSES = (256, BODY_INLINE_BYTES, 4 * KIB, BODY_BYTES)
+"""The only sizes a padded body has (R35)."""
+SET_ITEMS = 256
+"""Items and tombstones under one record key; a mailbox goes on at the next index."""
+SET_BYTES = MIB
+RING_BYTES = 16
+RECORDS_PER_PACKET = 16
+"""Tombstones and small records that one datagram may carry."""
+RECORDS_PER_REQUEST = 512
+REQUEST_BYTES = 2 * MIB
+"""A request over QUIC: as large as one whole set, with room for its framing."""
+RESPONSE_BYTES = 2 * MIB
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+LETTERS = 1_024
+"""z-base-32 letters read at once: more than any address or link has, and few enough to be read in no time."""
+NAME_CHARS = 50
+"""A petname or claimed name, as Briar's (R44)."""
+PROFILE_LIFE_S = 15 * DAY_S
+PROFILE_DAYS_READ = 15
+"""Today's key and the 14 before it."""
+PRESENCE_LIFE_S = 2 * HOUR_S
+PRESENCE_RENEW_S = HOUR_S
+DEVICES = 2
+"""Devices in one profile; one works today."""
+ENDPOINTS = 8
+RELAYS = 3
+PREKEY_ROTATE_S = 7 * DAY_S
+PREKEY_KEEP_S = 70 * DAY_S
+"""Private halves live so long after their last publication: longer than any mail can be under way."""
+CONTACTS = 5_000
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+TEXT_BYTES = 256 * KIB
+"""A text; beyond that, a file."""
+REQUEST_TEXT_BYTES = KIB
+"""The text of a contact request to the public inbox."""
+PART_BYTES = 14 * KIB
+"""The text of one part, so that a part with everything round it, a first-contact header too, fits the largest size class."""
+PARTS = -(-TEXT_BYTES // PART_BYTES)
+PARENTS = 3
+MAIL_LIFE_S = 14 * DAY_S
+OUTBOX_LIFE_S = 30 * DAY_S
+"""After this the sender is told `expired` (R33)."""
+MAIL_REISSUE_S = 12 * DAY_S
+"""Mail not acknowledged after this is put again under the day's address."""
+UNACKNOWLEDGED = 512
+"""Sealed items under way to one device; the rest wait unsealed."""
+ACK_BITMAP_BYTES = UNACKNOWLEDGED // 8
+MAILBOX_AFTER_S = 3.0
+"""A message with no link after so long is put into the mailbox too."""
+HOLD_S = 5.0
+"""How long what came too early waits for what is missing before it (R31)."""
+HELD_ENVELOPES = 512
+"""Envelopes kept in memory for one contact because they came too early."""
+RETRY_S = (30, 120, 600, HOUR_S, 12 * HOUR_S)
+SWEEP_S = 6 * HOUR_S
+SWEEP_DAYS = 15
+MAILBOX_INDEX_ITEMS = 192
+"""Items put at one index of a mailbox before its writer goes on to the next; readers look one further from here."""
+MAILBOX_INDEXES = 4
+RING_GAPS_S = (2, 10, 60, 600, HOUR_S, 6 * HOUR_S)
+"""Gaps between rings for a reader who does not acknowledge."""
+HISTORY_DEFAULT = 50
+HISTORY_MAX = 10_000
+EVENTS_KEPT = 100_000
+REQUESTS_KEPT = 256
+"""Contact requests from strangers (R47)."""
+SESSIONS_PER_CONTACT = 4
+SESSION_KEEP_S = 45 * DAY_S
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+LINK_FRAME_BYTES = 24 * KIB
+"""A frame carries one envelope, at most the largest size class and its framing."""
+LINK_WINDOW = 64
+"""Envelopes sent on a link before one of them must be acknowledged."""
+ENVELOPE_BYTES = BODY_BYTES - NONCE_BYTES - BOX_OVERHEAD_BYTES - 4
+"""An envelope fits the largest size class with its seal and length."""
+EFFECTS = 65_536
+"""Effects of one turn; more is a bug."""
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+INPUTS_PER_TURN = 64
+"""Inputs that one turn of the driver commits together; also datagrams read from a socket at once."""
+INPUTS_WAITING = 4_096
+"""Inputs waiting for a turn; beyond it the newest datagrams are dropped."""
+CALLS_WAITING = 1_024
+"""Calls of the control API waiting for a turn; further ones are refused."""
+SEND_WAITING = 1_024
+"""Datagrams kept for one socket that the kernel would not take; QUIC repeats what is dropped beyond it."""
+SOCKET_BUFFER_BYTES = 4 * MIB
+"""Asked of the kernel for each direction of a socket; it may grant less."""
+UDP_READ_BYTES = 2_048
+"""Read of one datagram; a longer one is nothing of ours, and is cut and then refused."""
+RECEIPTS_GAP_S = 0.01
+"""At most one durable commit of the records in this time; the receipts in between share it."""
+RECORDS_COMMIT_S = 0.1
+"""Other people's records are committed at most this long after they came."""
+REBUILDS = 3
+REBUILD_WINDOW_S = MINUTE_S
+"""So many unexpected exceptions within this time end the daemon."""
+REBUILD_PAUSE_S = 1.0
+"""The engine's timer rests so long after a turn that the disk refused, so that a full disk costs little else."""
+STAMP_JOBS = 64
+"""Proofs of work waiting for the worker; a further one fails at once."""
+
+STREAM_WINDOW_BYTES = 256 * KIB
+"""What a peer may send on a stream beyond what we have consumed (R20)."""
+CONNECTION_WINDOW_BYTES = 512 * KIB
+"""The same for all streams of a connection: with every connection attacked at once, half of the 256 MiB allowed."""
+STREAMS_PER_CONNECTION = 16
+CONNECTIONS_UNAUTHENTICATED = 64
+CONNECTIONS_AUTHENTICATED = 256
+CONNECTIONS_OUTGOING = 256
+CONNECTIONS_PER_SOURCE = 8
+"""From one IP address; in a private network, of one node key."""
+RETRY_HALF_OPEN = 32
+RETRY_INITIALS_PER_S = 20
+"""Beyond either, strangers must first echo a token from their address (R21): 0.02 ms of work instead of 1.6."""
+QUIC_INITIAL_BYTES = 1_200
+"""Smaller first packets are no QUIC and could amplify (RFC 9000 section 14.1)."""
+AUTHENTICATE_S = 10.0
+IDLE_S = 60.0
+KEEPALIVE_S = 25.0
+"""A link is pinged after this much silence: routers forget a UDP mapping after 30 s (RFC 4787 asks for 120)."""
+UNANSWERED_S = 10.0
+"""A link that answers nothing for this long after we sent something is closed."""
+FIRST_ROUND_TRIP_S = 0.05
+"""Assumed until measured: a lost first packet is repeated after twice this (RFC 9002 section 6.2)."""
+DIAL_ENDPOINTS = 4
+"""Endpoints tried for one link."""
+DIAL_STAGGER_S = 0.25
+"""Between the attempts of one dial (RFC 8305 section 8)."""
+DIAL_S = 5.0
+DIALS = 64
+"""Links being dialled; a further one fails at once."""
+LINK_FRAMES_IN_HAND = 64
+"""Frames of one link given to the core and not taken yet; the rest waits in the link's window."""
+LINK_UNSENT_HIGH_BYTES = 256 * KIB
+LINK_UNSENT_LOW_BYTES = 64 * KIB
+"""`on_link_drained` comes when a link has fallen below this after it stood above the other."""
+LINK_UNSENT_MAX_BYTES = 4 * MIB
+"""A link whose peer leaves more than this unacknowledged is closed: more than `LINK_WINDOW` of the largest frames."""
+EXCHANGE_S = 10.0
+"""A request over QUIC, from its start to the last byte of its answer."""
+EXCHANGES_WAITING = 1_024
+"""Requests of ours under way; further ones fail at once."""
+EXCHANGES_PER_CONNECTION = 8
+"""Requests of one peer's connection that are under way at once."""
+EXCHANGES_PER_S = 50
+EXCHANGES_BURST = 100
+"""Requests that one connection may make."""
+EXCHANGE_MEMORY_BYTES = 64 * MIB
+"""Requests of others, arriving or unanswered, and our answers unacknowledged; beyond it new ones are refused."""
+POOL_IDLE_S = 2.0
+"""A connection for requests is closed so long after its last one."""
+
+# --- cryptography ----------------------------------------------------------------------------------------------------
+
+STAMP_BITS_MAX = 24
+"""No stamp asks for more: 2^24 tries take three hours of one core, which nobody waits for."""
+RATCHET_JUMP = 1_000
+"""Message keys that one message may skip in one chain (R25); above UNACKNOWLEDGED, so an honest peer never does."""
+RATCHET_SKIPPED = 2 * RATCHET_JUMP
+"""Skipped message keys kept in one session (R25); the oldest go first."""
+RATCHET_RETIRED = 64
+"""Ratchet keys of the peer's remembered after their chains ended, so that a repeated message is known as one."""
+RATCHET_COUNTER_MAX = 2**32 - 1
+RATCHET_STATE_BYTES = 2 * KIB + RATCHET_SKIPPED * (40 + 36)
+"""A session's state: 40 bytes for each skipped key, 36 for each of at most as many chains, and what it always has."""
+NOISE_MESSAGE_BYTES = 65_535
+"""A message of the handshake (Noise, revision 34, section 3)."""
+
+# --- own keys --------------------------------------------------------------------------------------------------------
+
+CONTACT_SECRETS = 64
+"""Contact secrets of ours that are still read; a rotation beyond that drops the oldest."""
+SECRET_READ_S = MAIL_LIFE_S + DAY_S
+"""A retired contact secret is read as long as mail under way may make someone use it."""
+SESSIONS_RETIRED = 60
+"""Ids of sessions kept after their ratchets, so that a replayed first contact does not begin them again."""
+SESSION_FORGET_S = PREKEY_KEEP_S + PREKEY_ROTATE_S
+RATCHETS_CACHED = 256
+OUTBOX_ITEMS = 20_000
+"""Items under way to one contact; `send` refuses further ones."""
+HANDSHAKE_S = 10
+"""A link whose persons are not proven after so long is closed (R20)."""
+LINKS = 256
+DIAL_GAPS_S = (0, 5, 30, 120, 600)
+"""Before the next attempt to reach a contact whom we have something for; the last goes on."""
+HEARD_RECENTLY_S = 5 * MINUTE_S
+"""A contact heard from this recently gets `MAILBOX_AFTER_S` for a link; another `MAILBOX_AFTER_ABSENT_S` (c5)."""
+MAILBOX_AFTER_ABSENT_S = 0.15
+"""Time for a link to win on a short path; the put begins beside a longer dial."""
+PROFILE_RETRY_S = 60
+PAIR_ROTATE_S = 7 * DAY_S
+PAIR_READ_S = 45 * DAY_S
+"""An old generation of a pair secret is read so long after the next came into use."""
+ACKNOWLEDGE_BY_MAIL_S = 1.0
+"""Acknowledgements for one writer gather so long before they go by mailbox."""
+ROLLOVER_S = 15 * MINUTE_S
+"""So long before and after midnight UTC yesterday's and tomorrow's addresses are watched too; beyond `CLOCK_SKEW_S`."""
+MAIL_BATCH = 64
+"""Records that one put of mail carries."""
+RING_LIFE_S = DAY_S
+PART_BYTES_KEPT = 4 * TEXT_BYTES
+"""Unfinished texts of one contact."""
+RESYNC_S = HOUR_S
+"""A session is begun anew with a contact whose envelopes name an unknown one at most once in this time."""
+
+# --- the DHT's machinery ---------------------------------------------------------------------------------------------
+
+STRIKES = 3
+"""Requests in a row that a node leaves unanswered before it loses its place in the table (one lost datagram is none)."""
+REPLACEMENT_FACTOR = 2
+"""Replacements kept for a bucket, in bucket sizes."""
+BUCKET_PER_24 = 2
+TABLE_PER_24 = 3
+TABLE_PER_16 = 16
+RESULT_PER_24 = 2
+RESULT_PER_16 = 4
+"""Nodes of one IPv4 /24 (IPv6 /48) and /16 (/32) in a bucket, in the table, and in a look-up's result (R7)."""
+HARD_TIMEOUTS = 3
+"""A request fails after so many of its node's time-outs; it is repeated once, after the first."""
+RPCS_OPEN = 8_192
+"""Requests of ours waiting for an answer in datagrams; a further one fails at once."""
+SHARED_KEYS = 8_192
+"""Datagram keys kept, 64 bytes each with their names: an agreement costs 0.1 ms, a look-up here none."""
+AGREEMENTS_PER_S = 1_000
+AGREEMENTS_BURST = 2_000
+"""Key agreements for strangers: a tenth of a core."""
+SOURCE_PER_S = 20
+SOURCE_BURST = 100
+"""Datagrams of one IPv4 address or IPv6 /64 (private: one key) that we did not ask for (R12)."""
+NETWORK_PER_S = 100
+NETWORK_BURST = 500
+"""The same for an IPv4 /24 or IPv6 /48."""
+SOURCES = 4_096
+"""Sources whose rates are remembered; the one seen longest ago is forgotten."""
+SMALL_PADDING_BYTES = 256
+"""What a request whose answer is small is padded to without a token; the others to a whole datagram."""
+CHALLENGES_PER_S = 10
+CHALLENGES_BURST = 40
+"""Pings to servers that asked us something and may deserve a place in the table."""
+PUZZLES_PER_S = 100
+PUZZLES_BURST = 200
+"""Checks of the node puzzle, 0.65 ms each; a key that cannot be checked now is treated as one that fails."""
+STAMPS_PER_S = 50
+STAMPS_BURST = 100
+"""Checks of stamps on open items (R34)."""
+CONTACTS_REMEMBERED = 8_192
+"""Contacts whose parsed form is remembered, about 300 bytes each."""
+LOOKUP_CANDIDATES = 1_024
+LOOKUP_MERGED_PARALLEL = 16
+"""Questions under way once the paths have been merged: what is left to ask is known, so only the width matters."""
+LOOKUP_ENDPOINTS = 3
+"""Endpoints named for one key that a look-up tries, besides the first."""
+LOOKUP_DEAD_CLAIMS = 2
+"""A node that told us of so many dead ones: what else it tells is asked last (R8)."""
+REGION_FACTOR = 1.5
+REGION_CEILING = 8
+"""Where a key looks crowded, records go to all within the radius that should hold 1.5 times, to at most 8 times,
+`replicas` nodes (R9)."""
+CROWDED = 4.0
+"""Nearest nodes so many times denser than the network raise the alarm."""
+PREFIX_BITS_EXTRA = 4
+"""Bits of a key beyond log2 of the network that nodes outside its region see (R14)."""
+SIZE_SAMPLES = 8
+"""Look-ups whose density gives the network's size, by their median."""
+GET_KNOWN_IN_PACKET = 16
+"""Item ids that a `Get` in a datagram names as known; all of them are named over QUIC."""
+GET_ASKED_MIN = 3
+GET_TOMBSTONES = 4
+"""Tombstones that ride along in one answer."""
+FETCH_NEXT_S = 0.4
+"""A holder that has not answered a fetch over QUIC in this time gets a second beside it."""
+FETCHES = 4
+"""Holders that one get fetches from over QUIC."""
+PUT_RETRY_S = (0.5, 2.0)
+"""Waits before a put that has too few receipts asks the failed holders again."""
+PUT_PACKETS = 4
+"""Records that need more datagrams than this go over QUIC."""
+RECEIPTS_PER_PACKET = 6
+"""Receipts that fit the answer in one datagram."""
+THROWAWAYS = 256
+PER_SOURCE_STORE_BYTES_PER_DAY = 4 * MIB
+PER_SERVER_STORE_BYTES_PER_DAY = 64 * MIB
+"""New bytes kept for one /24 or /48 (private: one key) in a day; the larger for servers of our table that hand over (R10)."""
+QUOTA_BYTES = 256 * MIB
+LISTEN_S = 40 * MINUTE_S
+LISTEN_RENEW_S = 15 * MINUTE_S
+LISTEN_SEARCH_S = 2 * HOUR_S
+"""Listening holders are asked again this often; looked up anew this often, and when half are gone."""
+LISTEN_HOLDERS = 4
+"""Holders that one listener asks to push: all of them hold everything, one is enough, three may die."""
+LISTENERS = 4_096
+LISTENERS_PER_KEY = 8
+LISTENS = 256
+LISTEN_SEEN = 256
+LISTEN_RETRY_S = 30.0
+LISTEN_FETCH_GAP_S = 2.0
+REFRESH_S = 12 * HOUR_S
+REFRESH_SPREAD = 0.2
+REFRESH_AFTER_START_S = 10 * MINUTE_S
+REFRESH_NODES = 64
+REFRESH_KEYS_PER_TURN = 128
+"""Record keys that one turn reads for a refresh: a few milliseconds."""
+REFRESH_TURN_S = 0.05
+HANDOVERS = 64
+HANDOVER_AFTER_S = (2.0, 20.0)
+HANDOVER_AGAIN_S = HOUR_S
+DIGESTS_PER_PACKET = 100
+DIGESTS_PER_REQUEST = 65_536
+EXPIRE_S = 5 * MINUTE_S
+HINTS = 64
+JOIN_RETRY_MIN_S = 0.25
+JOIN_RETRY_MAX_S = 30.0
+JOIN_RETRY_JOINED_MAX_S = 5 * MINUTE_S
+JOIN_ASK = 8
+"""Known nodes and hints tried at once."""
+JOIN_KNOWN = 32
+SELF_LOOKUP_S = HOUR_S
+BUCKET_REFRESH_S = 6 * HOUR_S
+CHECK_S = MINUTE_S
+"""The node of the table heard of longest ago is pinged this often."""
+CHECK_SILENT_S = 15 * MINUTE_S
+"""...if it has been silent for so long."""
+JOIN_SPREAD_S = (0.5, 3.0)
+"""After the first look-up of ourselves two random places are looked up at these times, to know far nodes as well."""
+CHALLENGE_AGAIN_S = 30.0
+SAVE_NODE_S = 10 * MINUTE_S
+CLOCK_PEERS_MIN = 5
+CLOCK_PEERS = 32
+OBSERVERS = 32
+"""Nodes whose word about our own endpoint is kept."""
+REACHED_NETWORKS = 3
+"""Networks that must have reached us unasked before we serve."""
+PROBE_S = (5.0, 15.0, 60.0, 300.0, 900.0)
+REACH_PER_S = 2
+REACH_BURST = 10
+CONTACTED = 4_096
+CONTACTED_S = 10 * MINUTE_S
+"""Endpoints that we have written to in this time are no strangers: routers still let their packets in (RFC 4787 asks
+for 2 minutes of UDP mapping, 5 by default)."""
+EXCHANGES_OPEN = 1_024
+
+# --- the control API -------------------------------------------------------------------------------------------------
+
+CONTROL_LINE_BYTES = 2 * MIB
+"""One message of the control API in either direction: the longest text, each byte of it written as six."""
+CONTROL_PAGE_BYTES = CONTROL_LINE_BYTES - 64 * KIB
+"""A list that would be longer is answered in pages."""
+CONTROL_CLIENTS = 32
+CONTROL_CALLS = 64
+"""Calls of one client under way; it is not read from before one of them is done."""
+CONTROL_STALL_S = 5.0
+"""A client that stops in the middle of a line, or does not take its answer, is closed after this."""
+CONTROL_EVENTS = 256
+"""Events read from the log at once."""
+WAIT_S = 30.0
+"""What `wait` and `--wait` wait unless told otherwise."""
+WAIT_MAX_S = DAY_S
+STOP_S = 5.0
+"""A daemon that was asked to stop has ended after this."""
+PUBLIC_INBOX_BITS = 12
+"""The price of our public inbox outside private networks: 2.7 core-seconds (c6)."""
+REQUEST_GAPS_S = (2, 5, 15, 60, 300, HOUR_S)
+"""Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
+HOUSEKEEPING_S = HOUR_S
+
+# --- the databases ---------------------------------------------------------------------------------------------------
+
+BUSY_S = 5.0
+"""How long a change waits for another process that reads or copies the database; the daemon stands still meanwhile."""
+WAL_KEPT_BYTES = 4 * MIB
+"""A write-ahead log that grew beyond this is cut back to it once its pages are in the database."""
+STATEMENTS_CACHED = 256
+STEPS_FIRST = 4
+STEPS_NEWEST = 60
+"""Steps kept of one message: how it began, and what happened last."""
+EVENTS_TRIM = 256
+"""The oldest events go so many at a time; as many more than `EVENTS_KEPT` may be there."""
+NODES_KEPT = 200
+NODES_FIRST_KEPT = 4
+"""Nodes remembered: those seen last, and those known longest, which an attacker of today cannot have made."""
+EXPIRE_RECORDS = 4_096
+"""Records that one turn removes because they have expired: some 60 ms."""
+PRIVATE_FILE_BYTES = 64 * KIB
+"""A file of the home that is read whole: keys, control, lock."""
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+
+LINKS_AT_START = 64
+"""Contacts dialled when the node has joined, so that friends who are up see each other."""
+REASONS = 256
+"""Reasons that rejections are counted under; they are ours, so this only guards against a bug."""

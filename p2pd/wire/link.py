@@ -1,0 +1,47 @@
+"""What two persons' devices say on a link.  `docs/protocol.md`, "Links".
+
+Knows no keys.  The first frame each way is a Noise IK handshake message, whose payload is an `Introduction`; every
+later frame is one `LinkMessage`, sealed by the link's cipher.
+"""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from p2pd import limits
+from p2pd.wire.codec import U16, Wire, decode
+from p2pd.wire.person import DeviceCertificate
+
+LINK_MESSAGE_BYTES = limits.LINK_FRAME_BYTES - limits.BOX_OVERHEAD_BYTES
+
+
+class Introduction(Wire, frozen=True):
+    """Who speaks: the certificate of the device whose key the handshake proves."""
+
+    LIMIT: ClassVar[int] = 512
+    certificate: DeviceCertificate
+
+
+class Carry(Wire, frozen=True, tag=1):
+    """An encoded `Envelope`."""
+
+    envelope: Annotated[bytes, msgspec.Meta(max_length=limits.ENVELOPE_BYTES)]
+
+
+class Ready(Wire, frozen=True, tag=2):
+    """The caller's first message: its arrival proves the caller."""
+
+
+class Typing(Wire, frozen=True, tag=3):
+    """The other user is writing; until this many milliseconds from now, a minute at most."""
+
+    for_ms: U16
+
+
+LinkMessage = Carry | Ready | Typing
+
+
+def decode_link_message(data: bytes) -> LinkMessage:
+    """The message; raises `PeerError`."""
+    message: LinkMessage = decode(LinkMessage, data, LINK_MESSAGE_BYTES)  # type: ignore[arg-type]
+    return message

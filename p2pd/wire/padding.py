@@ -1,0 +1,34 @@
+"""Padding to the few sizes that anyone may see.  `docs/protocol.md`, "Size classes".
+
+A padded plaintext is its length in 4 bytes, itself, zeros.
+"""
+
+from p2pd import limits
+from p2pd.errors import PeerError
+
+LENGTH_BYTES = 4
+SEAL_BYTES = limits.NONCE_BYTES + limits.BOX_OVERHEAD_BYTES
+
+
+def pad(plaintext: bytes, size: int) -> bytes:
+    """`size` bytes."""
+    if len(plaintext) + LENGTH_BYTES > size:
+        raise ValueError(f"{len(plaintext)} bytes do not fit {size}")
+    return (len(plaintext).to_bytes(LENGTH_BYTES, "big") + plaintext).ljust(size, b"\0")
+
+
+def pad_for_seal(plaintext: bytes, *, least: int = 0) -> bytes:
+    """Padded so that with nonce and seal it has exactly a size class: the smallest that fits, from `least` upward."""
+    needed = len(plaintext) + LENGTH_BYTES + SEAL_BYTES
+    for size in limits.SIZE_CLASSES:
+        if needed <= size >= least:
+            return pad(plaintext, size - SEAL_BYTES)
+    raise ValueError(f"{len(plaintext)} bytes do not fit any size class")
+
+
+def unpad(padded: bytes) -> bytes:
+    """What was padded; what follows its length is ignored.  Raises `PeerError`."""
+    size = int.from_bytes(padded[:LENGTH_BYTES], "big")
+    if len(padded) < LENGTH_BYTES + size:
+        raise PeerError("malformed", "padding")
+    return padded[LENGTH_BYTES : LENGTH_BYTES + size]
