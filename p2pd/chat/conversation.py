@@ -1,0 +1,135 @@
+"""Texts: cutting them into parts, putting parts together, saying that they were read.
+
+Knows no paths.  Rules: all parts of a text share message id, clock and parents, and have sequence numbers of their own;
+a text is shown when it is whole, delivered when every part is acknowledged.
+"""
+
+from p2pd import limits
+from p2pd.chat.history import CLOCK_COUNTER_BITS, History
+from p2pd.chat.outbox import Outbox
+from p2pd.errors import PeerError, RefusedError, UsageError
+from p2pd.store import Contact, ContactState, Direction, Message, MessageState, Part, UserStore
+from p2pd.types import MessageId, Now, RandomSource
+from p2pd.wire.content import Content, Read, Text
+
+
+class Conversation:
+    """What our user and their contacts write to each other."""
+
+    def __init__(self, store: UserStore, outbox: Outbox, history: History, random: RandomSource) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._history = history
+        self._random = random
+
+    def send(
+        self, contact: Contact, text: str, now: Now, *, reply: bytes = b"", expire_s: int = 0, request_id: str = ""
+    ) -> Message:
+        """Takes a text for a contact; it is on its way when this turn is committed.
+
+        Raises:
+            UsageError: it is empty or too long; RefusedError: the contact is blocked.
+        """
+        data = checked_text(text)
+        if contact.state is ContactState.BLOCKED:
+            raise RefusedError(f"{contact.petname} is blocked", hint=f"p2pctl contact unblock {contact.petname}")
+        id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
+        clock = self._history.tick(now)
+        parents = self._store.newest_messages(contact.identity, limits.PARENTS)
+        expires_ms = now.wall_ms + expire_s * 1000 if expire_s else 0
+        cut = _cut(data)
+        sequences = [
+            self._outbox.add(
+                contact.identity,
+                Text(piece, part, len(cut), list(parents), reply, expires_ms // 1000).encode(),
+                now,
+                message=id,
+                clock=clock,
+                expires_ms=expires_ms,
+            )
+            for part, piece in enumerate(cut)
+        ]
+        message = Message(
+            contact.identity,
+            id,
+            Direction.OUT,
+            text,
+            clock,
+            now.wall_ms,
+            reply=reply,
+            first_sequence=sequences[0],
+            last_sequence=sequences[-1],
+            request_id=request_id,
+        )
+        self._history.sent(message, now)
+        if contact.state is ContactState.PENDING:
+            self._history.step(id, "waits until they accept the contact request", now)
+        self._outbox.pump(contact.identity, now)
+        return message
+
+    def mark_read(self, message: Message, now: Now) -> None:
+        """Our user has seen a message: the other side is told."""
+        if message.direction is Direction.OUT or message.state is MessageState.READ:
+            return
+        self._history.mark_read(message, now)
+        contact = self._store.contact(message.contact)
+        if contact is not None and contact.state is ContactState.ACCEPTED:
+            self._outbox.add(contact.identity, Read([message.message]).encode(), now)
+            self._outbox.pump(contact.identity, now)
+
+    def on_text(self, contact: Contact, content: Content, text: Text, via: str, now: Now) -> None:
+        """A text, or a part of one, arrived; raises `PeerError` where its parts make no sense."""
+        if contact.state is not ContactState.ACCEPTED:
+            raise PeerError("not_accepted")
+        if text.parts == 1:
+            self._show(contact, content, text, text.text, via, now)
+            return
+        if not text.part < text.parts <= limits.PARTS:
+            raise PeerError("malformed", "parts")
+        if self._store.parts_bytes(contact.identity) + len(text.text) > limits.PART_BYTES_KEPT:
+            raise PeerError("too_many_parts")
+        self._store.save_part(Part(contact.identity, content.message, text.part, text.parts, text.text))
+        parts = self._store.parts(contact.identity, content.message)
+        if len(parts) == text.parts and all(part.parts == text.parts for part in parts):
+            self._store.remove_parts(contact.identity, content.message)
+            self._show(contact, content, text, b"".join(part.body for part in parts), via, now)
+
+    def on_read(self, contact: Contact, read: Read, now: Now) -> None:
+        """They have seen messages of ours."""
+        for message in read.messages:
+            self._history.change_state(contact.identity, message, MessageState.READ, now)
+
+    def _show(self, contact: Contact, content: Content, text: Text, data: bytes, via: str, now: Now) -> None:
+        message = Message(
+            contact.identity,
+            content.message,
+            Direction.IN,
+            data.decode(errors="replace"),
+            content.clock,
+            sent_ms=content.clock >> CLOCK_COUNTER_BITS,
+            received_ms=now.wall_ms,
+            state=MessageState.RECEIVED,
+            via=via,
+            reply=text.reply,
+        )
+        self._history.received(contact, message, text.parents, now)
+
+
+def checked_text(text: str) -> bytes:
+    """The text's UTF-8; raises `UsageError`."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the text is not valid Unicode") from None
+    if not data:
+        raise UsageError("the text is empty", hint="p2pctl send TO TEXT...")
+    if len(data) > limits.TEXT_BYTES:
+        raise UsageError(
+            f"the text has {len(data)} bytes, and {limits.TEXT_BYTES} is the most",
+            hint="longer things are files; sending files is not built yet",
+        )
+    return data
+
+
+def _cut(data: bytes) -> list[bytes]:
+    return [data[start : start + limits.PART_BYTES] for start in range(0, len(data), limits.PART_BYTES)]

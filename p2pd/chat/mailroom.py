@@ -1,0 +1,295 @@
+"""Reading what waits for us on the DHT: inboxes, rings, mailboxes.
+
+Knows no contents: envelopes go to `inbox`, requests to `requests`.
+Rules: a ring says where to look and is only a hint: every mailbox is read when the node joins and each six hours,
+today's and yesterday's always, older ones back to the last complete reading.  What has been acted on is ended by a
+tombstone; what is held stays at the storers and is read again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from p2pd import limits
+from p2pd.chat import pairs
+from p2pd.chat.inbox import Inbox, Outcome
+from p2pd.chat.mail import MailAddress, open_mail, tombstone
+from p2pd.chat.requests import Requests, inbox_address
+from p2pd.crypto.blinding import blind_secret
+from p2pd.crypto.stamp import stamp_bits
+from p2pd.dht.getting import Found
+from p2pd.dht.listening import ListenHandle
+from p2pd.dht.node import Dht
+from p2pd.dht.records import VerifiedRecord
+from p2pd.dht.storing import PutProgress
+from p2pd.domains import Domain
+from p2pd.errors import PeerError
+from p2pd.peer import own
+from p2pd.peer.own import OwnKeys
+from p2pd.peer.published import INBOX
+from p2pd.peer.reach import Reach
+from p2pd.store import Contact, ContactState, UserStore
+from p2pd.types import IdentityKey, ItemId, Now
+from p2pd.wire.envelope import Envelope
+from p2pd.wire.record import Family, OpenItem, Record, SetItem
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One reading of a contact's mailboxes of several days; complete when nothing is left to wait for."""
+
+    waiting: int
+    complete: bool = True
+    follow: bool = True
+    """Whether a mailbox that is not empty leads to the next index."""
+
+
+class Mailroom:
+    """Our inboxes and all mailboxes that contacts write for us."""
+
+    def __init__(
+        self,
+        keys: OwnKeys,
+        store: UserStore,
+        dht: Dht,
+        inbox: Inbox,
+        requests: Requests,
+        reach: Reach,
+        count: Callable[[str], None],
+        *,
+        inbox_bits: int,
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._dht = dht
+        self._inbox = inbox
+        self._requests = requests
+        self._reach = reach
+        self._count = count
+        self._inbox_bits = inbox_bits
+        self._listeners: dict[tuple[bytes, int], ListenHandle] = {}
+        self._sweep_at: float | None = None
+        self._listen_at: float | None = None
+        self._again: dict[IdentityKey, float] = {}
+
+    def start(self, now: Now) -> None:
+        """The node has joined: listen, and read everything."""
+        self._listen_at = self._sweep_at = now.steady
+        self.on_timer(now)
+
+    def contacts_changed(self, contact: IdentityKey, now: Now) -> None:
+        """A contact was accepted, blocked or removed: perhaps they have written already."""
+        known = self._store.contact(contact)
+        if known is not None and known.state is ContactState.ACCEPTED and self._sweep_at is not None:
+            self._sweep_contact(known, now)
+
+    def secret_changed(self, now: Now) -> None:
+        """Our contact secret is another: listen under it too."""
+        if self._listen_at is not None:
+            self._listen_at = now.steady
+
+    def next_deadline(self) -> float | None:
+        """When something is to be read again, steady seconds."""
+        due = [when for when in (self._sweep_at, self._listen_at, *self._again.values()) if when is not None]
+        return min(due, default=None)
+
+    def on_timer(self, now: Now) -> None:
+        """Reads what is due."""
+        if self._listen_at is not None and self._listen_at <= now.steady:
+            self._listen(now)
+        if self._sweep_at is not None and self._sweep_at <= now.steady:
+            self._sweep_at = now.steady + limits.SWEEP_S
+            self._sweep_all(now)
+        for identity in [identity for identity, when in self._again.items() if when <= now.steady]:
+            del self._again[identity]
+            contact = self._store.contact(identity)
+            if contact is not None and contact.state is ContactState.ACCEPTED:
+                self._sweep_contact(contact, now)
+
+    # --- listening ---
+
+    def _listen(self, now: Now) -> None:
+        """Holders of our inboxes of today, and near midnight of the day beside it, push what arrives."""
+        secrets = (b"", *(held.secret for held in own.secrets(self._store)[:2]))
+        wanted = [(secret, day) for day in _days_watched(now) for secret in secrets]
+        for gone in [place for place in self._listeners if place not in wanted]:
+            self._listeners.pop(gone).close()
+        for secret, day in wanted:
+            if (secret, day) not in self._listeners:
+                self._listeners[secret, day] = self._listener(secret, day, now)
+                self._read_inbox(secret, day, now)
+        self._listen_at = now.steady + _until_next_watch_s(now)
+
+    def _listener(self, secret: bytes, day: int, now: Now) -> ListenHandle:
+        signer = blind_secret(self._keys.identity, INBOX, secret, day)
+
+        def pushed(record: VerifiedRecord, later: Now) -> None:
+            self._on_inbox_records(secret, day, [record], later)
+
+        return self._dht.listen(signer, pushed, now)
+
+    # --- inboxes ---
+
+    def _read_inbox(self, secret: bytes, day: int, now: Now, sweep: Sweep | None = None) -> None:
+        def found(result: Found, later: Now) -> None:
+            self._on_inbox_records(secret, day, result.records, later)
+            if sweep is not None:
+                sweep.waiting -= 1
+                sweep.complete = sweep.complete and result.holders_asked > 0
+                if sweep.waiting == 0 and sweep.complete:
+                    self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
+
+        address = inbox_address(self._keys, secret, day)
+        self._dht.get(Family.OPEN_SET, address, found, now, all_holders=True)
+
+    def _on_inbox_records(self, secret: bytes, day: int, records: list[VerifiedRecord], now: Now) -> None:
+        rings: list[OpenItem] = []
+        for record in records:
+            content = record.content
+            if not isinstance(content, OpenItem):
+                continue
+            if secret:
+                rings.append(content)
+            elif self._paid(record):
+                self._requests.on_inbox_record(content, day, now)
+        if rings:
+            self._on_rings(secret, day, rings, now)
+
+    def _paid(self, record: VerifiedRecord) -> bool:
+        if not self._inbox_bits:
+            return True
+        stamp = record.record.stamp
+        if stamp and stamp_bits(Domain.STAMP, record.record.digest, stamp) >= self._inbox_bits:
+            return True
+        self._count("unpaid_request")
+        return False
+
+    def _on_rings(self, secret: bytes, day: int, rings: list[OpenItem], now: Now) -> None:
+        known = {
+            direction.ring(day, index): (contact, MailAddress(direction, day, index))
+            for contact in self._accepted()
+            for direction in pairs.reading(self._keys, contact)
+            for index in range(limits.MAILBOX_INDEXES)
+        }
+        signer = blind_secret(self._keys.identity, INBOX, secret, day)
+        ended: list[Record] = []
+        read: set[MailAddress] = set()
+        for ring in rings:
+            contact, where = known.get(ring.body, (None, None))
+            if contact is None or where is None:
+                self._count("unknown_ring")
+                continue
+            if where not in read:
+                read.add(where)
+                self._seen_index(contact, where)
+                self._read(contact.identity, where, Sweep(1, follow=False), now)
+                self._reach.alive(contact.identity, now)
+            ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
+        for start in range(0, len(ended), limits.MAIL_BATCH):
+            self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
+
+    # --- mailboxes ---
+
+    def _accepted(self) -> list[Contact]:
+        return [
+            contact
+            for contact in self._store.contacts()
+            if contact.state in (ContactState.ACCEPTED, ContactState.PENDING)
+        ]
+
+    def _sweep_all(self, now: Now) -> None:
+        since = int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big")
+        days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
+        sweep = Sweep(len(days))
+        for day in days:
+            self._read_inbox(b"", day, now, sweep)
+        for contact in self._accepted():
+            self._sweep_contact(contact, now)
+
+    def _sweep_contact(self, contact: Contact, now: Now) -> None:
+        """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""
+        oldest = max(contact.swept_day - 1, now.day - limits.SWEEP_DAYS + 1)
+        days = [now.day, *range(now.day - 1, oldest - 1, -1), now.day + 1]
+        directions = pairs.reading(self._keys, contact)
+        places = [
+            MailAddress(direction, day, index)
+            for day in days
+            for direction in directions
+            for index in range(1 + (contact.mail_index if day == contact.mail_day else 0))
+        ]
+        sweep = Sweep(len(places))
+        for place in places:
+            self._read(contact.identity, place, sweep, now)
+
+    def _seen_index(self, contact: Contact, where: MailAddress) -> None:
+        """Remembers how far the writer has come that day, so that sweeps look there although what came before is read."""
+        if (where.day, where.index) > (contact.mail_day, contact.mail_index):
+            self._store.save_contact(replace(contact, mail_day=where.day, mail_index=where.index))
+
+    def _read(self, contact: IdentityKey, where: MailAddress, sweep: Sweep, now: Now) -> None:
+        def found(result: Found, later: Now) -> None:
+            self._on_mail(contact, where, result, sweep, later)
+
+        self._dht.get(Family.SET, where.address(), found, now, all_holders=True)
+
+    def _on_mail(self, identity: IdentityKey, where: MailAddress, found: Found, sweep: Sweep, now: Now) -> None:
+        items = [record.content for record in found.records if isinstance(record.content, SetItem)]
+        if items and where.index + 1 < limits.MAILBOX_INDEXES and sweep.follow:
+            sweep.waiting += 1
+            self._read(identity, replace(where, index=where.index + 1), sweep, now)
+        if not found.holders_asked:
+            sweep.complete = False
+        ended = [item for item in self._in_order(where, items) if self._enter(identity, where, item, sweep, now)]
+        self._end(where, ended, now)
+        sweep.waiting -= 1
+        contact = self._store.contact(identity)
+        if sweep.waiting == 0 and sweep.complete and contact is not None and contact.swept_day < now.day:
+            self._store.save_contact(replace(contact, swept_day=now.day))
+
+    def _in_order(self, where: MailAddress, items: list[SetItem]) -> list[tuple[SetItem, bytes]]:
+        """The envelopes in the order in which they were written, so that none has to wait for another."""
+        opened: list[tuple[int, SetItem, bytes]] = []
+        for item in items:
+            try:
+                envelope = open_mail(where, item)
+                opened.append((Envelope.decode(envelope).sequence, item, envelope))
+            except PeerError as error:
+                self._count(error.reason)
+        opened.sort(key=lambda entry: (entry[0], entry[1].item))
+        return [(item, envelope) for _, item, envelope in opened]
+
+    def _enter(
+        self, identity: IdentityKey, where: MailAddress, mail: tuple[SetItem, bytes], sweep: Sweep, now: Now
+    ) -> bool:
+        """Whether the item is done with."""
+        contact = self._store.contact(identity)
+        if contact is None or contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):
+            return False
+        outcome = self._inbox.on_envelope(contact, mail[1], "mailbox", now)
+        if outcome is Outcome.HELD:
+            sweep.complete = False
+            self._again.setdefault(identity, now.steady + limits.HOLD_S + 1)
+        return outcome in (Outcome.DONE, Outcome.DUPLICATE)
+
+    def _end(self, where: MailAddress, ended: list[tuple[SetItem, bytes]], now: Now) -> None:
+        signer = where.signer()
+        records = [tombstone(signer, ItemId(item.item), Family.SET, item.expires_s) for item, _ in ended]
+        for start in range(0, len(records), limits.MAIL_BATCH):
+            self._dht.put(records[start : start + limits.MAIL_BATCH], _ignore, now)
+
+
+def _days_watched(now: Now) -> list[int]:
+    into_s = now.wall_s % limits.DAY_S
+    if into_s < limits.ROLLOVER_S:
+        return [now.day, now.day - 1]
+    return [now.day, now.day + 1] if into_s >= limits.DAY_S - limits.ROLLOVER_S else [now.day]
+
+
+def _until_next_watch_s(now: Now) -> float:
+    """Until the days watched are others."""
+    into_s = now.wall_s % limits.DAY_S
+    edges = (limits.ROLLOVER_S, limits.DAY_S - limits.ROLLOVER_S, limits.DAY_S)
+    return min(edge - into_s for edge in edges if edge > into_s) + 1.0
+
+
+def _ignore(progress: PutProgress, now: Now) -> None:
+    """A tombstone that did not reach a storer is put again when its item is seen again."""

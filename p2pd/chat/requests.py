@@ -1,0 +1,312 @@
+"""First contact: asking someone by their public inbox, and reading our own.
+
+Knows no links.
+Rules: asking needs the other's profile, which gives the device, its prekey and the price of the inbox; the request is
+sealed once and put under every day's inbox again until it is answered or given up.  What lies in our own inbox is
+opened, entered like any envelope, and ended by a tombstone that only we can sign.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from p2pd import limits
+from p2pd.chat import pairs
+from p2pd.chat.history import History
+from p2pd.chat.inbox import Inbox, Outcome
+from p2pd.chat.mail import tombstone
+from p2pd.chat.outbox import Outbox
+from p2pd.crypto.blinding import blind_secret
+from p2pd.crypto.first_contact import REQUEST_OVERHEAD, open_request, seal_request
+from p2pd.crypto.keys import SigningKey
+from p2pd.dht.getting import Found
+from p2pd.dht.node import Dht
+from p2pd.dht.storing import PutProgress
+from p2pd.domains import Domain
+from p2pd.effects import EffectQueue, SolveStamp
+from p2pd.errors import PeerError
+from p2pd.peer.own import OwnKeys, certified_device
+from p2pd.peer.prekeys import Prekeys
+from p2pd.peer.published import INBOX, PROFILE, open_profile, personal_address, signed_record
+from p2pd.peer.sessions import Sessions
+from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStore
+from p2pd.types import AddressKey, IdentityKey, ItemId, Now, RandomSource
+from p2pd.wire.content import Request, decode_content_body
+from p2pd.wire.envelope import ContactRequest
+from p2pd.wire.padding import pad, unpad
+from p2pd.wire.person import Profile
+from p2pd.wire.record import Family, OpenItem, Record, Single
+
+REQUEST_BODY_BYTES = limits.SIZE_CLASSES[2]
+
+
+@dataclass(slots=True)
+class Asking:
+    """One contact request under way."""
+
+    due: float
+    """Steady seconds."""
+    failures: int = 0
+    busy: bool = False
+    waiting_days: int = 0
+    """Profiles that are still looked for."""
+    best: Profile | None = None
+
+
+class Requests:
+    """Contact requests, ours and those to us."""
+
+    def __init__(
+        self,
+        own: OwnKeys,
+        store: UserStore,
+        sessions: Sessions,
+        prekeys: Prekeys,
+        outbox: Outbox,
+        inbox: Inbox,
+        history: History,
+        dht: Dht,
+        effects: EffectQueue,
+        random: RandomSource,
+        count: Callable[[str], None],
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._sessions = sessions
+        self._prekeys = prekeys
+        self._outbox = outbox
+        self._inbox = inbox
+        self._history = history
+        self._dht = dht
+        self._effects = effects
+        self._random = random
+        self._count = count
+        self._asking: dict[IdentityKey, Asking] = {}
+        self._stamps: dict[int, tuple[IdentityKey, Record]] = {}
+        self._next_job = 1
+
+    # --- asking ---
+
+    def start(self, now: Now) -> None:
+        """The node has joined: every pending contact is asked."""
+        for contact in self._store.contacts():
+            if contact.state is ContactState.PENDING:
+                self.ask(contact.identity, now)
+
+    def ask(self, contact: IdentityKey, now: Now) -> None:
+        """Looks for their profile and puts our request into their public inbox, now and again until it is answered."""
+        self._asking[contact] = Asking(now.steady)
+        self.on_timer(now)
+
+    def forget(self, contact: IdentityKey) -> None:
+        """They have answered, or are not wanted any more."""
+        self._asking.pop(contact, None)
+
+    def next_deadline(self) -> float | None:
+        """When the next attempt is due, steady seconds."""
+        return min((asking.due for asking in self._asking.values() if not asking.busy), default=None)
+
+    def on_timer(self, now: Now) -> None:
+        """Begins the attempts that are due."""
+        for identity, asking in list(self._asking.items()):
+            if asking.busy or asking.due > now.steady:
+                continue
+            contact = self._store.contact(identity)
+            if contact is None or contact.state is not ContactState.PENDING:
+                del self._asking[identity]
+            elif not self._dht.joined:
+                asking.due = now.steady + limits.RETRY_S[0]
+            else:
+                self.read_profile(identity, now)
+
+    def read_profile(self, identity: IdentityKey, now: Now) -> None:
+        """Asks today's key and, where it has nothing, the fourteen before it at once."""
+        asking = self._asking.setdefault(identity, Asking(now.steady))
+        asking.busy, asking.best, asking.waiting_days = True, None, 1
+        self._get_profile(identity, now.day, now)
+
+    def _get_profile(self, identity: IdentityKey, day: int, now: Now) -> None:
+        def found(result: Found, later: Now) -> None:
+            self._on_profile(identity, day, result, later)
+
+        self._dht.get(Family.SINGLE, personal_address(identity, PROFILE, b"", day), found, now)
+
+    def _on_profile(self, identity: IdentityKey, day: int, found: Found, now: Now) -> None:
+        asking = self._asking.get(identity)
+        if asking is None:
+            return
+        for record in found.records:
+            if isinstance(record.content, Single):
+                try:
+                    profile = open_profile(identity, day, record.content)
+                except PeerError as error:
+                    self._count(error.reason)
+                    continue
+                if asking.best is None or profile.made_ms > asking.best.made_ms:
+                    asking.best = profile
+        asking.waiting_days -= 1
+        if asking.best is None and day == now.day:
+            asking.waiting_days = limits.PROFILE_DAYS_READ
+            for earlier in range(now.day - limits.PROFILE_DAYS_READ + 1, now.day):
+                self._get_profile(identity, earlier, now)
+            self._get_profile(identity, now.day + 1, now)
+        elif not asking.waiting_days:
+            self._answered(identity, asking, now)
+
+    def _answered(self, identity: IdentityKey, asking: Asking, now: Now) -> None:
+        contact, profile = self._store.contact(identity), asking.best
+        if contact is None:
+            self._asking.pop(identity, None)
+            return
+        if profile is None or not profile.devices:
+            self._explain(identity, "their profile is not on the network", now)
+            self._again(asking, now)
+            return
+        device = max(profile.devices, key=lambda one: certified_device(one.certificate, identity).made_s)
+        certified = certified_device(device.certificate, identity)
+        contact = replace(
+            contact,
+            device=certified.device,
+            certificate=device.certificate.encode(),
+            claimed_name=profile.name or contact.claimed_name,
+        )
+        contact = pairs.with_generation_zero(self._own, contact, now)
+        self._store.save_contact(contact)
+        item = next(iter(self._store.outbox(identity, limit=1)), None)
+        if contact.state is not ContactState.PENDING or item is None:
+            self._asking.pop(identity, None)
+            if contact.state is ContactState.ACCEPTED:
+                self._sessions.begin(identity, device, now)
+                self._outbox.acknowledge(identity, now)
+                self._outbox.pump(identity, now)
+            return
+        if not item.request:
+            begun = self._sessions.begin(identity, device, now)
+            envelope = self._outbox.seal_request(contact, begun.session, item)
+            plaintext = ContactRequest(self._own.certificate, envelope).encode()
+            blob = seal_request(begun.started, pad(plaintext, REQUEST_BODY_BYTES - REQUEST_OVERHEAD))
+            item = replace(self._store.outbox_item(identity, item.sequence) or item, request=blob)
+            self._store.save_outbox_item(item)
+        self._put(identity, item, profile.inbox_bits, now)
+
+    def _put(self, identity: IdentityKey, item: OutboxItem, bits: int, now: Now) -> None:
+        address = personal_address(identity, INBOX, b"", now.day)
+        signer = SigningKey(self._random.bytes(32))
+        id = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
+        content = OpenItem(address, id, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
+        record = signed_record(content, signer)
+        if not bits:
+            self._put_record(identity, record, now)
+            return
+        self._stamps[self._next_job] = (identity, record)
+        self._effects.append(SolveStamp(self._next_job, record.digest, min(bits, limits.STAMP_BITS_MAX), Domain.STAMP))
+        self._next_job += 1
+
+    def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
+        """The proof of work is done."""
+        identity, record = self._stamps.pop(job, (None, None))
+        if identity is None or record is None or identity not in self._asking:
+            return
+        if nonce is None:
+            self._again(self._asking[identity], now)
+        else:
+            self._put_record(identity, Record(record.content, record.signature, nonce), now)
+
+    def _put_record(self, identity: IdentityKey, record: Record, now: Now) -> None:
+        def progress(result: PutProgress, later: Now) -> None:
+            self._on_put(identity, result, later)
+
+        self._dht.put([record], progress, now)
+
+    def _on_put(self, identity: IdentityKey, progress: PutProgress, now: Now) -> None:
+        stored = progress.receipts >= progress.wanted > 0
+        item = next(iter(self._store.outbox(identity, limit=1)), None)
+        if stored and item is not None and item.request:
+            fresh = replace(
+                item,
+                receipts=progress.receipts,
+                wanted=progress.wanted,
+                put_ms=now.wall_ms,
+                record_expires_ms=now.wall_ms + limits.MAIL_LIFE_S * 1000,
+            )
+            self._store.save_outbox_item(fresh)
+            self._history.change_state(
+                identity,
+                item.message,
+                MessageState.STORED,
+                now,
+                via="mailbox",
+                have=progress.receipts,
+                want=progress.wanted,
+                note="in their public inbox, waiting for them to accept",
+            )
+        asking = self._asking.get(identity)
+        if asking is None or not progress.done:
+            return
+        if stored:
+            asking.busy, asking.failures = False, 0
+            asking.due = now.steady + limits.MAIL_REISSUE_S
+        else:
+            self._explain(identity, "too few storers", now)
+            self._again(asking, now)
+
+    def _explain(self, identity: IdentityKey, what: str, now: Now) -> None:
+        item = next(iter(self._store.outbox(identity, limit=1)), None)
+        if item is not None:
+            self._history.step(item.message, what, now)
+
+    def _again(self, asking: Asking, now: Now) -> None:
+        asking.busy = False
+        gaps = limits.REQUEST_GAPS_S
+        asking.due = now.steady + gaps[min(asking.failures, len(gaps) - 1)]
+        asking.failures += 1
+
+    # --- being asked ---
+
+    def on_inbox_record(self, content: OpenItem, day: int, now: Now) -> None:
+        """Something lies in our public inbox."""
+        outcome = self._open(content, now)
+        if outcome is not Outcome.HELD:
+            signer = blind_secret(self._own.identity, INBOX, b"", day)
+            self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+
+    def _open(self, content: OpenItem, now: Now) -> Outcome:
+        try:
+            if len(content.body) != REQUEST_BODY_BYTES:
+                raise PeerError("malformed")
+            opened = open_request(self._prekeys.find, content.body)
+            request = ContactRequest.decode(unpad(opened.plaintext))
+            certified = certified_device(request.certificate)
+        except PeerError as error:
+            self._count(error.reason)
+            return Outcome.REFUSED
+        if certified.identity == self._own.identity_key:
+            return Outcome.REFUSED
+        known = self._store.contact(certified.identity)
+        if known is not None and known.state in (ContactState.BLOCKED, ContactState.REJECTED):
+            return Outcome.REFUSED
+        if known is None and self._waiting() >= limits.REQUESTS_KEPT:
+            self._count("too_many_requests")
+            return Outcome.REFUSED
+        contact = known or Contact(certified.identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
+        if contact.device != certified.device:
+            contact = replace(contact, device=certified.device, certificate=request.certificate.encode())
+            contact = pairs.with_generation_zero(self._own, contact, now)
+        return self._inbox.on_envelope(contact, request.envelope, "mailbox", now)
+
+    def _waiting(self) -> int:
+        return sum(contact.state is ContactState.REQUESTED for contact in self._store.contacts())
+
+
+def request_text(item: OutboxItem) -> str:
+    """The text of a contact request of ours."""
+    body = decode_content_body(item.body)
+    return body.text.decode(errors="replace") if isinstance(body, Request) else ""
+
+
+def _ignore(progress: PutProgress, now: Now) -> None:
+    """A tombstone that did not reach a storer is put again when its item is seen again."""
+
+
+def inbox_address(own: OwnKeys, secret: bytes, day: int) -> AddressKey:
+    """Our own inbox of a day: public without a secret, our contacts' with one."""
+    return personal_address(own.identity_key, INBOX, secret, day)

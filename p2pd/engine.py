@@ -1,0 +1,618 @@
+"""One user's whole node: what the world tells it, what it wants of the world, and what an application may ask.
+
+It knows no clock, socket or disk: `now`, a random source and two stores are given to it.
+It wires the machines of `dht`, `peer` and `chat` together, hands every input to the one it concerns, and merges their
+deadlines; the decisions are theirs.  `docs/architecture.md` follows a message through them.
+Rules: whatever is in memory here can be thrown away between two turns and built anew from the stores.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from p2pd import limits
+from p2pd.chat import pairs
+from p2pd.chat.conversation import Conversation
+from p2pd.chat.history import History
+from p2pd.chat.inbox import Inbox
+from p2pd.chat.mailroom import Mailroom
+from p2pd.chat.outbox import Outbox
+from p2pd.chat.people import People
+from p2pd.chat.requests import Requests
+from p2pd.crypto.keys import SigningKey
+from p2pd.dht.node import Dht
+from p2pd.dht.settings import DhtSettings
+from p2pd.domains import Domain, derive_key
+from p2pd.effects import Effect, EffectQueue
+from p2pd.errors import AmbiguousError, NotFoundError, PeerError, UsageError
+from p2pd.peer import own
+from p2pd.peer.links import Link as PeerLink
+from p2pd.peer.links import LinkOwner, Links
+from p2pd.peer.prekeys import Prekeys
+from p2pd.peer.published import signed_record
+from p2pd.peer.publisher import Publisher
+from p2pd.peer.reach import Reach
+from p2pd.peer.sessions import Sessions
+from p2pd.store import Contact, ContactState, Event, Message, MessageState, RecordStore, Step, UserStore
+from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeHint, NodeKey, Now, RandomSource
+from p2pd.wire.address import (
+    Link,
+    decode_letters,
+    encode_address,
+    encode_letters,
+    encode_node_key,
+    id_range,
+    looks_like_address,
+    parse_link,
+    parse_node_hint,
+)
+from p2pd.wire.content import (
+    Accept,
+    Body,
+    Content,
+    NewName,
+    NewSecret,
+    Nothing,
+    PairProposal,
+    Read,
+    Request,
+    Text,
+    Void,
+)
+from p2pd.wire.person import DeviceCertificate, DeviceContent
+from p2pd.wire.record import Family, Single
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a user may set of a node."""
+
+    network: str = "main"
+    bootstrap: tuple[NodeHint, ...] = ()
+    listening: tuple[Endpoint, ...] = ()
+    """What the socket is bound to."""
+    dht: DhtSettings = field(default_factory=DhtSettings)
+    accept_requests: bool = False
+    public_presence: bool = False
+    inbox_bits: int = limits.PUBLIC_INBOX_BITS
+    """The price of the public inbox; nothing in a private network."""
+    storage_only: bool = False
+    """Serves the DHT and has no person."""
+
+
+class Engine:
+    """See the module; inputs are `on_…`, the application's interface follows them."""
+
+    def __init__(self, settings: EngineSettings, store: UserStore, records: RecordStore, random: RandomSource) -> None:
+        self.counts: Counter[str] = Counter()
+        self._settings = settings
+        self._store = store
+        self._random = random
+        self._effects = EffectQueue()
+        self._keys = own.load(store)
+        self._started = self._joined = False
+        self._house_at: float | None = None
+        self._resynced: dict[IdentityKey, float] = {}
+        self._dht = Dht(
+            node=self._keys.node,
+            network=settings.network,
+            settings=settings.dht,
+            records=records,
+            effects=self._effects,
+            random=random,
+        )
+        self._wire()
+
+    def _wire(self) -> None:
+        keys, store, random, dht = self._keys, self._store, self._random, self._dht
+        bits = 0 if self._settings.dht.private else self._settings.inbox_bits
+        prekeys = Prekeys(store, keys.device, random)
+        sessions = self._sessions = Sessions(keys, store, prekeys, random)
+        history = self._history = History(store, self._effects)
+        links = self._links = Links(keys, self._effects, random, self._link_owner())
+        reach = self._reach = Reach(store, dht, links, lambda contact, now: self._outbox.on_away(contact, now))
+        self._outbox = Outbox(
+            keys, store, sessions, links, reach, dht, history, random, self._resync, self._on_acknowledged
+        )
+        self._inbox = Inbox(store, sessions, self._outbox, history, self._act, self._count, self._resync)
+        self._requests = Requests(
+            keys, store, sessions, prekeys, self._outbox, self._inbox, history, dht, self._effects, random, self._count
+        )
+        self._mailroom = Mailroom(keys, store, dht, self._inbox, self._requests, reach, self._count, inbox_bits=bits)
+        self._publisher = Publisher(
+            keys,
+            store,
+            prekeys,
+            dht,
+            random,
+            inbox_bits=bits,
+            public_presence=self._settings.public_presence,
+            endpoints=self._endpoints,
+        )
+        self._people = People(
+            keys,
+            store,
+            self._outbox,
+            self._requests,
+            reach,
+            links,
+            history,
+            random,
+            accept_requests=self._settings.accept_requests,
+            endpoints=self._endpoints,
+            secret_changed=self._on_secret_changed,
+            contacts_changed=self._mailroom.contacts_changed,
+        )
+        self._conversation = Conversation(store, self._outbox, history, random)
+        self._machines = (
+            dht,
+            links,
+            reach,
+            self._requests,
+            self._outbox,
+            self._inbox,
+            self._mailroom,
+            self._publisher,
+        )
+
+    # --- inputs ---
+
+    def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
+        """A datagram of the DHT's."""
+        self._dht.on_datagram(data, source, now)
+        self._look_for_network(now)
+
+    def on_link_opened(
+        self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
+    ) -> None:
+        """A link to a proven node is up."""
+        self._links.on_link_opened(link, node, endpoint, binding, outgoing, now)
+
+    def on_link_failed(self, link: int, reason: str, now: Now) -> None:
+        """A link we asked for did not come up."""
+        self._links.on_link_failed(link, reason, now)
+
+    def on_frame(self, link: int, frame: bytes, now: Now) -> None:
+        """The next frame of a link."""
+        self._links.on_frame(link, frame, now)
+
+    def on_link_closed(self, link: int, reason: str, now: Now) -> None:
+        """A link is down, not by us."""
+        self._links.on_link_closed(link, reason, now)
+
+    def on_link_drained(self, link: int, now: Now) -> None:
+        """A link has little unsent again: nothing to do, since acknowledgements pace what is sent."""
+
+    def on_request(self, exchange: int, node: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
+        """A node asks over QUIC."""
+        self._dht.on_request(exchange, node, endpoint, payload, now)
+
+    def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
+        """A node has answered over QUIC, or not."""
+        self._dht.on_response(exchange, payload, now)
+
+    def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
+        """A proof of work is done."""
+        self._requests.on_stamp(job, nonce, now)
+
+    def on_timer(self, now: Now) -> None:
+        """Something is due."""
+        if not self._started:
+            self._started = True
+            self._house_at = now.steady + limits.HOUSEKEEPING_S
+            self._dht.start(self._settings.bootstrap, now)
+        for machine in self._machines:
+            machine.on_timer(now)
+        if self._house_at is not None and self._house_at <= now.steady:
+            self._keep_house(now)
+        self._look_for_network(now)
+
+    def next_deadline(self) -> float | None:
+        """When something is due next, steady seconds; at once until the node has started."""
+        if not self._started:
+            return 0.0
+        due = [when for machine in self._machines if (when := machine.next_deadline()) is not None]
+        return min([*due, *([self._house_at] if self._house_at is not None else [])], default=None)
+
+    def take_effects(self) -> list[Effect]:
+        """What the turn wants of the world."""
+        return self._effects.take()
+
+    # --- between the machines ---
+
+    def _look_for_network(self, now: Now) -> None:
+        """The first node is in the table: publish, listen, read, send."""
+        if self._joined or not self._dht.joined:
+            return
+        self._joined = True
+        if self._settings.storage_only:
+            return
+        self._publisher.start(now)
+        self._mailroom.start(now)
+        self._requests.start(now)
+        self._outbox.start(now)
+        accepted = [contact for contact in self._people.listed() if contact.state is ContactState.ACCEPTED]
+        for contact in accepted[: limits.LINKS_AT_START]:
+            self._reach.want(contact.identity, now)
+
+    def _keep_house(self, now: Now) -> None:
+        self._house_at = now.steady + limits.HOUSEKEEPING_S
+        self._outbox.expire(now)
+        self._people.rotate_pairs(now)
+        for contact in self._people.listed():
+            self._sessions.expire(contact.identity, now)
+
+    def _link_owner(self) -> LinkOwner:
+        return LinkOwner(
+            admit=self._admit,
+            on_up=self._on_up,
+            on_down=self._on_down,
+            on_dial_failed=lambda contact, link, reason, now: self._reach.on_dial_failed(contact, reason, now),
+            on_envelope=self._on_envelope,
+            on_typing=lambda contact, for_ms, now: None,
+            count=self._count,
+        )
+
+    def _admit(self, content: DeviceContent, certificate: DeviceCertificate) -> Contact | None:
+        """A caller's contact, if we added them or accepted them, with the device that calls."""
+        contact = self._store.contact(content.identity)
+        if contact is None or contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):
+            return None
+        return self._with_device(contact, content, certificate)
+
+    def _with_device(self, contact: Contact, content: DeviceContent, certificate: DeviceCertificate) -> Contact | None:
+        if contact.device == content.device:
+            return contact
+        known = own.certified_device(DeviceCertificate.decode(contact.certificate)) if contact.certificate else None
+        if known is not None and known.made_s >= content.made_s:
+            return None
+        moved = replace(contact, device=content.device, certificate=certificate.encode())
+        moved = pairs.with_generation_zero(self._keys, moved, Now(0.0, content.made_s * 1000))
+        self._store.save_contact(moved)
+        return moved
+
+    def _on_up(self, contact: IdentityKey, link: PeerLink, now: Now) -> None:
+        self._reach.on_up(contact, link, now)
+        self._outbox.on_up(contact, now)
+
+    def _on_down(self, contact: IdentityKey, reason: str, now: Now) -> None:
+        self._outbox.on_down(contact, now)
+
+    def _on_envelope(self, identity: IdentityKey, envelope: bytes, now: Now) -> None:
+        contact = self._store.contact(identity)
+        if contact is not None and contact.state in (ContactState.ACCEPTED, ContactState.PENDING):
+            self._inbox.on_envelope(contact, envelope, "direct", now)
+
+    def _act(self, contact: Contact, content: Content, body: Body, via: str, now: Now) -> None:
+        contact = self._store.contact(contact.identity) or contact
+        if contact.state is ContactState.REQUESTED and not isinstance(body, Request):
+            if contact.request_id is None:
+                self._store.remove_contact(contact.identity)
+            raise PeerError("not_a_request")
+        match body:
+            case Text():
+                self._conversation.on_text(contact, content, body, via, now)
+            case Request():
+                self._people.on_request(contact, body, content.message, content.clock, via, now)
+            case Accept():
+                self._people.on_accept(contact, body, now)
+            case Read():
+                self._conversation.on_read(contact, body, now)
+            case NewSecret():
+                self._people.on_new_secret(contact, body)
+            case PairProposal():
+                self._people.on_pair_proposal(contact, body, now)
+            case NewName():
+                self._people.on_new_name(contact, body)
+            case Nothing() | Void():
+                pass
+            case _:
+                assert_never(body)
+
+    def _on_acknowledged(self, contact: IdentityKey, sequence: int, now: Now) -> None:
+        self._people.on_proposal_acknowledged(contact, sequence, now)
+
+    def _on_secret_changed(self, now: Now) -> None:
+        self._publisher.presence_changed(now)
+        self._mailroom.secret_changed(now)
+
+    def _resync(self, contact: Contact, now: Now) -> None:
+        """No session with an accepted contact serves any more: begin one, at most hourly."""
+        last = self._resynced.get(contact.identity)
+        if contact.state is not ContactState.ACCEPTED or not self._joined:
+            return
+        if last is None or now.steady - last >= limits.RESYNC_S:
+            self._resynced[contact.identity] = now.steady
+            self._requests.read_profile(contact.identity, now)
+
+    def _endpoints(self, now: Now) -> tuple[Endpoint, ...]:
+        """Where others can reach us: what they see, and what we are bound to."""
+        bound = [endpoint for endpoint in self._settings.listening if endpoint.host not in ("0.0.0.0", "::")]  # noqa: S104 - compared, not bound
+        observed = self._dht.endpoint
+        return tuple(dict.fromkeys([*([observed] if observed else []), *bound]))[: limits.ENDPOINTS]
+
+    def _count(self, reason: str) -> None:
+        if reason in self.counts or len(self.counts) < limits.REASONS:
+            self.counts[reason] += 1
+
+    # --- the application's interface: oneself ---
+
+    @property
+    def identity(self) -> IdentityKey:
+        """Our user's key."""
+        return self._keys.identity_key
+
+    @property
+    def address(self) -> str:
+        """Our user's address."""
+        return encode_address(self.identity)
+
+    @property
+    def fingerprint(self) -> str:
+        """Our user's key for reading aloud."""
+        return own.fingerprint(self.identity)
+
+    @property
+    def name(self) -> str:
+        """The name that our user claims."""
+        return own.name(self._store)
+
+    def link(self, now: Now) -> str:
+        """The contact link: address and up to three nodes."""
+        return Link(self.identity, tuple(self._dht.own_hints(3))).encode()
+
+    def set_name(self, name: str, now: Now) -> None:
+        """Claims a name, to contacts and in the profile; raises `UsageError`."""
+        name = name.strip()
+        if len(name) > limits.NAME_CHARS or any(not letter.isprintable() for letter in name):
+            raise UsageError(f"a name has at most {limits.NAME_CHARS} printable characters")
+        self._store.set_value("name", name.encode())
+        self._publisher.profile_changed(now)
+        for contact in self._people.listed():
+            if contact.state is ContactState.ACCEPTED:
+                self._outbox.add(contact.identity, NewName(name).encode(), now)
+                self._outbox.pump(contact.identity, now)
+
+    # --- people ---
+
+    def resolve(self, text: str) -> IdentityKey:
+        """The contact whom a user means; raises `NotFoundError` or `AmbiguousError`."""
+        return self._people.find(text).identity
+
+    def contact(self, text: str) -> Contact:
+        """The same, as the contact."""
+        return self._people.find(text)
+
+    def contacts(self) -> list[Contact]:
+        """The contact list."""
+        return self._people.listed()
+
+    def online(self, identity: IdentityKey) -> bool:
+        """Whether a link with this contact is up."""
+        return self._links.up(identity) is not None
+
+    def contact_add(self, who: str, now: Now, *, name: str = "", message: str = "") -> Contact:
+        """Adds a person by address or link, and asks them."""
+        link = parse_link(who)
+        self._join_by(link, now)
+        return self._people.add(link, now, name=name, text=message)[0]
+
+    def rename(self, text: str, new: str, now: Now) -> Contact:
+        """Calls a contact something else."""
+        return self._people.rename(self._people.find(text), new, now)
+
+    def block(self, text: str, now: Now) -> Contact:
+        """Hears nothing of a contact any more; an address that is no contact yet can be blocked too."""
+        return self._people.block(self._people.find(text), now)
+
+    def unblock(self, text: str, now: Now) -> Contact:
+        """Hears a blocked contact again."""
+        return self._people.unblock(self._people.find(text), now)
+
+    def remove(self, text: str, now: Now) -> None:
+        """Forgets a contact; what was said stays."""
+        self._people.remove(self._people.find(text), now)
+
+    def requests(self) -> list[Contact]:
+        """Who asks to be a contact."""
+        return self._people.requests()
+
+    def accept(self, id_or_prefix: str, now: Now, *, name: str = "") -> Contact:
+        """Says yes to a request."""
+        return self._people.accept(self._people.find_request(id_or_prefix), now, name=name)
+
+    def reject(self, id_or_prefix: str, now: Now) -> None:
+        """Says nothing to a request, for good."""
+        self._people.reject(self._people.find_request(id_or_prefix), now)
+
+    def _join_by(self, link: Link, now: Now) -> None:
+        for hint in link.hints:
+            self._dht.add_hint(hint, now)
+
+    # --- messages ---
+
+    def send(
+        self, to: str, text: str, now: Now, *, reply: str = "", expire_s: int = 0, request_id: str = ""
+    ) -> Message:
+        """Takes a text; to a bare address it is the contact request, or goes after it where it is too long for one."""
+        if request_id and (known := self._store.message_by_request(request_id)):
+            return known
+        try:
+            contact = self._people.find(to)
+        except NotFoundError as error:
+            if isinstance(error, AmbiguousError) or not looks_like_address(to):
+                raise
+            message = self._send_to_stranger(to, text, now, request_id)
+            if message is not None:
+                return message
+            contact = self._people.find(to)
+        answered = self.message(reply).message if reply else b""
+        if expire_s and self._house_at is not None:
+            self._house_at = min(self._house_at, now.steady + expire_s + 1)
+        return self._conversation.send(contact, text, now, reply=answered, expire_s=expire_s, request_id=request_id)
+
+    def _send_to_stranger(self, to: str, text: str, now: Now, request_id: str) -> Message | None:
+        link = parse_link(to)
+        self._join_by(link, now)
+        first = text if len(text.encode(errors="replace")) <= limits.REQUEST_TEXT_BYTES else ""
+        _, message = self._people.add(link, now, text=first)
+        if message is not None and request_id:
+            message = replace(message, request_id=request_id)
+            self._store.save_message(message)
+        return message
+
+    def message(self, id_prefix: str) -> Message:
+        """The message of an id or its beginning; raises `NotFoundError` or `AmbiguousError`."""
+        found = self._store.messages_by_prefix(*id_range(id_prefix))
+        if not found:
+            raise NotFoundError(f"no message has the id {id_prefix[:26]}", hint="see `p2pctl history NAME`")
+        if len(found) > 1:
+            raise AmbiguousError(f"more than one message's id begins with {id_prefix[:26]}", hint="give more letters")
+        return found[0]
+
+    def why(self, id_prefix: str) -> tuple[Message, list[Step], Facts | None]:
+        """What happened to a message, and, while it is stored, the receipts."""
+        message = self.message(id_prefix)
+        items = [
+            item
+            for item in self._store.outbox(message.contact, after=message.first_sequence - 1, limit=limits.PARTS)
+            if message.first_sequence and item.sequence <= message.last_sequence and item.receipts
+        ]
+        receipts: Facts | None = None
+        if items and message.state is MessageState.STORED:
+            worst = min(items, key=lambda item: item.receipts)
+            receipts = {"have": worst.receipts, "want": worst.wanted, "expires_ms": worst.record_expires_ms}
+        return message, self._store.steps(message.message), receipts
+
+    def mark_read(self, id_prefix: str, now: Now) -> Message:
+        """Our user has seen a message; its sender is told."""
+        message = self.message(id_prefix)
+        self._conversation.mark_read(message, now)
+        return self.message(id_prefix)
+
+    def history(self, to: str, *, since_ms: int = 0, limit: int = limits.HISTORY_DEFAULT) -> list[Message]:
+        """The newest messages with someone, the oldest of them first; with a former contact by full address."""
+        try:
+            identity = self._people.find(to).identity
+        except NotFoundError:
+            if not looks_like_address(to):
+                raise
+            identity = parse_link(to).identity
+        return self._store.history(identity, since_ms=since_ms, limit=min(limit, limits.HISTORY_MAX))
+
+    def events(self, after: int, limit: int, types: tuple[str, ...]) -> list[Event]:
+        """The durable log after a cursor."""
+        return self._store.events(after, limit=limit, types=types)
+
+    def consumer(self, name: str) -> int:
+        """Where a named consumer is."""
+        return self._store.consumer(name)
+
+    def acknowledge(self, name: str, cursor: int) -> None:
+        """A named consumer has dealt with everything up to here."""
+        if not 0 <= cursor <= self._store.newest_cursor():
+            raise UsageError(f"no event has the cursor {cursor}")
+        self._store.save_consumer(name, cursor)
+
+    def newest_cursor(self) -> int:
+        """The newest event's cursor."""
+        return self._store.newest_cursor()
+
+    # --- the network ---
+
+    def status(self, now: Now) -> Facts:
+        """What `p2pctl status` shows of the node."""
+        dht = self._dht.status()
+        return {
+            "node_id": encode_node_key(self._dht.id),
+            "dht": {
+                "nodes": dht.nodes,
+                "records": dht.records,
+                "record_bytes": dht.record_bytes,
+                "network_size": dht.network_size,
+                "serves": dht.serves,
+                "endpoint": str(dht.endpoint) if dht.endpoint else None,
+                "clock_offset_ms": dht.clock_offset_ms,
+            },
+            "links": len(self._links.contacts_up),
+            "outbox": self._store.outbox_count(),
+        }
+
+    def peers(self, now: Now) -> list[Facts]:
+        """The nodes in the table, the last heard of first."""
+        entries = sorted(self._dht.table(), key=lambda entry: -entry.seen_s)
+        return [
+            {
+                "node_id": encode_node_key(entry.peer.id),
+                "endpoint": str(entry.peer.endpoint),
+                "rtt_ms": self._dht.round_trip_ms(entry.peer),
+                "last_seen_s": round(now.steady - entry.seen_s, 3),
+            }
+            for entry in entries
+        ]
+
+    def dht_table(self, now: Now) -> list[Facts]:
+        """The same, with each node's bucket: how many bits its place shares with ours."""
+        own_place = int.from_bytes(self._dht.id, "big")
+        places = {encode_node_key(entry.peer.id): own_place ^ entry.peer.place for entry in self._dht.table()}
+        return [{**row, "shared_bits": 256 - places[row["node_id"]].bit_length()} for row in self.peers(now)]
+
+    def net_stats(self, now: Now) -> Facts:
+        """Bytes by cause and rejections by reason."""
+        dht = self._dht.status()
+        rejected = Counter(dht.rejected) + self.counts
+        return {"sent": dht.sent_bytes, "received": dht.received_bytes, "rejected": dict(sorted(rejected.items()))}
+
+    def path(self, to: str, now: Now) -> Facts:
+        """How a contact is reached now, and why so."""
+        contact = self._people.find(to)
+        tried = self._reach.tried(contact.identity)
+        link = self._links.up(contact.identity)
+        if link is not None:
+            via, reason = "direct", f"a link to {link.endpoint} is up" if link.endpoint else "a link is up"
+        elif contact.state is not ContactState.ACCEPTED:
+            via, reason = "none", f"the contact is {contact.state.value}"
+        elif self._dht.joined:
+            via, reason = "mailbox", "no link could be made; messages are kept on the network"
+        else:
+            via, reason = "none", "no other node is known"
+        return {"to": contact.petname, "via": via, "reason": reason, "candidates": tried}
+
+    def add_node(self, hint_text: str, now: Now) -> None:
+        """Tells the node of another one."""
+        self._dht.add_hint(parse_node_hint(hint_text), now)
+
+    def dht_put(self, value: bytes, ttl_s: int, now: Now, then: Callable[[Facts], None]) -> None:
+        """Stores a small signed record under a new key of the node's own; `then` gets the key and the receipts."""
+        if len(value) > limits.BODY_BYTES:
+            raise UsageError(f"a record holds {limits.BODY_BYTES} bytes at most")
+        if not 0 < ttl_s <= limits.RECORD_LIFE_MAX_S:
+            raise UsageError(f"a record lives 1 to {limits.RECORD_LIFE_MAX_S} seconds")
+        signer = SigningKey(derive_key(Domain.DEMO_KEY, self._keys.node.seed, self._random.bytes(16)))
+        address = AddressKey(signer.public)
+        record = signed_record(Single(address, now.wall_ms, now.wall_s + ttl_s, value), signer)
+
+        def progress(result: Any, later: Now) -> None:
+            if result.done:
+                then({"key": encode_letters(address), "receipts": result.receipts, "wanted": result.wanted})
+
+        self._dht.put([record], progress, now)
+
+    def dht_get(self, key_text: str, now: Now, then: Callable[[Facts | None], None]) -> None:
+        """Looks up a record of `dht_put`'s; `then` gets None where nothing valid is found."""
+        try:
+            address = AddressKey(decode_letters(key_text.strip()))
+        except PeerError:
+            address = AddressKey(b"")
+        if len(address) != limits.KEY_BYTES:
+            raise UsageError("not a key: it is the 52 letters that `p2pctl dht put` prints")
+
+        def found(result: Any, later: Now) -> None:
+            singles = [record.content for record in result.records if isinstance(record.content, Single)]
+            facts = {"rounds": result.rounds, "messages": result.messages, "elapsed_ms": result.elapsed_ms}
+            then({"key": key_text.strip(), "value": singles[0].body, **facts} if singles else None)
+
+        self._dht.get(Family.SINGLE, address, found, now)

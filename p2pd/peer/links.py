@@ -1,0 +1,266 @@
+"""Links: proven streams between two persons' devices.
+
+Knows no contents but its own; who may link is asked of `admit`.
+
+| state | ours: leaves by | theirs: leaves by |
+|---|---|---|
+| dialling | `on_link_opened`: sends the handshake's first frame | |
+| greeting | the answer proves them: up, sends `Ready` | the first frame names a contact: answers |
+| proving | | their first sealed frame proves them: up |
+| up | closed | closed |
+
+Rules: nothing of ours is said to a caller who does not already know whom they call (R18): a first frame that does not
+open, is badly certified or not admitted ends the link with the same words.  A caller is proven only by what they seal
+after the handshake (Noise IK, section 7.7: the first frame alone could be made with our own stolen key).
+Of two links with one contact the newer stays; where both dialled at the same time, the one that the lower identity
+dialled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from p2pd import limits
+from p2pd.crypto.handshake import Initiator, LinkCipher, Responder, is_static_of
+from p2pd.effects import CloseLink, EffectQueue, OpenLink, SendFrame
+from p2pd.errors import PeerError
+from p2pd.peer.own import OwnKeys, certified_device
+from p2pd.store import Contact
+from p2pd.types import Endpoint, IdentityKey, NodeKey, Now, RandomSource
+from p2pd.wire.link import Carry, Introduction, LinkMessage, Ready, Typing, decode_link_message
+from p2pd.wire.person import DeviceCertificate, DeviceContent
+
+REFUSED = "refused"
+SIMULTANEOUS_S = 5.0
+
+
+class LinkState(Enum):
+    """See the table above."""
+
+    DIALLING = auto()
+    GREETING = auto()
+    PROVING = auto()
+    UP = auto()
+
+
+@dataclass(slots=True)
+class Link:
+    """One link, from the first attempt to its end."""
+
+    id: int
+    outgoing: bool
+    node: NodeKey
+    endpoint: Endpoint | None
+    since: float
+    """Steady seconds."""
+    state: LinkState
+    contact: IdentityKey | None = None
+    device: bytes = b""
+    initiator: Initiator | None = None
+    responder: Responder | None = None
+    cipher: LinkCipher | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOwner:
+    """Whom links report to."""
+
+    admit: Callable[[DeviceContent, DeviceCertificate], Contact | None]
+    """The contact of a caller's certificate, if they may link."""
+    on_up: Callable[[IdentityKey, Link, Now], None]
+    on_down: Callable[[IdentityKey, str, Now], None]
+    on_dial_failed: Callable[[IdentityKey, int, str, Now], None]
+    on_envelope: Callable[[IdentityKey, bytes, Now], None]
+    on_typing: Callable[[IdentityKey, int, Now], None]
+    count: Callable[[str], None]
+    """Counts what was refused, by reason."""
+
+
+class Links:
+    """All links of this node that carry persons."""
+
+    def __init__(self, own: OwnKeys, effects: EffectQueue, random: RandomSource, owner: LinkOwner) -> None:
+        self._own = own
+        self._effects = effects
+        self._random = random
+        self._owner = owner
+        self._links: dict[int, Link] = {}
+        self._up: dict[IdentityKey, Link] = {}
+        self._next_id = 1
+
+    def up(self, contact: IdentityKey) -> Link | None:
+        """The link over which this contact can be written to now."""
+        return self._up.get(contact)
+
+    @property
+    def contacts_up(self) -> list[IdentityKey]:
+        return list(self._up)
+
+    def dial(self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], now: Now) -> int | None:
+        """Begins a link to a contact's node; its id, or None where that node is being dialled or there are too many."""
+        busy = any(link.contact == contact.identity and link.node == node for link in self._links.values())
+        if busy or contact.device is None or not endpoints or len(self._links) >= limits.LINKS:
+            return None
+        link = Link(self._next_id, True, node, None, now.steady, LinkState.DIALLING, contact.identity, contact.device)
+        self._next_id += 1
+        self._links[link.id] = link
+        self._effects.append(OpenLink(link.id, node, endpoints))
+        return link.id
+
+    def send(self, contact: IdentityKey, message: LinkMessage) -> bool:
+        """Sends over the contact's link; False where there is none."""
+        link = self._up.get(contact)
+        if link is None or link.cipher is None:
+            return False
+        self._effects.append(SendFrame(link.id, link.cipher.seal(message.encode())))
+        return True
+
+    def close(self, contact: IdentityKey, reason: str, now: Now) -> None:
+        """Ends every link with this contact."""
+        for link in [link for link in self._links.values() if link.contact == contact]:
+            self._drop(link, reason, now)
+
+    def on_link_opened(
+        self, id: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
+    ) -> None:
+        """The stream is there and the nodes are proven; now the persons."""
+        if not outgoing:
+            if len(self._links) >= limits.LINKS:
+                self._refuse_unknown(id, "too_many_links")
+                return
+            link = Link(id, False, node, endpoint, now.steady, LinkState.GREETING)
+            link.responder = Responder(self._own.device, binding, self._random)
+            self._links[id] = link
+            return
+        dialled = self._links.get(id)
+        if dialled is None:
+            self._effects.append(CloseLink(id, "not wanted"))
+            return
+        dialled.endpoint, dialled.state = endpoint, LinkState.GREETING
+        dialled.initiator = Initiator(self._own.device, dialled.device, binding, self._random)
+        self._effects.append(SendFrame(id, dialled.initiator.hello(self._introduction())))
+
+    def on_link_failed(self, id: int, reason: str, now: Now) -> None:
+        """A dialled node did not answer."""
+        link = self._links.pop(id, None)
+        if link is not None and link.contact is not None:
+            self._owner.on_dial_failed(link.contact, id, reason, now)
+
+    def on_link_closed(self, id: int, reason: str, now: Now) -> None:
+        """The other side, or the net, ended it."""
+        link = self._links.get(id)
+        if link is not None:
+            self._forget(link, reason, now)
+
+    def on_frame(self, id: int, frame: bytes, now: Now) -> None:
+        """A frame arrived."""
+        link = self._links.get(id)
+        if link is None:
+            return
+        try:
+            match link.state:
+                case LinkState.GREETING if link.outgoing:
+                    self._on_answer(link, frame, now)
+                case LinkState.GREETING:
+                    self._on_hello(link, frame)
+                case LinkState.PROVING | LinkState.UP:
+                    self._on_message(link, frame, now)
+                case LinkState.DIALLING:
+                    raise PeerError("early_frame")
+        except PeerError as error:
+            self._owner.count(error.reason)
+            self._drop(link, REFUSED, now)
+
+    def next_deadline(self) -> float | None:
+        """When the oldest unproven link has had its time, steady seconds."""
+        waiting = [link.since for link in self._links.values() if link.state is not LinkState.UP]
+        return min(waiting) + limits.HANDSHAKE_S if waiting else None
+
+    def on_timer(self, now: Now) -> None:
+        """Ends links that were not proven in time."""
+        for link in list(self._links.values()):
+            if link.state is not LinkState.UP and now.steady - link.since >= limits.HANDSHAKE_S:
+                self._drop(link, "time is up", now)
+
+    def _introduction(self) -> bytes:
+        return Introduction(self._own.certificate).encode()
+
+    def _on_hello(self, link: Link, frame: bytes) -> None:
+        if link.responder is None:
+            raise PeerError("early_frame")
+        static, payload = link.responder.receive(frame)
+        certificate = Introduction.decode(payload).certificate
+        content = certified_device(certificate)
+        if not is_static_of(content.device, static):
+            raise PeerError("wrong_device")
+        contact = self._owner.admit(content, certificate)
+        if contact is None:
+            raise PeerError("not_admitted")
+        link.contact, link.device = contact.identity, content.device
+        self._effects.append(SendFrame(link.id, link.responder.reply(self._introduction())))
+        link.cipher = link.responder.transport()
+        link.state = LinkState.PROVING
+
+    def _on_answer(self, link: Link, frame: bytes, now: Now) -> None:
+        if link.initiator is None or link.contact is None:
+            raise PeerError("early_frame")
+        content = certified_device(Introduction.decode(link.initiator.finish(frame)).certificate, link.contact)
+        if content.device != link.device:
+            raise PeerError("wrong_device")
+        link.cipher = link.initiator.transport()
+        self._effects.append(SendFrame(link.id, link.cipher.seal(Ready().encode())))
+        self._raise(link, now)
+
+    def _on_message(self, link: Link, frame: bytes, now: Now) -> None:
+        if link.cipher is None or link.contact is None:
+            raise PeerError("early_frame")
+        message = decode_link_message(link.cipher.unseal(frame))
+        if link.state is LinkState.PROVING and not self._raise(link, now):
+            return
+        match message:
+            case Carry():
+                self._owner.on_envelope(link.contact, message.envelope, now)
+            case Typing():
+                self._owner.on_typing(link.contact, message.for_ms, now)
+            case Ready():
+                pass
+
+    def _raise(self, link: Link, now: Now) -> bool:
+        """The persons are proven: the link is up, unless another one with this contact stays."""
+        if link.contact is None:
+            return False
+        other = self._up.get(link.contact)
+        if other is not None and other is not link:
+            if self._stays(other, link):
+                self._drop(link, "another link is up", now)
+                return False
+            del self._links[other.id]
+            self._effects.append(CloseLink(other.id, "a newer link is up"))
+        link.state = LinkState.UP
+        self._up[link.contact] = link
+        self._owner.on_up(link.contact, link, now)
+        return True
+
+    def _stays(self, old: Link, new: Link) -> bool:
+        if old.outgoing == new.outgoing or abs(new.since - old.since) > SIMULTANEOUS_S or new.contact is None:
+            return False
+        we_are_lower = self._own.identity_key < new.contact
+        return old.outgoing == we_are_lower
+
+    def _drop(self, link: Link, reason: str, now: Now) -> None:
+        self._effects.append(CloseLink(link.id, reason))
+        self._forget(link, reason, now)
+
+    def _refuse_unknown(self, id: int, reason: str) -> None:
+        self._owner.count(reason)
+        self._effects.append(CloseLink(id, REFUSED))
+
+    def _forget(self, link: Link, reason: str, now: Now) -> None:
+        self._links.pop(link.id, None)
+        if link.contact is None:
+            return
+        if self._up.get(link.contact) is link:
+            del self._up[link.contact]
+            self._owner.on_down(link.contact, reason, now)
+        elif link.outgoing and link.state is not LinkState.UP:
+            self._owner.on_dial_failed(link.contact, link.id, reason, now)

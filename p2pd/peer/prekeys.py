@@ -1,0 +1,59 @@
+"""Our device's prekeys: made weekly, published in the profile, kept until no first contact can name them any more.
+
+Knows nothing of where they are published.
+Rules: ages are by our own clock; a private half lives `limits.PREKEY_KEEP_S` after its last publication.
+"""
+
+from dataclasses import replace
+
+from p2pd import limits
+from p2pd.crypto.keys import SigningKey
+from p2pd.crypto.prekeys import KEM_SEED_SIZE, PrekeyPair, new_prekey
+from p2pd.domains import Domain
+from p2pd.store import Prekey, UserStore
+from p2pd.types import Now, RandomSource
+from p2pd.wire.person import PrekeyContent, SignedPrekey
+
+
+class Prekeys:
+    """The pairs in the store; the newest is the one to publish."""
+
+    def __init__(self, store: UserStore, device: SigningKey, random: RandomSource) -> None:
+        self._store = store
+        self._device = device
+        self._random = random
+
+    def publish(self, now: Now) -> SignedPrekey:
+        """The signed newest prekey, made now where it is older than a week; its life is counted from here."""
+        kept = self._store.prekeys()
+        newest = kept[-1] if kept else None
+        if newest is None or now.wall_ms - newest.made_ms >= limits.PREKEY_ROTATE_S * 1000:
+            newest = self._make((newest.id if newest else 0) + 1, now)
+        self._store.save_prekey(replace(newest, published_ms=now.wall_ms))
+        self._drop_old(kept, now)
+        public = _pair(newest).public()
+        content = PrekeyContent(newest.id, public.x25519, public.kem, newest.made_ms // 1000).encode()
+        return SignedPrekey(content, self._device.sign(Domain.SIGN_PREKEYS, content))
+
+    def find(self, id: int) -> PrekeyPair | None:
+        """The pair of this id, unless it was never ours or is gone."""
+        return next((_pair(prekey) for prekey in self._store.prekeys() if prekey.id == id), None)
+
+    def rotates_ms(self) -> int:
+        """When the next one is due, wall clock; 0: now."""
+        kept = self._store.prekeys()
+        return kept[-1].made_ms + limits.PREKEY_ROTATE_S * 1000 if kept else 0
+
+    def _make(self, id: int, now: Now) -> Prekey:
+        pair = new_prekey(id, now.wall_ms, self._random)
+        return Prekey(id, now.wall_ms, now.wall_ms, pair.x25519 + pair.kem)
+
+    def _drop_old(self, kept: list[Prekey], now: Now) -> None:
+        for prekey in kept[:-1]:
+            if now.wall_ms - prekey.published_ms > limits.PREKEY_KEEP_S * 1000:
+                self._store.remove_prekey(prekey.id)
+
+
+def _pair(prekey: Prekey) -> PrekeyPair:
+    split = len(prekey.secret) - KEM_SEED_SIZE
+    return PrekeyPair(prekey.id, prekey.made_ms, prekey.secret[:split], prekey.secret[split:])

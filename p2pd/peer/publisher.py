@@ -1,0 +1,105 @@
+"""Publishing ourselves: the profile for everyone, presence for accepted contacts.
+
+Knows no contents.
+Rules: today's profile is put when the node has joined, and when the day, the prekey or the name changes; presence
+hourly, and when our endpoints or our contact secret change.  A put that too few nodes took is tried again.
+With `public_presence` the presence is put under the empty secret too, where everyone can find it.
+"""
+
+from collections.abc import Callable
+
+from p2pd import limits
+from p2pd.dht.node import Dht
+from p2pd.dht.storing import PutProgress
+from p2pd.peer import own
+from p2pd.peer.own import OwnKeys
+from p2pd.peer.prekeys import Prekeys
+from p2pd.peer.published import presence_record, profile_record
+from p2pd.store import UserStore
+from p2pd.types import Endpoint, Now, RandomSource
+from p2pd.wire.person import Presence, Profile, ProfileDevice
+from p2pd.wire.rpc import pack_endpoint
+
+
+class Publisher:
+    """Keeps our profile and presence on the DHT."""
+
+    def __init__(
+        self,
+        keys: OwnKeys,
+        store: UserStore,
+        prekeys: Prekeys,
+        dht: Dht,
+        random: RandomSource,
+        *,
+        inbox_bits: int,
+        public_presence: bool,
+        endpoints: Callable[[Now], tuple[Endpoint, ...]],
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._prekeys = prekeys
+        self._dht = dht
+        self._random = random
+        self._inbox_bits = inbox_bits
+        self._public_presence = public_presence
+        self._endpoints = endpoints
+        self._profile_due: float | None = None
+        self._presence_due: float | None = None
+        self._profile_day = 0
+        self._published: tuple[Endpoint, ...] = ()
+        self._profile_made_ms = 0
+
+    def start(self, now: Now) -> None:
+        """The node has joined: publish both."""
+        self._profile_due = self._presence_due = now.steady
+
+    def profile_changed(self, now: Now) -> None:
+        """The name changed."""
+        if self._profile_due is not None:
+            self._profile_due = now.steady
+
+    def presence_changed(self, now: Now) -> None:
+        """Endpoints or contact secret changed."""
+        if self._presence_due is not None:
+            self._presence_due = now.steady
+
+    def next_deadline(self) -> float | None:
+        """When something is to be published again, steady seconds."""
+        due = [due for due in (self._profile_due, self._presence_due) if due is not None]
+        return min(due, default=None)
+
+    def on_timer(self, now: Now) -> None:
+        """Publishes what is due."""
+        if self._profile_due is not None and self._profile_due <= now.steady:
+            self._publish_profile(now)
+        if self._presence_due is not None and self._presence_due <= now.steady:
+            self._publish_presence(now)
+
+    def _publish_profile(self, now: Now) -> None:
+        device = ProfileDevice(self._keys.certificate, self._prekeys.publish(now))
+        self._profile_made_ms = max(now.wall_ms, self._profile_made_ms + 1)
+        profile = Profile(own.name(self._store), self._profile_made_ms, self._inbox_bits, [device])
+        until_day_s = limits.DAY_S - now.wall_s % limits.DAY_S
+        until_rotation_s = max(0, self._prekeys.rotates_ms() - now.wall_ms) / 1000
+        self._profile_due = now.steady + min(until_day_s, until_rotation_s) + 1
+        record = profile_record(self._keys.identity, profile, now, self._random)
+        self._dht.put([record], self._on_profile, now)
+
+    def _publish_presence(self, now: Now) -> None:
+        self._published = self._endpoints(now)
+        self._presence_due = now.steady + limits.PRESENCE_RENEW_S
+        packed = [pack_endpoint(endpoint) for endpoint in self._published[: limits.ENDPOINTS]]
+        presence = Presence(now.wall_ms, self._keys.node_key, packed)
+        secret = own.secrets(self._store)[0].secret
+        for shared in (secret, b"") if self._public_presence else (secret,):
+            record = presence_record(self._keys.identity, shared, presence, now, self._random)
+            self._dht.put([record], self._on_presence, now)
+
+    def _on_profile(self, progress: PutProgress, now: Now) -> None:
+        if progress.done and progress.receipts < progress.wanted and self._profile_due is not None:
+            self._profile_due = min(self._profile_due, now.steady + limits.PROFILE_RETRY_S)
+
+    def _on_presence(self, progress: PutProgress, now: Now) -> None:
+        if progress.done and progress.receipts < progress.wanted and self._presence_due is not None:
+            self._presence_due = min(self._presence_due, now.steady + limits.PROFILE_RETRY_S)
