@@ -1,0 +1,190 @@
+"""One daemon put together, from an open home to a clean end.
+
+    home and lock (main) -> stores -> keys -> engine and driver -> sockets -> control -> ready ... -> stop
+
+Knows how the parts fit and nothing of what they do.
+Rules: what was opened is closed in the reverse order, whatever happens; a part that fails ends the daemon with its
+error.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pd import limits
+from p2pd.daemon.bell import Bell
+from p2pd.daemon.control import ControlServer
+from p2pd.daemon.control_socket import control_socket
+from p2pd.daemon.listening import listen_on
+from p2pd.daemon.methods import METHODS
+from p2pd.daemon.nodes import find_company, resolve_node, split_node
+from p2pd.daemon.own_keys import ready_keys
+from p2pd.daemon.service import Service
+from p2pd.daemon.systemd import Systemd
+from p2pd.dht.settings import DhtSettings, Role
+from p2pd.engine import Engine, EngineSettings
+from p2pd.errors import P2pdError
+from p2pd.net.clock import SystemClock, SystemRandom
+from p2pd.net.driver import Driver
+from p2pd.net.network import Network
+from p2pd.net.tuning import QuicTuning
+from p2pd.settings import Loaded, Settings, read_bootstrap
+from p2pd.storage.home import RECORDS_NAME, USER_NAME
+from p2pd.storage.keys import master_key
+from p2pd.storage.records import SqliteRecordStore
+from p2pd.storage.user import SqliteUserStore
+from p2pd.types import Endpoint
+from p2pd.wire.address import encode_address
+
+Ready = Callable[[str], None]
+"""Told the ready line, once everything answers."""
+_GIVE_UP_S = limits.STOP_S * 0.8
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What a home keeps, open."""
+
+    user: SqliteUserStore
+    records: SqliteRecordStore
+
+
+class Stopping(asyncio.Event):
+    """Set when the daemon is asked to stop; should a part hang, the process ends all the same, which loses nothing."""
+
+    def set(self) -> None:
+        """Begin a clean stop."""
+        if not self.is_set():
+            super().set()
+            asyncio.get_running_loop().call_later(_GIVE_UP_S, os._exit, 0)
+
+
+async def serve(home: Path, loaded: Loaded, ready: Ready) -> None:
+    """Runs the daemon of a home that this process has locked, until it is asked to stop.
+
+    Raises:
+        P2pdError: it cannot start, or cannot go on; its exit code says why.
+    """
+    stopping = Stopping()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(asked, stopping.set)
+    nodes = read_bootstrap(loaded.settings)
+    for node in nodes:
+        split_node(node)  # a list with a mistake is refused now, and not found out later
+    master = master_key(home)
+    with (
+        closing(SqliteUserStore(str(home / USER_NAME), own_identity=None, master_key=master)) as user,
+        closing(SqliteRecordStore(str(home / RECORDS_NAME))) as records,
+    ):
+        await _run(home, loaded, Stores(user, records), nodes, stopping, ready)
+
+
+async def _run(
+    home: Path, loaded: Loaded, stores: Stores, nodes: Sequence[str], stopping: asyncio.Event, ready: Ready
+) -> None:
+    """From open stores to the end: keys, sockets, engine, control socket."""
+    settings = loaded.settings
+    clock, random, bell = SystemClock(), SystemRandom(), Bell()
+    dht = _dht_settings(settings)
+    keys = await ready_keys(stores.user, random, clock.now(), puzzle_bits=dht.puzzle_bits, stopping=stopping)
+    if keys is None:
+        return
+    tuning = QuicTuning(private=settings.private)
+    # Nothing is read from a socket before the loop goes round, and by then there is a driver.
+    network = Network(keys.node, random, lambda value: driver.put(value), tuning, clock)
+    with closing(network):
+        listen = await listen_on(network, loaded, stores.user)
+        engine_settings = _engine_settings(settings, dht, listen)
+        driver = Driver(
+            lambda: Engine(engine_settings, stores.user, stores.records, random),
+            stores.user,
+            stores.records,
+            clock,
+            bell.ring,
+        )
+        service = Service(
+            ask=driver.call,
+            bell=bell,
+            home=home,
+            settings=settings,
+            stop=stopping.set,
+            resolve_node=resolve_node,
+            listen=listen,
+            counts=network.counts,
+        )
+        with control_socket(home) as (listening, path):
+            address = "-" if settings.storage_only else encode_address(keys.identity_key)
+            line = f"ready {address} udp {listen[0]} control {path}"
+            await _until_stopped(service, driver, network, listening, nodes, stopping, lambda: ready(line))
+
+
+async def _until_stopped(
+    service: Service,
+    driver: Driver[Engine],
+    network: Network,
+    listening: socket.socket,
+    nodes: Sequence[str],
+    stopping: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Runs all parts until one of them fails, or the daemon is asked to stop."""
+    systemd = Systemd()
+    try:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(driver.run(network))
+            await service.ask(lambda engine, now: None)
+            others = [
+                parts.create_task(ControlServer(service, METHODS).run(listening)),
+                parts.create_task(find_company(service, nodes)),
+                parts.create_task(systemd.feed_watchdog(lambda: service.ask(lambda engine, now: None))),
+            ]
+            # What start-up made stays for good: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            ready()
+            systemd.tell("READY=1")
+            await stopping.wait()
+            _logger.info("stopping")
+            systemd.tell("STOPPING=1")
+            for part in others:
+                part.cancel()
+            driver.stop()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the parts: one of ours where there is one, which says more."""
+    ours, others = group.split(P2pdError)
+    found: BaseException = ours or others or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _dht_settings(settings: Settings) -> DhtSettings:
+    return DhtSettings(
+        replicas=settings.replicas,
+        private=settings.private,
+        role=Role.SERVER if settings.private else Role.AUTO,
+        quota_bytes=settings.storage_bytes,
+    )
+
+
+def _engine_settings(settings: Settings, dht: DhtSettings, listen: Sequence[Endpoint]) -> EngineSettings:
+    return EngineSettings(
+        network=settings.network,
+        listening=tuple(listen),
+        dht=dht,
+        accept_requests=settings.accept_requests,
+        public_presence=settings.public_presence,
+        storage_only=settings.storage_only,
+    )

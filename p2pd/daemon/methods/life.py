@@ -1,0 +1,104 @@
+"""The daemon itself: how it is, who it is, and its end."""
+
+from typing import Annotated
+
+from p2pd.daemon.method import Answer, Push, method
+from p2pd.daemon.service import Service
+from p2pd.daemon.shown import shown_facts
+from p2pd.engine import Engine
+from p2pd.types import Now
+
+
+@method(
+    "status",
+    needs_person=False,
+    result={
+        "address": "the person's address; empty where the node only stores",
+        "node_id": "the node's place in the DHT",
+        "version": "of p2pd",
+        "uptime_s": "since the start",
+        "listen": "list of HOST:PORT",
+        "dht": "`nodes` in the table, `records` held for others, `record_bytes`",
+        "links": "people connected to directly",
+        "outbox": "messages not delivered yet",
+        "rss_bytes": "memory of the process",
+        "bytes_in": "received since the start",
+        "bytes_out": "sent since the start",
+        "pid": "the process",
+        "home": "its folder",
+    },
+)
+async def status(service: Service) -> Answer:
+    """How the daemon is, at a glance."""
+    facts = await service.ask(lambda engine, now: engine.status(now))
+    address = "" if service.settings.storage_only else await service.ask(lambda engine, now: engine.address)
+    counts = service.counts()
+    listen = {"listen": [str(endpoint) for endpoint in service.listen]}
+    traffic = {"bytes_in": counts.get("bytes in", 0), "bytes_out": counts.get("bytes out", 0)}
+    shown: Answer = shown_facts(facts)
+    return {"address": address, **service.process_facts(), **listen, **traffic, **shown}
+
+
+def _own(engine: Engine) -> Answer:
+    return {"address": engine.address, "fingerprint": engine.fingerprint, "name": engine.name}
+
+
+@method(
+    "id",
+    result={
+        "address": "what others add one by",
+        "fingerprint": "the same key, for comparing aloud",
+        "name": "what one calls oneself",
+        "link": "with `link`: the address with node hints",
+    },
+)
+async def identity(
+    service: Service, *, link: Annotated[bool, "also give the contact link, for newcomers"] = False
+) -> Answer:
+    """One's own address."""
+
+    def own(engine: Engine, now: Now) -> Answer:
+        return _own(engine) | ({"link": engine.link(now)} if link else {})
+
+    return await service.ask(own)
+
+
+_PROFILE = {"address": "one's own", "fingerprint": "of the same key", "name": "what one calls oneself"}
+
+
+@method("profile.show", result=_PROFILE)
+async def profile_show(service: Service) -> Answer:
+    """What others see of oneself."""
+    return await service.ask(lambda engine, now: _own(engine))
+
+
+@method("profile.set", result=_PROFILE)
+async def profile_set(service: Service, *, name: Annotated[str, "what one calls oneself"]) -> Answer:
+    """Changes what others see of oneself."""
+
+    def change(engine: Engine, now: Now) -> Answer:
+        engine.set_name(name, now)
+        return _own(engine)
+
+    return await service.ask(change)
+
+
+async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) -> None:
+    service.stop()
+
+
+@method("stop", needs_person=False, result={"stopping": "true"}, afterwards=_end)
+async def stop(service: Service) -> Answer:
+    """Ends the daemon cleanly; the answer comes before the end."""
+    return {"stopping": True}
+
+
+@method("rpc.discover", needs_person=False, result={"methods": "list of `name`, `help`, `parameters`, `result`"})
+async def rpc_discover(service: Service) -> Answer:
+    """This table."""
+    from p2pd.daemon.methods import discover
+
+    return {"methods": discover()}
+
+
+METHODS = (status, identity, profile_show, profile_set, stop, rpc_discover)

@@ -1,0 +1,218 @@
+"""What people say to each other: `send`, `history`, `why`, `read`, `wait`."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from p2pd import limits
+from p2pd.daemon.method import Answer, Duration, method
+from p2pd.daemon.methods.log import cursor_of
+from p2pd.daemon.pages import first_page
+from p2pd.daemon.service import Service
+from p2pd.daemon.shown import shown_event, shown_message, shown_reasons, shown_sent
+from p2pd.daemon.words import duration_s, since_ms
+from p2pd.engine import Engine
+from p2pd.errors import FailedError, NotFoundError, TimeUpError, UsageError
+from p2pd.store import Direction, Message, MessageState
+from p2pd.types import Now
+from p2pd.wire.address import encode_address, encode_id
+
+_LEVELS = {
+    "stored": {MessageState.STORED, MessageState.DELIVERED, MessageState.READ},
+    "delivered": {MessageState.DELIVERED, MessageState.READ},
+    "read": {MessageState.READ},
+}
+_HOPELESS = {MessageState.EXPIRED, MessageState.FAILED, MessageState.RECALLED}
+
+
+@method(
+    "send",
+    result={
+        "id": "of the message, the same on both ends",
+        "to": "the recipient's address",
+        "name": "what we call them",
+        "state": "queued, stored, delivered, read, expired, recalling, recalled or failed",
+        "sent_at": "when it was accepted",
+    },
+)
+async def send(
+    service: Service,
+    *,
+    to: Annotated[str, "a name, an address or a link; an unknown address is added, the text being the request"],
+    text: Annotated[str, "what to say, 1 byte to 256 KiB of UTF-8"],
+    reply: Annotated[str, "the id of the message that this one answers"] = "",
+    expire: Annotated[Duration, "give up after this long: seconds, or 1d, 12h, 30m"] = 0,
+    request_id: Annotated[str, "a name of the caller's for this call: repeating it never sends twice"] = "",
+    wait: Annotated[Literal["", "stored", "delivered", "read"], "answer only once it is that far"] = "",
+    timeout_s: Annotated[float, "how long to wait; then the error is time_up, and the message goes on"] = limits.WAIT_S,
+) -> Answer:
+    """Sends a text; answers as soon as it is on disk."""
+    if not text:
+        raise UsageError("there is no text to send", hint="give it as text")
+    expire_s, within_s = duration_s(str(expire), "expire"), _bounded(timeout_s)
+
+    def start(engine: Engine, now: Now) -> Message:
+        return engine.send(to, text, now, reply=reply, expire_s=expire_s, request_id=request_id)
+
+    message = await service.ask(start)
+    if wait:
+        message = await _reached(service, message, wait, within_s)
+    name = await service.ask(lambda engine, now: _petname(engine, message))
+    return shown_sent(message, name) | ({"request_id": request_id} if request_id else {})
+
+
+async def _reached(service: Service, message: Message, level: str, within_s: float) -> Message:
+    """The message once it is at the level.
+
+    Raises:
+        TimeUpError: it is not within the time; it goes on.
+        FailedError: it never will be.
+    """
+    text = encode_id(message.message)
+    try:
+        async with asyncio.timeout(within_s):
+            while message.state not in _LEVELS[level]:
+                if message.state in _HOPELESS:
+                    raise FailedError(f"message {text} is {message.state}", hint=f"see: p2pctl why {text[:8]}")
+                message, cursor = await service.ask(lambda engine, now: (engine.message(text), engine.newest_cursor()))
+                if message.state not in _LEVELS[level] | _HOPELESS:
+                    await service.bell.beyond(cursor)
+    except TimeoutError:
+        raise TimeUpError(
+            f"message {text} is safe and {message.state}, and not {level} yet",
+            hint=f"it goes on by itself; see: p2pctl why {text[:8]}",
+        ) from None
+    return message
+
+
+def _bounded(timeout_s: float) -> float:
+    if not 0 <= timeout_s <= limits.WAIT_MAX_S:  # not a number fails this too
+        raise UsageError(f"timeout_s must be 0 to {limits.WAIT_MAX_S}", hint="repeat the call to wait for longer")
+    return timeout_s
+
+
+def _petname(engine: Engine, message: Message) -> str:
+    try:
+        return engine.contact(encode_address(message.contact)).petname
+    except NotFoundError:  # removed; the conversation stays
+        return ""
+
+
+@method(
+    "history",
+    result={
+        "messages": "in conversation order: `id`, `direction` (in, out), `from`, `from_name`, `conversation`, `text`, "
+        "`sent_at`, `received_at`, `state`, `via` (direct, lan, relay, mailbox, bundle or null), `reply`, `gap`",
+        "next": "where the list is longer than a line: the parameters for the rest",
+    },
+)
+async def history(
+    service: Service,
+    *,
+    to: Annotated[str, "whose conversation"],
+    since: Annotated[str, "only what came after: 2025-01-31, 2025-01-31T12:00:00Z, or 3d for so long ago"] = "",
+    limit: Annotated[int, "the newest so many, at most 10,000"] = limits.HISTORY_DEFAULT,
+    after: Annotated[str, "only what stands after the message with this id; for further pages"] = "",
+) -> Answer:
+    """The newest messages of a conversation, the oldest first."""
+    if not 1 <= limit <= limits.HISTORY_MAX:
+        raise UsageError(f"limit must be 1 to {limits.HISTORY_MAX}", hint="page with since for more")
+
+    def look(engine: Engine, now: Now) -> Answer:
+        from_ms = since_ms(since, now) if since else 0
+        messages = engine.history(to, since_ms=from_ms, limit=limit)
+        ids = [encode_id(message.message) for message in messages]
+        if after in ids:  # it has left the newest `limit` where it is not, and all of these stand after it
+            messages = messages[ids.index(after) + 1 :]
+        petname = _petname(engine, messages[0]) if messages else ""
+        page = first_page(shown_message(message, engine, petname) for message in messages)
+        return {"messages": page} | ({"next": {"after": page[-1]["id"]}} if len(page) < len(messages) else {})
+
+    return await service.ask(look)
+
+
+@method(
+    "why",
+    result={
+        "id": "of the message",
+        "conversation": "the address at the other end",
+        "direction": "in or out",
+        "state": "as in `send`, or received, read",
+        "via": "how it went, or null",
+        "steps": "list of `at`, `what` and details",
+        "receipts": "`have`, `want`, `expires_at` of the copies on the network, or null",
+    },
+)
+async def why(service: Service, *, id: Annotated[str, "of the message; its beginning is enough"]) -> Answer:
+    """What happened to a message, where its copies are, and until when."""
+    return await service.ask(lambda engine, now: shown_reasons(*engine.why(id)))
+
+
+@method("read", result={"id": "of the message", "state": "read"})
+async def read(service: Service, *, id: Annotated[str, "of the message; its beginning is enough"]) -> Answer:
+    """Marks a received message, and those before it, as read; the sender is told."""
+
+    def mark(engine: Engine, now: Now) -> Answer:
+        engine.mark_read(id, now)
+        message = engine.message(id)
+        return {"id": encode_id(message.message), "state": message.state.value}
+
+    return await service.ask(mark)
+
+
+@method(
+    "wait",
+    result={
+        "id": "of the message",
+        "from": "the sender's address",
+        "from_name": "what we call them",
+        "text": "what they say",
+        "sent_at": "when they sent it",
+        "received_at": "when it arrived",
+        "cursor": "of its event, to go on from",
+    },
+)
+async def wait(
+    service: Service,
+    *,
+    from_: Annotated[str, "whose message"],
+    since: Annotated[str | int, "look from after this cursor of the log on; `now` is from this call on"] = "now",
+    timeout_s: Annotated[float, "how long to wait; then the error is time_up"] = limits.WAIT_S,
+) -> Answer:
+    """Answers with the next message of a person."""
+    after = await service.ask(lambda engine, now: cursor_of(engine, since))
+
+    def look(engine: Engine, now: Now) -> tuple[int, Answer | None]:
+        person = encode_address(engine.resolve(from_))
+        events = engine.events(after, limits.CONTROL_EVENTS, ("message",))
+        for event in events:
+            found = _received(engine, shown_event(event), person)
+            if found:
+                return event.cursor, found
+        full = len(events) == limits.CONTROL_EVENTS
+        return events[-1].cursor if full else engine.newest_cursor(), None
+
+    try:
+        async with asyncio.timeout(_bounded(timeout_s)):
+            while True:
+                scanned, found = await service.ask(look)
+                if found:
+                    return found
+                if scanned == after:
+                    await service.bell.beyond(after)
+                after = scanned
+    except TimeoutError:
+        raise TimeUpError(f"no message of {from_} within {timeout_s:g} s", hint="wait longer with timeout_s") from None
+
+
+def _received(engine: Engine, event: Answer, person: str) -> Answer | None:
+    """The message of an event, if it is one of this person's that is still here."""
+    try:
+        message = engine.message(str(event["data"]["id"]))
+    except (NotFoundError, KeyError):
+        return None
+    if message.direction is not Direction.IN or encode_address(message.contact) != person:
+        return None
+    return shown_message(message, engine, _petname(engine, message)) | {"cursor": event["cursor"]}
+
+
+METHODS = (send, history, why, read, wait)

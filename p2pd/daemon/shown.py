@@ -1,0 +1,105 @@
+"""Rows of the store as the API shows them: the keys that scripts rely on.
+
+Knows no method.  What came from a peer is exact here; whoever prints it makes it harmless.
+`from` and `conversation` are addresses, which never change meaning; the names beside them are ours and may.
+"""
+
+import json
+from typing import Any
+
+from p2pd.daemon.method import Answer
+from p2pd.daemon.words import moment
+from p2pd.engine import Engine, Facts
+from p2pd.store import Contact, Direction, Event, Message, Step
+from p2pd.wire.address import encode_address, encode_id
+
+
+def shown_sent(message: Message, name: str) -> Answer:
+    """What `send` answers."""
+    return {
+        "id": encode_id(message.message),
+        "to": encode_address(message.contact),
+        "name": name,
+        "state": message.state.value,
+        "sent_at": moment(message.sent_ms),
+    }
+
+
+def shown_message(message: Message, engine: Engine, petname: str) -> Answer:
+    """One message of `history`."""
+    outgoing = message.direction is Direction.OUT
+    conversation = encode_address(message.contact)
+    return {
+        "id": encode_id(message.message),
+        "direction": message.direction.value,
+        "from": engine.address if outgoing else conversation,
+        "from_name": engine.name if outgoing else petname,
+        "conversation": conversation,
+        "text": message.text,
+        "sent_at": moment(message.sent_ms),
+        "received_at": moment(message.received_ms),
+        "state": message.state.value,
+        "via": message.via or None,
+        "reply": encode_id(message.reply) if message.reply else None,
+        "gap": message.gap,
+    }
+
+
+def shown_reasons(message: Message, steps: list[Step], receipts: Facts | None) -> Answer:
+    """What `why` answers."""
+    return {
+        "id": encode_id(message.message),
+        "conversation": encode_address(message.contact),
+        "direction": message.direction.value,
+        "state": message.state.value,
+        "via": message.via or None,
+        "steps": [{"at": moment(step.at_ms), "what": step.what} | shown_facts(step.detail) for step in steps],
+        "receipts": shown_facts(receipts) if receipts else None,
+    }
+
+
+def shown_contact(contact: Contact, engine: Engine) -> Answer:
+    """One person of `contact list`."""
+    return {
+        "name": contact.petname,
+        "address": encode_address(contact.identity),
+        "state": contact.state.value,
+        "verified": contact.verified,
+        "online": engine.online(contact.identity),
+        "claimed_name": contact.claimed_name,
+        "added_at": moment(contact.added_ms),
+    }
+
+
+def shown_request(contact: Contact) -> Answer:
+    """One request of `request list`; it goes by its sender's address where it has no id of its own."""
+    address = encode_address(contact.identity)
+    return {
+        "id": encode_id(contact.request_id) if contact.request_id else address,
+        "address": address,
+        "name": contact.claimed_name,
+        "text": contact.request_text,
+        "received_at": moment(contact.request_ms),
+    }
+
+
+def shown_event(event: Event) -> Answer:
+    """One entry of the log."""
+    return {"cursor": event.cursor, "type": event.type, "at": moment(event.at_ms), "data": json.loads(event.data)}
+
+
+def shown_facts(facts: Any) -> Any:
+    """Figures of the core as JSON holds them: bytes in hex, `x_at_ms` as the moment `x_at`."""
+    if isinstance(facts, dict):
+        return dict(_shown_fact(str(key), value) for key, value in facts.items())
+    if isinstance(facts, list | tuple):
+        return [shown_facts(value) for value in facts]
+    if isinstance(facts, bytes):
+        return facts.hex()
+    return facts
+
+
+def _shown_fact(key: str, value: Any) -> tuple[str, Any]:
+    if key.endswith("_at_ms") and isinstance(value, int):
+        return key.removesuffix("_ms"), moment(value)
+    return key, shown_facts(value)
