@@ -256,22 +256,14 @@ class Engine:
             count=self._count,
         )
 
-    def _admit(self, content: DeviceContent, certificate: DeviceCertificate) -> Contact | None:
+    def _admit(self, content: DeviceContent, certificate: DeviceCertificate, now: Now) -> Contact | None:
         """A caller's contact, if we added them or accepted them, with the device that calls."""
         contact = self._store.contact(content.identity)
         if contact is None or contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):
             return None
-        return self._with_device(contact, content, certificate)
-
-    def _with_device(self, contact: Contact, content: DeviceContent, certificate: DeviceCertificate) -> Contact | None:
-        if contact.device == content.device:
-            return contact
-        known = own.certified_device(DeviceCertificate.decode(contact.certificate)) if contact.certificate else None
-        if known is not None and known.made_s >= content.made_s:
-            return None
-        moved = replace(contact, device=content.device, certificate=certificate.encode())
-        moved = pairs.with_generation_zero(self._keys, moved, Now(0.0, content.made_s * 1000))
-        self._store.save_contact(moved)
+        moved = pairs.with_device(self._keys, contact, certificate, now)
+        if moved is not contact:
+            self._store.save_contact(moved)
         return moved
 
     def _on_up(self, contact: IdentityKey, link: PeerLink, now: Now) -> None:

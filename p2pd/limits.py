@@ -321,6 +321,10 @@ SOURCES = 4_096
 """Sources whose rates are remembered; the one seen longest ago is forgotten."""
 SMALL_PADDING_BYTES = 256
 """What a request whose answer is small is padded to without a token; the others to a whole datagram."""
+PACE = 0.75
+"""Of another's rate for us, what we use of it; the rest is for what is repeated."""
+PACE_S = 0.25
+"""A question that would exceed it waits so long."""
 CHALLENGES_PER_S = 10
 CHALLENGES_BURST = 40
 """Pings to servers that asked us something and may deserve a place in the table."""
@@ -351,7 +355,9 @@ SIZE_SAMPLES = 8
 """Look-ups whose density gives the network's size, by their median."""
 GET_KNOWN_IN_PACKET = 16
 """Item ids that a `Get` in a datagram names as known; all of them are named over QUIC."""
-GET_ASKED_MIN = 3
+GET_WIDTH_MIN = 12
+"""Nearest nodes that a get asks before it says that nothing is there, where `replicas` are fewer, at most twice as
+many: those who stored may have seen other neighbours than we do."""
 GET_TOMBSTONES = 4
 """Tombstones that ride along in one answer."""
 FETCH_NEXT_S = 0.4
@@ -380,7 +386,7 @@ LISTENERS_PER_KEY = 8
 LISTENS = 256
 LISTEN_SEEN = 256
 LISTEN_RETRY_S = 30.0
-LISTEN_FETCH_GAP_S = 2.0
+LISTEN_FETCH_GAP_S = 0.5
 REFRESH_S = 12 * HOUR_S
 REFRESH_SPREAD = 0.2
 REFRESH_AFTER_START_S = 10 * MINUTE_S
@@ -446,7 +452,7 @@ STOP_S = 5.0
 """A daemon that was asked to stop has ended after this."""
 PUBLIC_INBOX_BITS = 12
 """The price of our public inbox outside private networks: 2.7 core-seconds (c6)."""
-REQUEST_GAPS_S = (2, 5, 15, 60, 300, HOUR_S)
+REQUEST_GAPS_S = (1, 2, 5, 15, 60, 300, HOUR_S)
 """Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
 HOUSEKEEPING_S = HOUR_S
 

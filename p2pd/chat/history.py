@@ -37,8 +37,8 @@ class History:
 
     def witness(self, clock: int, now: Now) -> None:
         """Something said elsewhere was seen: what we say next comes after it."""
-        ceiling = (now.wall_ms + limits.CLOCK_SKEW_S * 1000) << CLOCK_COUNTER_BITS
-        if self._clock < clock <= ceiling:
+        clock = bounded_clock(clock, now)
+        if self._clock < clock:
             self._clock = clock
             self._store.set_value("clock", self._clock.to_bytes(8, "big"))
 
@@ -61,7 +61,8 @@ class History:
         if self._store.message(message.message, contact=contact.identity) is not None:
             return
         gap = any(self._store.message(MessageId(parent), contact=contact.identity) is None for parent in parents)
-        message = replace(message, gap=gap)
+        clock = bounded_clock(message.clock, now)
+        message = replace(message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS)
         self._store.save_message(message)
         self.step(message.message, "received", now, via=message.via)
         data: dict[str, object] = {
@@ -110,3 +111,8 @@ class History:
             "state": contact.state.value,
         }
         self.event("contact", data, now)
+
+
+def bounded_clock(clock: int, now: Now) -> int:
+    """A clock from elsewhere, at most ten minutes ahead of ours: nobody stays at a conversation's end for ever."""
+    return min(clock, (now.wall_ms + limits.CLOCK_SKEW_S * 1000) << CLOCK_COUNTER_BITS)

@@ -180,7 +180,7 @@ class Mailroom:
                 continue
             if where not in read:
                 read.add(where)
-                self._seen_index(contact, where)
+                self._seen_index(contact.identity, where)
                 self._read(contact.identity, where, Sweep(1, follow=False), now)
                 self._reach.alive(contact.identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
@@ -220,9 +220,10 @@ class Mailroom:
         for place in places:
             self._read(contact.identity, place, sweep, now)
 
-    def _seen_index(self, contact: Contact, where: MailAddress) -> None:
-        """Remembers how far the writer has come that day, so that sweeps look there although what came before is read."""
-        if (where.day, where.index) > (contact.mail_day, contact.mail_index):
+    def _seen_index(self, identity: IdentityKey, where: MailAddress) -> None:
+        """Remembers how far the writer has come that day: sweeps look there too when what came before is read."""
+        contact = self._store.contact(identity)
+        if contact is not None and (where.day, where.index) > (contact.mail_day, contact.mail_index):
             self._store.save_contact(replace(contact, mail_day=where.day, mail_index=where.index))
 
     def _read(self, contact: IdentityKey, where: MailAddress, sweep: Sweep, now: Now) -> None:

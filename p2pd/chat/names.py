@@ -34,8 +34,9 @@ def same_name(one: str, other: str) -> bool:
 
 def free_name(wish: str, identity: IdentityKey, taken: Iterable[str]) -> str:
     """A name that nobody has, as near to the wish as the rules allow; without a wish the address's first letters."""
-    kept = "".join(letter if letter.isalnum() or letter in _MARKS else "-" for letter in wish.strip())
-    base = unicodedata.normalize("NFKC", kept).strip("-+")[: limits.NAME_CHARS - 4] or encode_address(identity)[4:12]
+    plain = unicodedata.normalize("NFKC", wish.strip())  # first: it can make one letter into many, and into spaces
+    kept = "".join(letter if letter.isalnum() or letter in _MARKS else "-" for letter in plain)
+    base = kept.strip("-+")[: limits.NAME_CHARS - 5].rstrip("-+") or encode_address(identity)[4:12]
     used = {name.casefold() for name in taken}
     number, name = 1, base
     while name.casefold() in used:

@@ -49,10 +49,16 @@ class Flight:
     resend_at: float | None = None
     mail_at: float | None = None
     """Steady seconds; not None: the mailbox is due then."""
+    silent: bool = False
+    """A link was up and ended, or nothing comes back over it: whatever was heard before says nothing."""
     acknowledge_at: float | None = None
     ring_at: float | None = None
     putting: set[int] = field(default_factory=set)
     """Sequences in a put that is not done."""
+
+    def mail_by(self, when: float) -> None:
+        """The mailbox is due then, unless it is due sooner."""
+        self.mail_at = when if self.mail_at is None else min(self.mail_at, when)
 
 
 class Outbox:
@@ -138,6 +144,7 @@ class Outbox:
         """A link is up: everything not acknowledged goes over it."""
         flight = self._flight(contact)
         flight.sent_through, flight.resends, flight.resend_at, flight.mail_at = 0, 0, None, None
+        flight.silent = False
         if flight.acknowledge_at is not None:
             flight.acknowledge_at = now.steady
         self.pump(contact, now)
@@ -145,7 +152,7 @@ class Outbox:
     def on_down(self, contact: IdentityKey, now: Now) -> None:
         """The link is gone."""
         flight = self._flight(contact)
-        flight.sent_through, flight.resend_at = 0, None
+        flight.sent_through, flight.resend_at, flight.silent = 0, None, True
         self.pump(contact, now)
 
     def on_away(self, contact: IdentityKey, now: Now) -> None:
@@ -186,6 +193,7 @@ class Outbox:
     def _progressed(self, contact: IdentityKey, flight: Flight, now: Now) -> None:
         """Something was acknowledged: what is still under way gets its whole time again."""
         flight.resends, flight.resend_at, flight.mail_at, flight.ring_at = 0, None, None, None
+        flight.silent = flight.silent and not self._links.up(contact)
         if self._links.up(contact) and self._store.outbox(contact, limit=1):
             flight.resend_at = now.steady + limits.RETRY_S[0]
             flight.mail_at = now.steady + limits.MAILBOX_AFTER_S
@@ -203,10 +211,9 @@ class Outbox:
             self._send_over_link(known, flight, now)
         elif self._store.outbox(contact, limit=1):
             self._reach.want(contact, now)
-            if flight.mail_at is None:
-                heard_s = (now.wall_ms - self.counters(contact).heard_ms) / 1000
-                recently = 0 <= heard_s < limits.HEARD_RECENTLY_S and not self._reach.failed(contact)
-                flight.mail_at = now.steady + (limits.MAILBOX_AFTER_S if recently else limits.MAILBOX_AFTER_ABSENT_S)
+            heard_s = (now.wall_ms - self.counters(contact).heard_ms) / 1000
+            recently = 0 <= heard_s < limits.HEARD_RECENTLY_S and not flight.silent and not self._reach.failed(contact)
+            flight.mail_by(now.steady + (limits.MAILBOX_AFTER_S if recently else limits.MAILBOX_AFTER_ABSENT_S))
 
     def _send_over_link(self, contact: Contact, flight: Flight, now: Now) -> None:
         counters = self.counters(contact.identity)
@@ -218,8 +225,7 @@ class Outbox:
             flight.sent_through = item.sequence
             if flight.resend_at is None:
                 flight.resend_at = now.steady + limits.RETRY_S[min(flight.resends, len(limits.RETRY_S) - 1)]
-            if flight.mail_at is None:
-                flight.mail_at = now.steady + limits.MAILBOX_AFTER_S
+            flight.mail_by(now.steady + (limits.MAILBOX_AFTER_ABSENT_S if flight.silent else limits.MAILBOX_AFTER_S))
 
     def _sealed(self, contact: Contact, item: OutboxItem, now: Now) -> bytes | None:
         """The item's envelope in the session in use; None where there is no session."""
@@ -275,6 +281,7 @@ class Outbox:
         if batch:
             sequences = [item.sequence for item, _ in batch]
             flight.putting.update(sequences)
+            flight.silent = True
             self._put(contact.identity, [record for _, record in batch], sequences, now)
         flight.mail_at = self._next_mail(contact.identity, now) if len(items) <= limits.MAIL_BATCH else now.steady
 

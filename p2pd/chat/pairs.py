@@ -10,9 +10,11 @@ from p2pd import limits
 from p2pd.crypto.blinding import pair_address, pair_zero, ring_tag
 from p2pd.crypto.keys import SigningKey
 from p2pd.domains import Domain, derive_key
-from p2pd.peer.own import OwnKeys
+from p2pd.errors import PeerError
+from p2pd.peer.own import OwnKeys, certified_device
 from p2pd.store import Contact, PairSecret
 from p2pd.types import DeviceKey, Now, RandomSource
+from p2pd.wire.person import DeviceCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,23 @@ def with_generation_zero(own: OwnKeys, contact: Contact, now: Now) -> Contact:
     if any(pair.generation == 0 and pair.secret == zero.secret for pair in contact.pair_secrets):
         return contact
     return replace(contact, pair_secrets=(zero,))
+
+
+def with_device(own: OwnKeys, contact: Contact, certificate: DeviceCertificate, now: Now) -> Contact:
+    """The contact with the device of a certificate of theirs.
+
+    Raises:
+        PeerError: the certificate is not theirs, or older than the one known: an old device must not come back.
+    """
+    content = certified_device(certificate, contact.identity)
+    if contact.device == content.device:
+        return contact
+    if contact.certificate:
+        known = certified_device(DeviceCertificate.decode(contact.certificate), contact.identity)
+        if known.made_s >= content.made_s:
+            raise PeerError("old_device")
+    moved = replace(contact, device=content.device, certificate=certificate.encode())
+    return with_generation_zero(own, moved, now)
 
 
 def writing(own: OwnKeys, contact: Contact) -> Direction | None:

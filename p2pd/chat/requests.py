@@ -162,14 +162,13 @@ class Requests:
             self._again(asking, now)
             return
         device = max(profile.devices, key=lambda one: certified_device(one.certificate, identity).made_s)
-        certified = certified_device(device.certificate, identity)
-        contact = replace(
-            contact,
-            device=certified.device,
-            certificate=device.certificate.encode(),
-            claimed_name=profile.name or contact.claimed_name,
-        )
-        contact = pairs.with_generation_zero(self._own, contact, now)
+        try:
+            contact = pairs.with_device(self._own, contact, device.certificate, now)
+        except PeerError as error:
+            self._count(error.reason)
+            self._again(asking, now)
+            return
+        contact = replace(contact, claimed_name=profile.name or contact.claimed_name)
         self._store.save_contact(contact)
         item = next(iter(self._store.outbox(identity, limit=1)), None)
         if contact.state is not ContactState.PENDING or item is None:
@@ -288,9 +287,13 @@ class Requests:
             self._count("too_many_requests")
             return Outcome.REFUSED
         contact = known or Contact(certified.identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
-        if contact.device != certified.device:
-            contact = replace(contact, device=certified.device, certificate=request.certificate.encode())
-            contact = pairs.with_generation_zero(self._own, contact, now)
+        try:
+            contact = pairs.with_device(self._own, contact, request.certificate, now)
+        except PeerError as error:
+            self._count(error.reason)
+            return Outcome.REFUSED
+        if known is not None:
+            self._store.save_contact(contact)
         return self._inbox.on_envelope(contact, request.envelope, "mailbox", now)
 
     def _waiting(self) -> int:

@@ -72,6 +72,7 @@ class UdpSocket:
             return
         if self._transport is not None:
             self._transport.sendto(data, address)
+            self._counts["bytes out"] += len(data)
         elif self._waiting:
             self._wait(data, address)
         elif not self._send_now(data, address):
@@ -89,6 +90,7 @@ class UdpSocket:
 
     def on_datagram(self, data: bytes, address: tuple[str, int]) -> None:
         """Hand one datagram on."""
+        self._counts["bytes in"] += len(data)
         if len(data) >= limits.UDP_READ_BYTES:
             self._counts["datagram too long"] += 1
         else:
@@ -116,7 +118,7 @@ class UdpSocket:
     def _send_now(self, data: bytes, address: tuple[str, int]) -> bool:
         """False where the kernel has no room at present."""
         try:
-            self._socket.sendto(data, address)
+            self._counts["bytes out"] += self._socket.sendto(data, address)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:

@@ -65,7 +65,7 @@ class Link:
 class LinkOwner:
     """Whom links report to."""
 
-    admit: Callable[[DeviceContent, DeviceCertificate], Contact | None]
+    admit: Callable[[DeviceContent, DeviceCertificate, Now], Contact | None]
     """The contact of a caller's certificate, if they may link."""
     on_up: Callable[[IdentityKey, Link, Now], None]
     on_down: Callable[[IdentityKey, str, Now], None]
@@ -136,7 +136,8 @@ class Links:
         if dialled is None:
             self._effects.append(CloseLink(id, "not wanted"))
             return
-        dialled.endpoint, dialled.state = endpoint, LinkState.GREETING
+        # From here on both ends count: which of two links stays is judged by when they opened.
+        dialled.endpoint, dialled.state, dialled.since = endpoint, LinkState.GREETING, now.steady
         dialled.initiator = Initiator(self._own.device, dialled.device, binding, self._random)
         self._effects.append(SendFrame(id, dialled.initiator.hello(self._introduction())))
 
@@ -162,7 +163,7 @@ class Links:
                 case LinkState.GREETING if link.outgoing:
                     self._on_answer(link, frame, now)
                 case LinkState.GREETING:
-                    self._on_hello(link, frame)
+                    self._on_hello(link, frame, now)
                 case LinkState.PROVING | LinkState.UP:
                     self._on_message(link, frame, now)
                 case LinkState.DIALLING:
@@ -185,7 +186,7 @@ class Links:
     def _introduction(self) -> bytes:
         return Introduction(self._own.certificate).encode()
 
-    def _on_hello(self, link: Link, frame: bytes) -> None:
+    def _on_hello(self, link: Link, frame: bytes, now: Now) -> None:
         if link.responder is None:
             raise PeerError("early_frame")
         static, payload = link.responder.receive(frame)
@@ -193,7 +194,7 @@ class Links:
         content = certified_device(certificate)
         if not is_static_of(content.device, static):
             raise PeerError("wrong_device")
-        contact = self._owner.admit(content, certificate)
+        contact = self._owner.admit(content, certificate, now)
         if contact is None:
             raise PeerError("not_admitted")
         link.contact, link.device = contact.identity, content.device

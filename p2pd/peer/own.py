@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from p2pd import limits
-from p2pd.crypto.keys import SigningKey, verify
+from p2pd.crypto.keys import SigningKey, exchange_public, verify
 from p2pd.domains import Domain, domain_hash
 from p2pd.errors import DamagedError, PeerError
 from p2pd.store import UserStore
@@ -129,11 +129,14 @@ def certified_device(certificate: DeviceCertificate, identity: IdentityKey | Non
     """What a certificate says, once its signature is checked.
 
     Raises:
-        PeerError: it is not signed by the identity that it names, or not by the one asked for.
+        PeerError: it is not signed by the identity that it names, or not by the one asked for, or names a key with
+            which nothing can be agreed: no one after this has to expect that.
     """
     content = DeviceContent.decode(certificate.content)
     if identity is not None and content.identity != identity:
         raise PeerError("wrong_identity")
     if not verify(content.identity, Domain.SIGN_DEVICE, certificate.content, certificate.signature):
         raise PeerError("bad_certificate")
+    for key in (content.identity, content.device):
+        exchange_public(key)
     return content

@@ -149,6 +149,8 @@ class Reach:
                 if entry["outcome"] == "trying":
                     entry["outcome"] = outcome
                     break
+        if not attempt.pending:  # the end of something that an earlier attempt began
+            return
         attempt.pending -= 1
         if attempt.pending == 0:
             attempt.failures += 1

@@ -8,9 +8,12 @@ Knows no paths and no contents.
 | their first contact, ours unanswered, our identity the lower | ours; theirs can only receive |
 | their first contact, otherwise | theirs; what stood before can only receive |
 | their first envelope in ours | ours, from now on without the first-contact header |
+| theirs in a superseded one | that one, where both were begun by them, or it by the lower and the other by the higher |
 
-Rules: a ratchet is saved in the turn that moved it.  A superseded one receives `limits.SESSION_KEEP_S` more; its id is
-kept longer, so that a replayed first contact begins nothing.  A session's id is our own random bytes.
+The last row is for first contacts that overtake each other: both ends come to send on the same session.
+Rules: a ratchet is saved in the turn that moved it.  A superseded one receives until it has been silent for
+`limits.SESSION_KEEP_S`; its id is kept longer, so that a replayed first contact begins nothing.
+A session's id is its beginner's random bytes.
 """
 
 from dataclasses import dataclass, replace
@@ -80,6 +83,7 @@ class Sessions:
         ratchet = Ratchet.begin(started.secret, prekey.exchange, started.associated)
         for session in self._store.sessions(contact):
             self._supersede(session, now)
+        self._bound(contact)
         session = Session(
             contact,
             self._random.bytes(limits.SESSION_ID_BYTES),
@@ -113,20 +117,21 @@ class Sessions:
         known = next((s for s in self._store.sessions(contact.identity) if s.session == envelope.session), None)
         if known is None:
             return self._accept(contact, envelope, now)
+        if not known.ratchet and not envelope.first_contact:
+            raise UndecryptableError("unknown_session")  # they still use what we have put away
         if not known.ratchet:
             raise DuplicateError("retired_session")
         ratchet = self._ratchet(known)
         plaintext = _decrypt(ratchet, envelope)
-        self._save(replace(known, header=b""), ratchet)
+        self._save(self._used(replace(known, header=b""), now), ratchet)
         return Opened(plaintext, known.session, began=False)
 
     def expire(self, contact: IdentityKey, now: Now) -> None:
         """Retires what was superseded long ago, and forgets what was retired long ago."""
-        retired = 0
-        for session in reversed(self._store.sessions(contact)):
+        for session in self._store.sessions(contact):
             age_s = (now.wall_ms - session.superseded_ms) / 1000 if session.superseded_ms else 0
-            retired += not session.ratchet
-            if age_s > limits.SESSION_FORGET_S or retired > limits.SESSIONS_RETIRED:
+            if age_s > limits.SESSION_FORGET_S:
+                self._ratchets.pop((session.contact, session.session), None)
                 self._store.remove_session(session)
             elif age_s > limits.SESSION_KEEP_S and session.ratchet:
                 self._retire(session)
@@ -148,6 +153,21 @@ class Sessions:
         self._take_over(contact.identity, envelope.session, ratchet, accepted.associated, now)
         return Opened(plaintext, envelope.session, began=True)
 
+    def _used(self, session: Session, now: Now) -> Session:
+        """A session in which something arrived: a superseded one is kept longer, or is the one to send on again."""
+        if not session.superseded_ms:
+            return session
+        current = self.current(session.contact)
+        they_are_lower = session.contact < self._own.identity_key
+        lower_began = session.ours != they_are_lower
+        again = current is not None and not (session.ours and current.ours)
+        if again and current is not None and session.ours != current.ours:
+            again = lower_began
+        if not again or current is None:
+            return replace(session, superseded_ms=now.wall_ms)
+        self._supersede(current, now)
+        return replace(session, superseded_ms=0)
+
     def _take_over(self, contact: IdentityKey, session: bytes, ratchet: Ratchet, associated: bytes, now: Now) -> None:
         current = self.current(contact)
         ours_stays = current is not None and current.ours and bool(current.header) and self._own.identity_key < contact
@@ -167,10 +187,16 @@ class Sessions:
         self._bound(contact)
 
     def _bound(self, contact: IdentityKey) -> None:
-        live = [session for session in self._store.sessions(contact) if session.ratchet]
+        """At most so many ratchets, and so many ids of retired ones: what was superseded longest ago goes first."""
+        sessions = sorted(self._store.sessions(contact), key=lambda session: session.superseded_ms)
+        live = [session for session in sessions if session.ratchet]
         superseded = [session for session in live if session.superseded_ms]
-        for session in superseded[: max(0, len(live) - limits.SESSIONS_PER_CONTACT)]:
+        gone = superseded[: max(0, len(live) - limits.SESSIONS_PER_CONTACT)]
+        for session in gone:
             self._retire(session)
+        retired = [session for session in sessions if not session.ratchet]
+        for session in retired[: max(0, len(retired) + len(gone) - limits.SESSIONS_RETIRED)]:
+            self._store.remove_session(session)
 
     def _supersede(self, session: Session, now: Now) -> None:
         if not session.superseded_ms:
