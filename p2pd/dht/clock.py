@@ -1,0 +1,44 @@
+"""The wall clock corrected by what others say, and our endpoint as others see it: both by majority.
+
+Rules: below five peers our own clock stands; the median of them bears two liars.
+Inside this package `Now` is corrected; what users are told carries the moment as it came in.
+"""
+
+from collections import Counter
+from statistics import median
+
+from p2pd import limits
+from p2pd.dht.bounded import Recent
+from p2pd.types import Endpoint, NodeKey, Now
+
+
+class Clock:
+    """One node's idea of the time and of itself."""
+
+    def __init__(self) -> None:
+        self.raw = Now(0.0, 0)
+        """The moment of this turn, uncorrected."""
+        self._offsets: Recent[NodeKey, float] = Recent(limits.CLOCK_PEERS)
+        self._observed: Recent[NodeKey, Endpoint] = Recent(limits.OBSERVERS)
+
+    def enter(self, now: Now) -> Now:
+        """A turn begins at this moment; the same, corrected."""
+        self.raw = now
+        return Now(now.steady, now.wall_ms + self.offset_ms)
+
+    @property
+    def offset_ms(self) -> int:
+        """What to add to our wall clock; 0 below five peers."""
+        offsets = self._offsets.values()
+        return int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
+
+    def add(self, peer: NodeKey, wall_ms: int, round_trip_s: float, observed: Endpoint) -> None:
+        """A peer said what time it is, and where it sees us; half a round trip ago."""
+        self._offsets.put(peer, wall_ms + round_trip_s * 500 - self.raw.wall_ms)
+        self._observed.put(peer, observed)
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where most see us."""
+        counted = Counter(self._observed.values()).most_common(1)
+        return counted[0][0] if counted else None

@@ -1,0 +1,46 @@
+"""What happened, counted: bytes by cause, rejections by reason.
+
+Rules: causes and reasons are names of ours, never a stranger's bytes, so the number of counters is bounded.
+"""
+
+import logging
+from enum import StrEnum
+
+from p2pd.types import Now
+
+_log = logging.getLogger(__name__)
+_LOG_GAP_S = 60.0
+
+
+class Cause(StrEnum):
+    """Why bytes travel."""
+
+    LOOKUP = "lookup"
+    STORE = "store"
+    REFRESH = "refresh"
+    LISTEN = "listen"
+    MAINTENANCE = "maintenance"
+    SERVING = "serving"
+
+
+class Counters:
+    """All counters of one node; they only grow."""
+
+    def __init__(self) -> None:
+        self.sent_bytes = dict.fromkeys(Cause, 0)
+        self.received_bytes = dict.fromkeys(Cause, 0)
+        self.rejected: dict[str, int] = {}
+        self._logged: dict[str, float] = {}
+
+    def sent(self, cause: Cause, size_bytes: int) -> None:
+        self.sent_bytes[cause] += size_bytes
+
+    def received(self, cause: Cause, size_bytes: int) -> None:
+        self.received_bytes[cause] += size_bytes
+
+    def reject(self, reason: str, now: Now) -> None:
+        """Count one rejection; each reason is logged at most once a minute (R37)."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        if now.steady - self._logged.get(reason, -_LOG_GAP_S) >= _LOG_GAP_S:
+            self._logged[reason] = now.steady
+            _log.info("rejected: %s (%d so far)", reason, self.rejected[reason])

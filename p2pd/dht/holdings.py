@@ -1,0 +1,224 @@
+"""The records that this node keeps for others: what is taken, what outranks what, how much.
+
+Knows no network: who brought a record is a name to count under.
+Rules (R2, R10):
+
+| family | held | arrives | then |
+|---|---|---|---|
+| single | sequence n | higher sequence | replaces it |
+| single | sequence n | n, other bytes | both are dropped; only a higher sequence is taken from then on |
+| sets | item or nothing | tombstone | replaces it; it stays until it and the item have expired |
+| sets | tombstone | item | refused |
+| sets | item | same id, other bytes | refused: what is held is never evicted |
+| open set | full | item with more stamp bits than the least | replaces that one |
+
+An open item is kept under its id and its digest, so that nobody takes another's id; a tombstone ends all of that id.
+"""
+
+from dataclasses import dataclass
+
+from p2pd import limits
+from p2pd.crypto.stamp import stamp_bits
+from p2pd.dht.rates import TokenBucket, TokenBuckets
+from p2pd.dht.records import VerifiedRecord, check_time
+from p2pd.domains import Domain
+from p2pd.errors import PeerError
+from p2pd.store import HeldRecord, RecordStore
+from p2pd.types import Now, RecordKey
+from p2pd.wire.record import OpenItem, Single, Tombstone
+from p2pd.wire.rpc import Refusal
+
+DIGEST_BYTES = 8
+"""Of a record's digest, in refreshes."""
+_OPEN_SUFFIX_BYTES = 8
+_DAY_S = float(limits.DAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whom a record comes from, for the quota; a server of our table may hand over more."""
+
+    name: bytes
+    is_server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a record."""
+
+    refusal: Refusal
+    is_new: bool = False
+
+
+class Holdings:
+    """One node's records for others."""
+
+    def __init__(self, store: RecordStore, *, quota_bytes: int, source_bytes_per_day: int) -> None:
+        self._store = store
+        self._quota_bytes = quota_bytes
+        self.records, self.bytes = store.usage()
+        self._stamps = TokenBucket(limits.STAMPS_PER_S, limits.STAMPS_BURST)
+        per_server = float(limits.PER_SERVER_STORE_BYTES_PER_DAY)
+        self._strangers: TokenBuckets[bytes] = TokenBuckets(source_bytes_per_day / _DAY_S, float(source_bytes_per_day))
+        self._servers: TokenBuckets[bytes] = TokenBuckets(per_server / _DAY_S, per_server)
+        self._digests: dict[bytes, None] | None = None
+
+    # --- reading
+
+    def held(self, key: RecordKey) -> list[HeldRecord]:
+        """All that can be given to others, tombstones last, most stamp bits first."""
+        rows = [row for row in self._store.held(key) if row.data]
+        return sorted(rows, key=lambda row: (row.tombstone, -row.stamp_bits))
+
+    def keys(self) -> list[RecordKey]:
+        return self._store.keys_held()
+
+    def digests(self, key: RecordKey) -> list[tuple[bytes, bytes]]:
+        """For each record under the key, its 8 bytes for a refresh and its data."""
+        return [(row.digest[:DIGEST_BYTES], row.data) for row in self._store.held(key) if row.data]
+
+    def holds_digest(self, short: bytes) -> bool:
+        """Whether a record with these 8 bytes of digest is held."""
+        if self._digests is None:  # only servers that are asked pay for the index
+            self._digests = {short: None for key in self.keys() for short, _ in self.digests(key)}
+        return short in self._digests
+
+    # --- taking
+
+    def take(self, record: VerifiedRecord, source: Source, now: Now) -> Kept:
+        """Keep the record, or say why not."""
+        try:
+            check_time(record, now.wall_s)
+        except PeerError as error:
+            return Kept(Refusal.EXPIRED if error.reason == "expired" else Refusal.TOO_LONG)
+        rows = self._store.held(record.key)
+        if any(row.digest == record.digest and row.data for row in rows):
+            return Kept(Refusal.KEPT)
+        match record.content:
+            case Single():
+                return self._take_single(record, record.content, rows, source, now)
+            case Tombstone():
+                return self._take_tombstone(record, record.content, rows, source, now)
+            case _:
+                return self._take_item(record, rows, source, now)
+
+    def release(self, key: RecordKey) -> None:
+        """Drop all under the key: nearer nodes have it."""
+        for row in self._store.held(key):
+            self._forget(row)
+
+    def expire(self, now: Now) -> None:
+        """Drop what has expired."""
+        if self._store.expire(now.wall_s):
+            self.records, self.bytes = self._store.usage()
+            self._digests = None
+
+    def _take_single(
+        self, record: VerifiedRecord, content: Single, rows: list[HeldRecord], source: Source, now: Now
+    ) -> Kept:
+        held = rows[0] if rows else None
+        if held is not None and held.sequence > content.sequence:
+            return Kept(Refusal.OLDER)
+        if held is not None and held.sequence == content.sequence:
+            self._replace([held], _row(record, b"", b""))
+            return Kept(Refusal.CONFLICT)
+        return self._keep(record, b"", rows, source, now)
+
+    def _take_tombstone(
+        self, record: VerifiedRecord, content: Tombstone, rows: list[HeldRecord], source: Source, now: Now
+    ) -> Kept:
+        ended = [row for row in rows if row.item[: limits.ITEM_ID_BYTES] == content.item]
+        if any(row.tombstone for row in ended):
+            return Kept(Refusal.KEPT)
+        if not ended and sum(row.tombstone for row in rows) >= limits.SET_ITEMS:
+            return Kept(Refusal.FULL)
+        # It outlives what it ends, or that would come back with a refresh.
+        expires_s = max([content.expires_s, *(row.expires_s for row in ended)])
+        return self._keep(record, content.item, ended, source, now, expires_s=expires_s)
+
+    def _take_item(self, record: VerifiedRecord, rows: list[HeldRecord], source: Source, now: Now) -> Kept:
+        same = [row for row in rows if row.item[: limits.ITEM_ID_BYTES] == record.item]
+        if any(row.tombstone for row in same):
+            return Kept(Refusal.DELETED)
+        items = [row for row in rows if not row.tombstone]
+        if not isinstance(record.content, OpenItem):
+            if same:
+                return Kept(Refusal.CONFLICT)
+            if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:
+                return Kept(Refusal.FULL)
+            return self._keep(record, record.item, [], source, now)
+        return self._take_open(record, items, source, now)
+
+    def _take_open(self, record: VerifiedRecord, items: list[HeldRecord], source: Source, now: Now) -> Kept:
+        bits = 0
+        if record.record.stamp:
+            if not self._stamps.take(now.steady):
+                return Kept(Refusal.BUSY)
+            bits = stamp_bits(Domain.STAMP, record.digest, record.record.stamp)
+        outdone: list[HeldRecord] = []
+        if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:
+            least = min(items, key=lambda row: row.stamp_bits)
+            if least.stamp_bits >= bits or len(least.data) < len(record.data) - _room(items):
+                return Kept(Refusal.FULL)
+            outdone = [least]
+        slot = record.item + record.digest[:_OPEN_SUFFIX_BYTES]
+        return self._keep(record, slot, outdone, source, now, bits=bits)
+
+    def _keep(
+        self,
+        record: VerifiedRecord,
+        slot: bytes,
+        replaced: list[HeldRecord],
+        source: Source,
+        now: Now,
+        *,
+        expires_s: int = 0,
+        bits: int = 0,
+    ) -> Kept:
+        size = len(record.data)
+        if self.bytes + size - _size(replaced) > self._quota_bytes:
+            return Kept(Refusal.QUOTA)
+        sources = self._servers if source.is_server else self._strangers
+        if not sources.take(source.name, now.steady, size):
+            return Kept(Refusal.QUOTA)
+        self._replace(replaced, _row(record, slot, record.data, expires_s=expires_s, bits=bits))
+        return Kept(Refusal.KEPT, is_new=True)
+
+    def _replace(self, replaced: list[HeldRecord], row: HeldRecord) -> None:
+        for old in replaced:
+            self._forget(old)
+        self._store.hold(row)
+        self.records += 1
+        self.bytes += len(row.data)
+        if self._digests is not None and row.data:
+            self._digests[row.digest[:DIGEST_BYTES]] = None
+
+    def _forget(self, row: HeldRecord) -> None:
+        self._store.release(row.key, row.item)
+        self.records -= 1
+        self.bytes -= len(row.data)
+        if self._digests is not None:
+            self._digests.pop(row.digest[:DIGEST_BYTES], None)
+
+
+def _row(record: VerifiedRecord, slot: bytes, data: bytes, *, expires_s: int = 0, bits: int = 0) -> HeldRecord:
+    """A row; without data it marks a sequence that two values claimed."""
+    return HeldRecord(
+        key=record.key,
+        item=slot,
+        family=record.family,
+        tombstone=isinstance(record.content, Tombstone),
+        sequence=record.content.sequence if isinstance(record.content, Single) else 0,
+        expires_s=expires_s or record.content.expires_s,
+        digest=record.digest,
+        data=data,
+        stamp_bits=bits,
+    )
+
+
+def _size(rows: list[HeldRecord]) -> int:
+    return sum(len(row.data) for row in rows)
+
+
+def _room(items: list[HeldRecord]) -> int:
+    return limits.SET_BYTES - _size(items)

@@ -1,0 +1,87 @@
+"""Who wants to hear at once what arrives under an open set: the serving side of `listen`.
+
+Rules: a listener proves its address by a token and its right by the address key's signature; what is pushed to it is
+never more than it may have, since it asked; a bounded number for each key and in all.
+"""
+
+from dataclasses import dataclass
+
+from p2pd import limits
+from p2pd.crypto.keys import verify
+from p2pd.dht.counters import Cause
+from p2pd.dht.peers import Peer
+from p2pd.dht.questions import BODY_ROOM_BYTES, Question
+from p2pd.dht.records import VerifiedRecord
+from p2pd.dht.rpc import Rpc
+from p2pd.domains import Domain
+from p2pd.types import NodeKey, Now, RecordKey
+from p2pd.wire.record import Family, OpenItem, record_key
+from p2pd.wire.rpc import Body, Failed, Listen, Listening, Push, Refusal, listen_bytes
+
+_PUSH_OVERHEAD_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    peer: Peer
+    until_s: int
+
+
+class Listeners:
+    """Those of one server."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self._by_key: dict[RecordKey, dict[NodeKey, _Listener]] = {}
+        self.count = 0
+
+    def on_listen(self, listen: Listen, question: Question, now: Now) -> Body:
+        """Take a listener in, or renew it."""
+        if not question.proven:
+            return Failed(Refusal.TOKEN)
+        listener = question.asker
+        signed = listen_bytes(listen.address, listener.key, listen.until_s)
+        if not verify(listen.address, Domain.SIGN_LISTEN, signed, listen.signature):
+            return Failed(Refusal.INVALID)
+        if not now.wall_s < listen.until_s <= now.wall_s + limits.LISTEN_S + limits.CLOCK_SKEW_S:
+            return Failed(Refusal.EXPIRED)
+        key = record_key(Family.OPEN_SET, listen.address)
+        of_key = self._by_key.get(key, {})
+        is_new = listener.key not in of_key
+        if is_new and (self.count >= limits.LISTENERS or len(of_key) >= limits.LISTENERS_PER_KEY):
+            return Listening(0)
+        self.count += is_new
+        self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
+        return Listening(listen.until_s)
+
+    def on_kept(self, record: VerifiedRecord, now: Now) -> None:
+        """A new item is held: push it to those who listen; one too large for a datagram is only announced."""
+        if not isinstance(record.content, OpenItem):
+            return
+        fits = len(record.data) + _PUSH_OVERHEAD_BYTES <= BODY_ROOM_BYTES
+        for listener in list(self._by_key.get(record.key, {}).values()):
+            if listener.until_s <= now.wall_s:
+                self._remove(record.key, listener.peer.key)
+            else:
+                self._push(record.key, listener.peer, record.data if fits else b"", now)
+
+    def expire(self, now: Now) -> None:
+        """Forget those whose time is over."""
+        for key, of_key in list(self._by_key.items()):
+            for listener in list(of_key.values()):
+                if listener.until_s <= now.wall_s:
+                    self._remove(key, listener.peer.key)
+
+    def _push(self, key: RecordKey, peer: Peer, data: bytes, now: Now) -> None:
+        def then(body: Body | None, later: Now) -> None:
+            if body is None:
+                self._remove(key, peer.key)
+
+        self._rpc.ask(peer, Push(data), then, now, cause=Cause.LISTEN)
+
+    def _remove(self, key: RecordKey, listener: NodeKey) -> None:
+        of_key = self._by_key.get(key, {})
+        if of_key.pop(listener, None) is not None:
+            self.count -= 1
+        if not of_key:
+            self._by_key.pop(key, None)

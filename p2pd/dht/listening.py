@@ -1,0 +1,233 @@
+"""Hearing at once what arrives under our own open sets: the asking side of `listen`.
+
+Knows nothing of what items mean.
+Rules:
+- a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
+  small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
+- what is pushed is verified, given once, and answered always;
+- an empty push announces something large: a get brings it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from p2pd import limits
+from p2pd.crypto.keys import SigningKey
+from p2pd.dht.alarms import Alarm, Alarms
+from p2pd.dht.bounded import Recent
+from p2pd.dht.counters import Cause, Counters
+from p2pd.dht.peers import Peer, masked
+from p2pd.dht.records import VerifiedRecord, check_time, verified
+from p2pd.dht.rpc import Rpc
+from p2pd.dht.searching import Search, Searches
+from p2pd.domains import Domain
+from p2pd.errors import PeerError, QuotaError
+from p2pd.types import AddressKey, NodeKey, Now, RandomSource, RecordKey
+from p2pd.wire.record import Family, record_key
+from p2pd.wire.rpc import Body, Find, Listen, Listening, Nodes, listen_bytes
+
+OnPush = Callable[[VerifiedRecord, Now], None]
+
+
+class AddressSigning(Protocol):
+    """The owner's key of an address: an ordinary or a blinded one."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    def sign(self, domain: Domain, message: bytes) -> bytes: ...
+
+
+class ListenHandle:
+    """One listen; close it to hear no more."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+
+    def close(self) -> None:
+        """Hear no more; holders forget us when their time is over."""
+        self._close()
+
+
+class Listens:
+    """All addresses that this node listens at."""
+
+    def __init__(
+        self,
+        *,
+        searches: Searches,
+        rpc: Rpc,
+        alarms: Alarms,
+        counters: Counters,
+        random: RandomSource,
+        fetch: Callable[[AddressKey, OnPush, Now], None],
+    ) -> None:
+        self.searches = searches
+        self.rpc = rpc
+        self.alarms = alarms
+        self.counters = counters
+        self.random = random
+        self.fetch = fetch
+        self._ears: dict[RecordKey, Ear] = {}
+
+    def listen(self, address: AddressSigning, own: SigningKey, on_push: OnPush, now: Now) -> ListenHandle:
+        """Hear what arrives under an open set, asking as `own`; raises `QuotaError` beyond `LISTENS`."""
+        key = record_key(Family.OPEN_SET, AddressKey(address.public))
+        if key not in self._ears and len(self._ears) >= limits.LISTENS:
+            raise QuotaError(f"already listening at {limits.LISTENS} addresses; close one first")
+        if key in self._ears:
+            self._ears[key].close()
+        ear = self._ears[key] = Ear(self, address, key, own, on_push)
+        ear.search(now)
+
+        def close() -> None:
+            ear.close()
+            if self._ears.get(key) is ear:
+                del self._ears[key]
+
+        return ListenHandle(close)
+
+    def on_push(self, holder: Peer, own: SigningKey, data: bytes, now: Now) -> bool:
+        """Something was pushed to a key of ours; False when we did not ask this node for it."""
+        ears = [ear for ear in self._ears.values() if ear.own is own and holder.key in ear.holders]
+        if not ears:
+            return False
+        if data:
+            return self._on_record(ears, data, now)
+        for ear in ears:
+            ear.on_announcement(now)
+        return True
+
+    def on_table_lost(self, key: NodeKey, now: Now) -> None:
+        """A node is gone: who relied on it looks again, soon and not all at once."""
+        for ear in self._ears.values():
+            ear.lose(key, now)
+
+    def _on_record(self, ears: list["Ear"], data: bytes, now: Now) -> bool:
+        try:
+            record = verified(data)
+            check_time(record, now.wall_s)
+        except PeerError as error:
+            self.counters.reject(error.reason, now)
+            return False
+        for ear in ears:
+            if ear.key == record.key:
+                ear.on_record(record, now)
+                return True
+        return False
+
+
+class Ear:
+    """One address that we listen at."""
+
+    def __init__(
+        self, listens: Listens, address: AddressSigning, key: RecordKey, own: SigningKey, on_push: OnPush
+    ) -> None:
+        self._listens = listens
+        self._address = address
+        self._on_push = on_push
+        self.key = key
+        self.own = own
+        self.holders: dict[NodeKey, Peer] = {}
+        """Who promised to push."""
+        self._seen: Recent[bytes, bool] = Recent(limits.LISTEN_SEEN)
+        self._searched_s = 0.0
+        self._fetched_s = -limits.LISTEN_FETCH_GAP_S
+        self._alarm: Alarm | None = None
+        self._fetch_alarm: Alarm | None = None
+        self._search: Search | None = None
+        self._is_closed = False
+
+    # --- finding holders: a look-up's errand
+
+    def search(self, now: Now) -> None:
+        """Look for the nearest holders, and ask them."""
+        if self._is_closed:
+            return
+        self._searched_s = now.steady
+        if self._search is not None:
+            self._search.stop()
+        self._search = self._listens.searches.start(
+            self.key, self, now, cause=Cause.LISTEN, own=self.own, width=2 * limits.LISTEN_HOLDERS
+        )
+        self._ring_in(limits.LISTEN_RETRY_S, now)
+
+    def question(self, peer: Peer) -> Body:
+        return Find(masked(self.key, self._listens.searches.prefix_bits(), self._listens.random))
+
+    def on_answer(self, peer: Peer, body: Body, now: Now) -> bool:
+        return isinstance(body, Nodes)
+
+    def on_end(self, now: Now) -> None:
+        if self._search is None or self._is_closed:
+            return
+        nearest = self._search.lookup.nearest(limits.LISTEN_HOLDERS)
+        self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in nearest}
+        self._renew(now)
+
+    # --- asking them
+
+    def _renew(self, now: Now) -> None:
+        for peer in list(self.holders.values()):
+            self._ask(peer, now)
+        wait_s = limits.LISTEN_RENEW_S if self.holders else limits.LISTEN_RETRY_S
+        self._ring_in(wait_s * self._listens.random.uniform(0.9, 1.1), now)
+
+    def _ask(self, peer: Peer, now: Now) -> None:
+        until_s = now.wall_s + limits.LISTEN_S
+        signature = self._address.sign(Domain.SIGN_LISTEN, listen_bytes(self._address.public, self.own.public, until_s))
+        self._listens.rpc.accept_as(self.own, peer.key)
+
+        def then(body: Body | None, later: Now) -> None:
+            if not isinstance(body, Listening) or not body.until_s:
+                self.lose(peer.key, later)
+
+        body = Listen(AddressKey(self._address.public), until_s, signature)
+        self._listens.rpc.ask(peer, body, then, now, cause=Cause.LISTEN, own=self.own)
+
+    def lose(self, key: NodeKey, now: Now) -> None:
+        """A holder is gone; with half of them left, others are looked for."""
+        if self.holders.pop(key, None) is not None and len(self.holders) <= limits.LISTEN_HOLDERS // 2:
+            self._searched_s = -limits.LISTEN_SEARCH_S
+            self._ring_in(limits.LISTEN_RETRY_S * self._listens.random.uniform(0.5, 1.0), now)
+
+    def _ring_in(self, wait_s: float, now: Now) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        if not self._is_closed:
+            self._alarm = self._listens.alarms.at(now.steady + wait_s, self._on_alarm)
+
+    def _on_alarm(self, now: Now) -> None:
+        if not self.holders or now.steady - self._searched_s >= limits.LISTEN_SEARCH_S:
+            self.search(now)
+        else:
+            self._renew(now)
+
+    # --- hearing
+
+    def on_record(self, record: VerifiedRecord, now: Now) -> None:
+        """Give it on, once."""
+        if record.digest not in self._seen:
+            self._seen.put(record.digest, True)
+            self._on_push(record, now)
+
+    def on_announcement(self, now: Now) -> None:
+        """Something large arrived: fetch it, and once more for what arrives too soon after that."""
+        due_s = self._fetched_s + limits.LISTEN_FETCH_GAP_S
+        if now.steady >= due_s:
+            self._fetch(now)
+        elif self._fetch_alarm is None:
+            self._fetch_alarm = self._listens.alarms.at(due_s, self._fetch)
+
+    def _fetch(self, now: Now) -> None:
+        self._fetch_alarm, self._fetched_s = None, now.steady
+        if not self._is_closed:
+            self._listens.fetch(AddressKey(self._address.public), self.on_record, now)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._is_closed = True
+        if self._search is not None:
+            self._search.stop()
+        if self._alarm:
+            self._alarm.cancel()

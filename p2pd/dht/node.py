@@ -1,0 +1,401 @@
+"""One node of the DHT: the parts put together, and what the application asks of them.
+
+Knows nothing of chat.
+Rules: pure: inputs are `on_x(..., now)`, effects go into the queue given, time comes in as an argument; callbacks come
+within a later input's turn, never before the call that asked for them has returned.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from p2pd import limits
+from p2pd.crypto.keys import SigningKey
+from p2pd.dht.alarms import Alarms
+from p2pd.dht.clock import Clock
+from p2pd.dht.counters import Counters
+from p2pd.dht.exchanges import Exchanges
+from p2pd.dht.getting import Found, Getting
+from p2pd.dht.holdings import Holdings, Source
+from p2pd.dht.joining import Joining
+from p2pd.dht.listeners import Listeners
+from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
+from p2pd.dht.peers import Peer, node_id, source_prefix
+from p2pd.dht.puzzles import Puzzles
+from p2pd.dht.questions import Answer, Question
+from p2pd.dht.rates import TokenBuckets
+from p2pd.dht.records import VerifiedRecord, verified
+from p2pd.dht.refresh import Refresh
+from p2pd.dht.roles import Roles
+from p2pd.dht.routing import Entry, Table
+from p2pd.dht.rpc import Rpc
+from p2pd.dht.searching import Searches
+from p2pd.dht.serving import Serving
+from p2pd.dht.settings import DhtSettings
+from p2pd.dht.sizing import NetworkSize
+from p2pd.dht.status import DhtStatus
+from p2pd.dht.storing import Progress, Putting
+from p2pd.dht.throwaways import Throwaways
+from p2pd.effects import EffectQueue, Respond
+from p2pd.errors import PeerError, UsageError
+from p2pd.store import RecordStore
+from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource
+from p2pd.wire.record import Family, Record, record_key
+from p2pd.wire.rpc import Body, Failed, Refusal, Store, decode_body
+
+_GET_RADIUS_FACTOR = 4
+"""Nodes within the radius that should hold so many times `replicas` are asked for the record itself."""
+_RECORDS_PER_CHARGE = 8
+"""Records in a request over QUIC that cost as much of the asker's rate as a datagram: signatures to check."""
+
+
+class Dht:
+    """One node."""
+
+    def __init__(
+        self,
+        *,
+        node: SigningKey,
+        network: str,
+        settings: DhtSettings,
+        records: RecordStore,
+        effects: EffectQueue,
+        random: RandomSource,
+    ) -> None:
+        self._settings = settings
+        self._node = node
+        self._effects = effects
+        self.key = NodeKey(node.public)
+        self.id = node_id(self.key)
+        caps = None if settings.private else (settings.bucket_per_24, settings.table_per_24, settings.table_per_16)
+        self._random = random
+        self._alarms = Alarms()
+        self._clock = Clock()
+        self._counters = Counters()
+        self._puzzles = Puzzles(settings.puzzle_bits)
+        self._table = Table(self.id, caps=caps)
+        self._size = NetworkSize(self._table, self.id)
+        self._throwaways = Throwaways(node)
+        self._holdings = Holdings(
+            records, quota_bytes=settings.quota_bytes, source_bytes_per_day=settings.store_bytes_per_day
+        )
+        self._exchanges = Exchanges(effects, self._alarms, self._counters)
+        self._request_rates: TokenBuckets[bytes] = TokenBuckets(settings.source_per_s, settings.source_burst)
+        self._rpc = Rpc(
+            node=node,
+            network=network,
+            settings=settings,
+            effects=effects,
+            alarms=self._alarms,
+            counters=self._counters,
+            random=random,
+            handler=self,
+        )
+        self._roles = Roles(
+            settings=settings,
+            table=self._table,
+            rpc=self._rpc,
+            alarms=self._alarms,
+            random=random,
+            on_serving=self._on_serving,
+        )
+        self._searches = Searches(
+            own=self.key,
+            settings=settings,
+            table=self._table,
+            rpc=self._rpc,
+            alarms=self._alarms,
+            puzzles=self._puzzles,
+            size=self._size,
+        )
+        self._joining = Joining(
+            own=self.id,
+            table=self._table,
+            rpc=self._rpc,
+            searches=self._searches,
+            alarms=self._alarms,
+            clock=self._clock,
+            store=records,
+            random=random,
+        )
+        self._listens = Listens(
+            searches=self._searches,
+            rpc=self._rpc,
+            alarms=self._alarms,
+            counters=self._counters,
+            random=random,
+            fetch=self._fetch,
+        )
+        self._listeners = Listeners(self._rpc)
+        self._refresh = Refresh(
+            node=node,
+            place=int.from_bytes(self.id, "big"),
+            replicas=settings.replicas,
+            table=self._table,
+            holdings=self._holdings,
+            rpc=self._rpc,
+            exchanges=self._exchanges,
+            alarms=self._alarms,
+            random=random,
+            serves=lambda: self.serves,
+        )
+        self._serving = Serving(
+            node=node,
+            private=settings.private,
+            table=self._table,
+            holdings=self._holdings,
+            listeners=self._listeners,
+            listens=self._listens,
+            refresh=self._refresh,
+            roles=self._roles,
+            clock=self._clock,
+            counters=self._counters,
+        )
+
+    # --- inputs
+
+    def start(self, bootstrap: Sequence[NodeHint], now: Now) -> None:
+        """Join by these nodes and those known from before; never gives up."""
+        now = self._enter(now)
+        self._joining.start(bootstrap, now)
+        self._roles.start(now)
+        self._refresh.start(now)
+        self._alarms.at(now.steady + limits.EXPIRE_S, self._expire)
+
+    def add_hint(self, hint: NodeHint, now: Now) -> None:
+        """A node that may be there."""
+        self._joining.add_hint(hint, self._enter(now))
+
+    def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
+        """A datagram of the DHT's arrived."""
+        self._rpc.on_datagram(data, source, self._enter(now))
+
+    def on_request(self, exchange: int, node_key: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
+        """Someone who proved this key and address asks over QUIC; answered by a `Respond` effect."""
+        now = self._enter(now)
+        try:
+            answer = self._answer_request(Peer(node_key, endpoint), payload, now)
+        except PeerError as error:
+            self._counters.reject(error.reason, now)
+            answer = Answer(Failed(Refusal.BUSY if error.reason == "rate" else Refusal.INVALID))
+        self._effects.append(Respond(exchange, answer.body.encode(), answer.after_records))
+
+    def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
+        """The answer to a `Request`; None: there was no whole one."""
+        self._exchanges.on_response(exchange, payload, self._enter(now))
+
+    def on_timer(self, now: Now) -> None:
+        """The time of `next_deadline` has come."""
+        self._alarms.ring_due(self._enter(now))
+
+    def next_deadline(self) -> float | None:
+        """When `on_timer` wants to be called, on the steady clock."""
+        return self._alarms.next()
+
+    # --- what the application asks
+
+    def get(
+        self,
+        family: Family,
+        address: AddressKey,
+        then: Callable[[Found, Now], None],
+        now: Now,
+        *,
+        known: Collection[ItemId] = (),
+        all_holders: bool = False,
+    ) -> None:
+        """Read what lies under an address: of a single the first verified value, of a set all but the `known` items."""
+        now = self._enter(now)
+        key = record_key(family, address)
+        Getting(
+            searches=self._searches,
+            exchanges=self._exchanges,
+            counters=self._counters,
+            random=self._random,
+            own=self._throwaways.key(key, now.day),
+            family=family,
+            key=key,
+            width=self._settings.get_width,
+            replicas=self._settings.replicas,
+            radius=self._size.radius(_GET_RADIUS_FACTOR * self._settings.replicas),
+            known=known,
+            all_holders=all_holders,
+            held=[row.data for row in self._holdings.held(key)],
+            then=lambda found, _: then(found, self._clock.raw),
+            now=now,
+        )
+
+    def put(self, records: Sequence[Record], progress: Progress, now: Now) -> None:
+        """Store records that share one key; UsageError for none, several keys, or a bad signature."""
+        now = self._enter(now)
+        try:
+            checked = [verified(record.encode()) for record in records]
+        except PeerError as error:
+            raise UsageError(f"this record would be refused everywhere: {error}") from error
+        if len({record.key for record in checked}) != 1:
+            raise UsageError("one put stores records of one key")
+        key = checked[0].key
+        Putting(
+            searches=self._searches,
+            exchanges=self._exchanges,
+            counters=self._counters,
+            random=self._random,
+            own=self._throwaways.key(key, now.day),
+            records=checked,
+            replicas=self._settings.replicas,
+            parallel=self._settings.paths + self._settings.parallel,
+            radius=self._size.radius(limits.REGION_FACTOR * self._settings.replicas),
+            keep=lambda near, later: self._keep_own(checked, near, later),
+            progress=lambda report, _: progress(report, self._clock.raw),
+            now=now,
+        )
+
+    def listen(
+        self,
+        address_signing: AddressSigning,
+        on_push: OnPush,
+        now: Now,
+    ) -> ListenHandle:
+        """Hear at once what arrives under our open set; QuotaError beyond `limits.LISTENS`."""
+        now = self._enter(now)
+        key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
+        own = self._throwaways.key(key, now.day)
+        return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.raw), now)
+
+    # --- what it tells
+
+    @property
+    def joined(self) -> bool:
+        """Whether another server is known: without one nothing can be looked up or stored."""
+        return len(self._table) > 0
+
+    @property
+    def serves(self) -> bool:
+        """Whether others may store here and learn of us."""
+        return self._roles.serves
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """What to add to our wall clock, by the median of at least five peers."""
+        return self._clock.offset_ms
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where most others see us."""
+        return self._clock.endpoint
+
+    def table(self) -> list[Entry]:
+        """The rows of the table."""
+        return self._table.entries()
+
+    def round_trip_ms(self, peer: Peer) -> float | None:
+        """The smoothed round trip to a node; None where none was measured lately."""
+        return self._rpc.round_trips.mean_ms(peer.key)
+
+    def own_hints(self, count: int) -> list[NodeHint]:
+        """Nodes that someone could begin with: ourselves if we serve, then those known longest."""
+        own = [NodeHint(self._clock.endpoint, self.key)] if self.serves and self._clock.endpoint else []
+        healthy = [entry for entry in self._table.entries() if not entry.strikes]
+        oldest = sorted(healthy, key=lambda entry: entry.first_seen_s)
+        return [*own, *(NodeHint(entry.peer.endpoint, entry.peer.key) for entry in oldest)][:count]
+
+    def status(self) -> DhtStatus:
+        """How it does."""
+        return DhtStatus(
+            nodes=len(self._table),
+            network_size=self._size.estimate(),
+            serves=self.serves,
+            records=self._holdings.records,
+            record_bytes=self._holdings.bytes,
+            listeners=self._listeners.count,
+            endpoint=self._clock.endpoint,
+            clock_offset_ms=self._clock.offset_ms,
+            round_trip_ms=self._rpc.round_trips.typical_s * 1000,
+            sent_bytes={cause.value: size for cause, size in self._counters.sent_bytes.items()},
+            received_bytes={cause.value: size for cause, size in self._counters.received_bytes.items()},
+            rejected=dict(self._counters.rejected),
+        )
+
+    # --- the rpc's handler
+
+    def on_question(self, question: Question, now: Now) -> Answer | None:
+        """Someone asks in a datagram."""
+        self._roles.on_unasked(question.asker, now)
+        if question.serves and question.proven and question.own.public == self.key:
+            self._joining.on_asked(question.asker, now)
+        return self._serving.answer(question, now)
+
+    def on_answered(self, peer: Peer, serves: bool, now: Now) -> None:
+        """A node answered our challenge: a server whose key has cost enough may enter the table (R4, R6)."""
+        if not serves:
+            if peer.key in self._table:
+                self._table.remove(peer.key)
+            return
+        if peer.key not in self._table and not self._puzzles.satisfied(peer.key):
+            self._counters.reject("puzzle", now)
+            return
+        is_new = self._table.seen(peer, now.steady)
+        if peer.key in self._table:
+            self._joining.on_seen(peer, now, is_new=is_new)
+        if is_new:
+            self._refresh.on_newcomer(peer, now)
+            self._introduce(peer, now)
+
+    def on_unanswered(self, peer: Peer, now: Now) -> None:
+        """A node left a question unanswered, twice."""
+        if self._table.struck(peer.key):
+            self._listens.on_table_lost(peer.key, now)
+            self._joining.on_lost(now)
+
+    def on_welcome(self, peer: Peer, now: Now) -> None:
+        """A bare endpoint told us its key."""
+        self._joining.on_welcome(peer, now)
+
+    # --- inside
+
+    def _introduce(self, peer: Peer, now: Now) -> None:
+        """Let a neighbour that does not know us yet challenge us: its answer gave the token that proves our address."""
+        if self.serves and peer in self._table.nearest(self.id, limits.LOOKUP_CONVERGE):
+            self._joining.ping(peer, now)
+
+    def _enter(self, now: Now) -> Now:
+        self._puzzles.now_s = now.steady
+        return self._clock.enter(now)
+
+    def _answer_request(self, asker: Peer, payload: bytes, now: Now) -> Answer:
+        body = decode_body(payload)
+        name = asker.key if self._settings.private else source_prefix(asker.endpoint.host)
+        if not self._request_rates.take(name, now.steady, 1 + _weight(body)):
+            raise PeerError("rate")
+        room = limits.RESPONSE_BYTES - limits.KIB
+        question = Question(asker, body, asker.key in self._table, True, self._node, room)
+        return self._serving.answer(question, now) or Answer(Failed(Refusal.UNSUPPORTED))
+
+    def _on_serving(self, now: Now) -> None:
+        """We have become a server: a look-up of ourselves tells our neighbours."""
+        self._joining.announce(now)
+
+    def _expire(self, now: Now) -> None:
+        self._holdings.expire(now)
+        self._listeners.expire(now)
+        self._alarms.at(now.steady + limits.EXPIRE_S, self._expire)
+
+    def _keep_own(self, records: Sequence[VerifiedRecord], near: Sequence[Peer], now: Now) -> None:
+        """Hold a copy ourselves where we belong to the nearest; it counts for no receipt."""
+        place = int.from_bytes(records[0].key, "big")
+        own = int.from_bytes(self.id, "big") ^ place
+        nearer = sum(peer.place ^ place < own for peer in near)
+        if self.serves and nearer < self._settings.replicas:
+            for record in records:
+                self._serving.keep(record.data, Source(self.key, is_server=True), now)
+
+    def _fetch(self, address: AddressKey, on_record: OnPush, now: Now) -> None:
+        """A holder announced something too large to push."""
+
+        def then(found: Found, later: Now) -> None:
+            for record in found.records:
+                on_record(record, later)
+
+        self.get(Family.OPEN_SET, address, then, self._clock.raw)
+
+
+def _weight(body: Body) -> float:
+    return len(body.records) / _RECORDS_PER_CHARGE if isinstance(body, Store) else 0.0

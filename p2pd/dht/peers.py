@@ -1,0 +1,116 @@
+"""Nodes as look-ups and tables see them: a key, where it answers, and its place in the key space.
+
+Distances are Kademlia's: the exclusive or of two places as a number (Maymounkov and Mazières 2002, section 2.1).
+What follows from a contact's bytes alone is remembered, bounded: the same few hundred nodes are named in every answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from p2pd import limits
+from p2pd.domains import Domain, domain_hash
+from p2pd.errors import PeerError
+from p2pd.types import Endpoint, NodeId, NodeKey, RandomSource
+from p2pd.wire.rpc import Contact, pack_endpoint, unpack_endpoint
+
+SPACE_BITS = 256
+
+
+def node_id(key: NodeKey) -> NodeId:
+    """The place of a node: the hash of its key, so that nobody chooses it."""
+    return NodeId(domain_hash(Domain.NODE_ID, key))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One node at one endpoint."""
+
+    key: NodeKey
+    endpoint: Endpoint
+    place: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "place", int.from_bytes(node_id(self.key), "big"))
+
+    @property
+    def id(self) -> NodeId:
+        return NodeId(self.place.to_bytes(SPACE_BITS // 8, "big"))
+
+
+@lru_cache(limits.CONTACTS_REMEMBERED)
+def peer_of(contact: Contact) -> Peer:
+    """The peer that someone told of; raises `PeerError`."""
+    return Peer(contact.key, unpack_endpoint(contact.endpoint))
+
+
+def peers_of(contacts: list[Contact]) -> list[Peer]:
+    """Those of them that are well formed."""
+    peers = []
+    for contact in contacts:
+        try:
+            peers.append(peer_of(contact))
+        except PeerError:
+            continue
+    return peers
+
+
+@lru_cache(limits.CONTACTS_REMEMBERED)
+def contact_of(peer: Peer) -> Contact:
+    """How we tell others of it."""
+    return Contact(peer.key, pack_endpoint(peer.endpoint))
+
+
+@lru_cache(limits.CONTACTS_REMEMBERED)
+def networks(host: str) -> tuple[bytes, bytes]:
+    """The /24 and /16 of an IPv4 address, the /48 and /32 of an IPv6 one: what one operator gets cheaply."""
+    address = ip_address(host)
+    packed = address.packed
+    return (packed[:6], packed[:4]) if isinstance(address, IPv6Address) else (packed[:3], packed[:2])
+
+
+@lru_cache(limits.CONTACTS_REMEMBERED)
+def source_prefix(host: str) -> bytes:
+    """An IPv4 address, or the /64 of an IPv6 one: what one machine has."""
+    packed = ip_address(host).packed
+    return packed[:8] if len(packed) == 16 else packed
+
+
+class Diversity:
+    """Counts peers by network, and says whether one more is too many (R7)."""
+
+    def __init__(self, per_24: int, per_16: int) -> None:
+        self._caps = (per_24, per_16)
+        self._counts: dict[bytes, int] = {}
+
+    def admits(self, peer: Peer) -> bool:
+        """Whether it may be added."""
+        pairs = zip(networks(peer.endpoint.host), self._caps, strict=True)
+        return all(self._counts.get(network, 0) < cap for network, cap in pairs)
+
+    def add(self, peer: Peer) -> None:
+        for network in networks(peer.endpoint.host):
+            self._counts[network] = self._counts.get(network, 0) + 1
+
+    def remove(self, peer: Peer) -> None:
+        for network in networks(peer.endpoint.host):
+            left = self._counts[network] - 1
+            if left:
+                self._counts[network] = left
+            else:
+                del self._counts[network]
+
+
+def masked(target: bytes, bits: int, random: RandomSource) -> bytes:
+    """The target with all after its first `bits` bits random: what those see who need not know it (R14)."""
+    if bits >= SPACE_BITS:
+        return target
+    tail = (1 << (SPACE_BITS - bits)) - 1
+    noise = int.from_bytes(random.bytes(SPACE_BITS // 8), "big")
+    return ((int.from_bytes(target, "big") & ~tail) | (noise & tail)).to_bytes(SPACE_BITS // 8, "big")
+
+
+def by_distance(place: int) -> Callable[[Peer], int]:
+    """A sorting key: nearest to `place` first."""
+    return lambda peer: peer.place ^ place

@@ -1,0 +1,123 @@
+"""Whether this node serves, and how it finds out.
+
+Rules: a client becomes a server once nodes of three networks have reached it from addresses that it had not written to:
+then strangers will reach it too.  It asks servers to have others try (`Probe`, `Reach`, `Reached`); a `Reached` is
+smaller than the `Reach` that caused it, so nobody is hit through us by more than was sent (R5).
+
+| role | now | event | then |
+|---|---|---|---|
+| auto | client | reached from 3 networks | server |
+| auto, private network | server | | |
+| server | server | | |
+| client | client | | |
+"""
+
+from collections.abc import Callable
+
+from p2pd import limits
+from p2pd.dht.alarms import Alarms
+from p2pd.dht.counters import Cause
+from p2pd.dht.peers import Peer, networks, source_prefix
+from p2pd.dht.questions import Question
+from p2pd.dht.rates import TokenBucket, TokenBuckets
+from p2pd.dht.routing import Table
+from p2pd.dht.rpc import Rpc
+from p2pd.dht.settings import DhtSettings, Role
+from p2pd.errors import PeerError
+from p2pd.types import Now, RandomSource
+from p2pd.wire.rpc import Body, Failed, Probe, Probing, Reach, Reached, Refusal, pack_endpoint, unpack_endpoint
+
+
+class Roles:
+    """One node's part in the network."""
+
+    def __init__(
+        self,
+        *,
+        settings: DhtSettings,
+        table: Table,
+        rpc: Rpc,
+        alarms: Alarms,
+        random: RandomSource,
+        on_serving: Callable[[Now], None],
+    ) -> None:
+        self._auto = settings.role == Role.AUTO and not settings.private
+        self.serves = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
+        self._table = table
+        self._rpc = rpc
+        self._alarms = alarms
+        self._random = random
+        self._on_serving = on_serving
+        self._reached_from: dict[bytes, None] = {}
+        self._tries = 0
+        self._reach_rate = TokenBucket(limits.REACH_PER_S, limits.REACH_BURST)
+        self._reach_targets: TokenBuckets[bytes] = TokenBuckets(1 / limits.MINUTE_S, 3)
+
+    def start(self, now: Now) -> None:
+        """Begin to ask whether we can be reached."""
+        if self._auto:
+            self._set_probe(now)
+
+    def on_unasked(self, peer: Peer, now: Now) -> None:
+        """A node wrote to us first."""
+        if self.serves or not self._auto or self._rpc.has_contacted(peer.endpoint, now):
+            return
+        self._reached_from[networks(peer.endpoint.host)[0]] = None
+        if len(self._reached_from) >= limits.REACHED_NETWORKS:
+            self.serves = True
+            self._reached_from.clear()
+            self._on_serving(now)
+
+    # --- asking to be reached
+
+    def _set_probe(self, now: Now) -> None:
+        wait_s = limits.PROBE_S[min(self._tries, len(limits.PROBE_S) - 1)]
+        self._alarms.at(now.steady + wait_s * self._random.uniform(0.8, 1.2), self._probe)
+
+    def _probe(self, now: Now) -> None:
+        if self.serves:
+            return
+        self._tries += 1
+        entries = self._table.entries()
+        for _ in range(min(limits.REACHED_NETWORKS, len(entries))):
+            entry = entries.pop(int(self._random.uniform(0, len(entries))))
+            self._rpc.ask(entry.peer, Probe(), _ignore, now, cause=Cause.MAINTENANCE)
+        self._set_probe(now)
+
+    # --- reaching others
+
+    def on_probe(self, question: Question, now: Now) -> Body:
+        """Have another server reach the asker."""
+        if not question.proven:
+            return Failed(Refusal.TOKEN)
+        asker = question.asker
+        others = [entry.peer for entry in self._table.entries() if entry.peer.key != asker.key]
+        network = networks(asker.endpoint.host)[0]
+        others = [peer for peer in others if networks(peer.endpoint.host)[0] != network]
+        if not others or not self._may_reach(asker, now):
+            return Failed(Refusal.BUSY)
+        other = others[int(self._random.uniform(0, len(others)))]
+        reach = Reach(asker.key, pack_endpoint(asker.endpoint))
+        self._rpc.ask(other, reach, _ignore, now, cause=Cause.MAINTENANCE)
+        return Probing()
+
+    def on_reach(self, reach: Reach, question: Question, now: Now) -> Body:
+        """Reach someone for another server."""
+        if not question.proven:
+            return Failed(Refusal.TOKEN)
+        try:
+            peer = Peer(reach.key, unpack_endpoint(reach.endpoint))
+        except PeerError:
+            return Failed(Refusal.INVALID)
+        if question.asker.key in self._table and self._may_reach(peer, now):
+            self._rpc.tell(peer, Reached(), now, cause=Cause.MAINTENANCE)
+        return Probing()
+
+    def _may_reach(self, peer: Peer, now: Now) -> bool:
+        return self._reach_targets.take(source_prefix(peer.endpoint.host), now.steady) and self._reach_rate.take(
+            now.steady
+        )
+
+
+def _ignore(body: Body | None, now: Now) -> None:
+    """What counts is whether someone reaches us."""

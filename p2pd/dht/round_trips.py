@@ -1,0 +1,63 @@
+"""How long nodes take to answer: smoothed round trips after RFC 6298, one for each of the nodes used last.
+
+Rules: a repeated request gives no sample (Karn), since one cannot tell which of the two was answered.
+A node not measured yet is taken to be like all others.
+"""
+
+from p2pd import limits
+from p2pd.dht.bounded import Recent
+from p2pd.types import NodeKey
+
+
+class RoundTrip:
+    """One estimate, in seconds."""
+
+    __slots__ = ("mean_s", "spread_s")
+
+    def __init__(self, sample_s: float) -> None:
+        self.mean_s = sample_s
+        self.spread_s = sample_s / 2
+
+    def add(self, sample_s: float) -> None:
+        self.spread_s += (abs(sample_s - self.mean_s) - self.spread_s) / 4
+        self.mean_s += (sample_s - self.mean_s) / 8
+
+    @property
+    def timeout_s(self) -> float:
+        timeout_s = self.mean_s + 4 * self.spread_s
+        return min(max(timeout_s, limits.REQUEST_TIMEOUT_MIN_S), limits.REQUEST_TIMEOUT_MAX_S)
+
+
+class RoundTrips:
+    """The estimates of all nodes, and of all together."""
+
+    def __init__(self) -> None:
+        self._nodes: Recent[NodeKey, RoundTrip] = Recent(limits.SOURCES)
+        self._all: RoundTrip | None = None
+
+    def add(self, node: NodeKey, sample_s: float) -> None:
+        """One measured round trip."""
+        estimate = self._nodes.find(node)
+        if estimate is None:
+            self._nodes.put(node, RoundTrip(sample_s))
+        else:
+            estimate.add(sample_s)
+        if self._all is None:
+            self._all = RoundTrip(sample_s)
+        else:
+            self._all.add(sample_s)
+
+    def timeout_s(self, node: NodeKey) -> float:
+        """After this long without an answer the node counts as slow."""
+        estimate = self._nodes.find(node) or self._all
+        return estimate.timeout_s if estimate else limits.REQUEST_TIMEOUT_START_S
+
+    def mean_ms(self, node: NodeKey) -> float | None:
+        """The smoothed round trip of one node; None where none was measured lately."""
+        estimate = self._nodes.find(node)
+        return round(estimate.mean_s * 1000, 3) if estimate else None
+
+    @property
+    def typical_s(self) -> float:
+        """The mean round trip to all nodes; 0 before any is known."""
+        return self._all.mean_s if self._all else 0.0

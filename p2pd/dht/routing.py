@@ -1,0 +1,224 @@
+"""The routing table: kademlia's buckets, corrected.  The sole importer of `kademlia`.
+
+Knows no wire and no clock: who answered, and when, is told to it.
+Rules:
+- a node enters only when it has answered us (R4): callers call `seen` on nothing else;
+- known nodes stay before new ones; those heard of move to the end of their bucket, so that its head is the one
+  heard of longest ago; three unanswered requests in a row cost the place, which goes to the replacement seen last;
+- nodes of one network are few (R7), except in a private one.
+
+What the library does and this does not: 160-bit ids, its own clock, a bucket lookup that is wrong at a bucket's end,
+buckets that never rotate, a neighbour search that is not the nearest.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from kademlia.node import Node, NodeHeap
+from kademlia.routing import KBucket, RoutingTable
+
+from p2pd import limits
+from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, networks
+from p2pd.types import NodeId, NodeKey
+
+
+class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
+    """A node of the table, and what we know of its health."""
+
+    long_id: int
+
+    def __init__(self, peer: Peer, seen_s: float) -> None:
+        super().__init__(peer.id, peer.endpoint.host, peer.endpoint.port)
+        self.peer = peer
+        self.first_seen_s = seen_s
+        self.seen_s = seen_s
+        self.strikes = 0
+
+
+class _Bucket(KBucket):  # type: ignore[misc]
+    """A bucket that does not read the clock, and whose halves are of its kind."""
+
+    nodes: dict[bytes, Entry]
+    replacement_nodes: dict[bytes, Entry]
+    range: tuple[int, int]
+
+    def __init__(self, low: int, high: int, size: int) -> None:
+        super().__init__(low, high, size, limits.REPLACEMENT_FACTOR)
+        self.touched_s = 0.0
+
+    def touch_last_updated(self) -> None:
+        """The library's idea of the time; unused."""
+
+    def split(self) -> tuple["_Bucket", "_Bucket"]:
+        low, high = self.range
+        middle = (low + high) // 2
+        one, two = _Bucket(low, middle, self.ksize), _Bucket(middle + 1, high, self.ksize)
+        one.touched_s = two.touched_s = self.touched_s
+        for entry in chain(self.nodes.values(), self.replacement_nodes.values()):
+            (one if entry.long_id <= middle else two).add_node(entry)
+        return one, two
+
+
+class _Nearest(NodeHeap):  # type: ignore[misc]
+    """A heap filled at once, without the library's search for duplicates: a table has none."""
+
+    def __init__(self, target: Node, size: int, entries: Iterator[Entry]) -> None:
+        super().__init__(target, size)
+        # Nodes that failed lately come after all others; ids break no ties, since no two are equal.
+        self.heap = [((entry.strikes > 0, target.long_id ^ entry.long_id), entry) for entry in entries]
+
+
+class _Buckets(RoutingTable):  # type: ignore[misc]
+    """The library's list of buckets over 256 bits."""
+
+    buckets: list[_Bucket]
+
+    def flush(self) -> None:
+        self.buckets = [_Bucket(0, 2**SPACE_BITS - 1, self.ksize)]
+
+    def get_bucket_for(self, node: Node) -> int:
+        low, high = 0, len(self.buckets) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if node.long_id <= self.buckets[middle].range[1]:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def add_contact(self, node: Entry) -> bool:
+        bucket = self.buckets[self.get_bucket_for(node)]
+        if bucket.add_node(node):
+            return True
+        if not bucket.has_in_range(self.node):
+            return False
+        self.split_bucket(self.get_bucket_for(node))
+        return self.add_contact(node)
+
+    def find_neighbors(self, node: Node, k: int | None = None, exclude: Any = None) -> list[Entry]:
+        """The true nearest `k`; the library's `exclude` is not used."""
+        return list(_Nearest(node, k or self.ksize, self.entries()))
+
+    def entries(self) -> Iterator[Entry]:
+        return chain.from_iterable(bucket.nodes.values() for bucket in self.buckets)
+
+
+class Table:
+    """The nodes that we know to answer; `caps` are those for a bucket's /24, the table's /24 and /16, or none."""
+
+    def __init__(
+        self, own: NodeId, *, bucket_size: int = limits.BUCKET_SIZE, caps: tuple[int, int, int] | None = None
+    ) -> None:
+        self._own = Node(own)
+        self._buckets = _Buckets(None, bucket_size, self._own)
+        self._entries: dict[NodeKey, Entry] = {}
+        self._caps = caps
+        self._diversity = Diversity(caps[1], caps[2]) if caps else None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: NodeKey) -> bool:
+        return key in self._entries
+
+    def entries(self) -> list[Entry]:
+        """All rows, bucket by bucket, each bucket's longest silent first."""
+        return list(self._buckets.entries())
+
+    def entry(self, key: NodeKey) -> Entry | None:
+        return self._entries.get(key)
+
+    def seen(self, peer: Peer, now_s: float) -> bool:
+        """The peer answered; whether it is newly in the table."""
+        known = self._entries.get(peer.key)
+        if known is not None:
+            if known.peer.endpoint == peer.endpoint or self._moved(known, peer):
+                self._refresh(known, now_s)
+            return False
+        if peer.place == self._own.long_id or not self._diverse(peer):
+            return False
+        return self._add(Entry(peer, now_s))
+
+    def struck(self, key: NodeKey) -> bool:
+        """The peer left a request unanswered; whether that cost it its place."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return False
+        entry.strikes += 1
+        if entry.strikes < limits.STRIKES:
+            return False
+        self.remove(key)
+        return True
+
+    def remove(self, key: NodeKey) -> None:
+        """Take a node out; the replacement seen last that is diverse enough moves up."""
+        entry = self._entries.pop(key)
+        if self._diversity:
+            self._diversity.remove(entry.peer)
+        bucket = self._bucket(entry)
+        del bucket.nodes[entry.id]
+        while bucket.replacement_nodes:
+            _, replacement = bucket.replacement_nodes.popitem()
+            if self._diverse(replacement.peer) and self._add(replacement):
+                return
+
+    def wants(self, peer: Peer) -> bool:
+        """Whether it would enter if it answered us, or replace one that seems gone."""
+        if peer.key in self._entries or peer.place == self._own.long_id or not self._diverse(peer):
+            return False
+        node = Node(peer.id)
+        bucket = self._bucket(node)
+        if len(bucket) < bucket.ksize or bucket.has_in_range(self._own):
+            return True
+        return any(entry.strikes for entry in bucket.nodes.values()) and peer.id not in bucket.replacement_nodes
+
+    def nearest(self, target: bytes, count: int) -> list[Peer]:
+        """The nearest to `target`, nearest first; those that failed lately last."""
+        return [entry.peer for entry in self._buckets.find_neighbors(Node(target), count)]
+
+    def silent_longest(self) -> Entry | None:
+        """The node heard of longest ago."""
+        return min(self._buckets.entries(), key=lambda entry: entry.seen_s, default=None)
+
+    def stale_ranges(self, before_s: float) -> list[tuple[int, int]]:
+        """The key ranges of buckets in which nothing was heard since."""
+        return [bucket.range for bucket in self._buckets.buckets if bucket.touched_s < before_s]
+
+    def _bucket(self, node: Node) -> _Bucket:
+        return self._buckets.buckets[self._buckets.get_bucket_for(node)]
+
+    def _moved(self, entry: Entry, peer: Peer) -> bool:
+        """The node answers elsewhere now; False, and it is out, where that network has too many already."""
+        if self._diversity is not None:
+            self._diversity.remove(entry.peer)
+            admitted = self._diversity.admits(peer)
+            self._diversity.add(peer if admitted else entry.peer)
+            if not admitted:
+                self.remove(entry.peer.key)
+                return False
+        entry.peer = peer
+        return True
+
+    def _refresh(self, entry: Entry, now_s: float) -> None:
+        entry.strikes = 0
+        entry.seen_s = now_s
+        bucket = self._bucket(entry)
+        bucket.touched_s = now_s
+        bucket.add_node(entry)
+
+    def _add(self, entry: Entry) -> bool:
+        if not self._buckets.add_contact(entry):
+            return False
+        self._bucket(entry).touched_s = entry.seen_s
+        self._entries[entry.peer.key] = entry
+        if self._diversity:
+            self._diversity.add(entry.peer)
+        return True
+
+    def _diverse(self, peer: Peer) -> bool:
+        if self._caps is None or self._diversity is None:
+            return True
+        small, _ = networks(peer.endpoint.host)
+        same = [e for e in self._bucket(Node(peer.id)).nodes.values() if networks(e.peer.endpoint.host)[0] == small]
+        return len(same) < self._caps[0] and self._diversity.admits(peer)

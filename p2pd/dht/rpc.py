@@ -1,0 +1,352 @@
+"""Questions and answers in sealed datagrams: the DHT's one way to talk.
+
+Knows no table, record or look-up; what a question means is its handler's.
+Rules:
+- an answer counts only from the address and the key that were asked, under the id of the question (design 5);
+- whoever has not proven its address gets no byte more than it sent (R5);
+- sources are counted before any cryptography (R12), key agreements before they are made;
+- a question is repeated once, after the node's own time-out; `on_slow` rings then, so that nobody need wait longer;
+- an unsealed hello is answered by something smaller, and what a welcome says is believed only after a sealed answer.
+
+| a question of ours | next |
+|---|---|
+| sent | answered; slow after one time-out, and repeated |
+| slow | answered; failed after three |
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from p2pd import limits
+from p2pd.crypto.keys import SigningKey
+from p2pd.crypto.sealing import datagram_key, seal, unseal
+from p2pd.dht.address_tokens import AddressTokens
+from p2pd.dht.alarms import Alarm, Alarms
+from p2pd.dht.bounded import Recent
+from p2pd.dht.counters import Cause, Counters
+from p2pd.dht.peers import Peer, networks, source_prefix
+from p2pd.dht.questions import SEALED_OVERHEAD_BYTES, Handler, Question
+from p2pd.dht.rates import TokenBucket, TokenBuckets
+from p2pd.dht.round_trips import RoundTrips
+from p2pd.dht.settings import DhtSettings
+from p2pd.effects import EffectQueue, SendDatagram
+from p2pd.errors import PeerError
+from p2pd.types import Endpoint, NodeKey, Now, RandomSource
+from p2pd.wire import rpc
+from p2pd.wire.datagram import BOX_AT, Hello, Sealed, Welcome, decode, network_id
+from p2pd.wire.rpc import Body, Failed, Packet, Refusal
+
+Then = Callable[[Body | None, Now], None]
+OnSlow = Callable[[Now], None]
+_SMALL = rpc.Ping | rpc.Listen | rpc.Push | rpc.Probe | rpc.Reach
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question of ours that waits for its answer."""
+
+    peer: Peer
+    own: SigningKey
+    body: Body
+    cause: Cause
+    then: Then
+    on_slow: OnSlow | None
+    sent_s: float
+    timeout_s: float
+    token: bytes
+    repeated: bool = False
+    alarm: Alarm | None = None
+
+
+class Rpc:
+    """One node's questions and answers."""
+
+    def __init__(
+        self,
+        *,
+        node: SigningKey,
+        network: str,
+        settings: DhtSettings,
+        effects: EffectQueue,
+        alarms: Alarms,
+        counters: Counters,
+        random: RandomSource,
+        handler: Handler,
+    ) -> None:
+        self._node = node
+        self._network = network_id(network)
+        self._private = settings.private
+        self._effects = effects
+        self._alarms = alarms
+        self._counters = counters
+        self._random = random
+        self._handler = handler
+        self.round_trips = RoundTrips()
+        self._contacted: Recent[Endpoint, float] = Recent(limits.CONTACTED)
+        self._tokens = AddressTokens(random)
+        self._open: dict[bytes, _Open] = {}
+        self._awaited: dict[Peer, dict[bytes, None]] = {}
+        """The ids of open questions by who is to answer."""
+        self._hellos: Recent[bytes, Endpoint] = Recent(limits.HINTS)
+        self._aliases: Recent[NodeKey, dict[NodeKey, SigningKey]] = Recent(limits.LISTENERS)
+        """Keys of ours other than the node's that a peer may write to first."""
+        self._shared: Recent[tuple[NodeKey, NodeKey], bytes] = Recent(limits.SHARED_KEYS)
+        self._sources: TokenBuckets[bytes] = TokenBuckets(settings.source_per_s, settings.source_burst)
+        self._networks: TokenBuckets[bytes] = TokenBuckets(settings.network_per_s, settings.network_burst)
+        self._pace: TokenBuckets[NodeKey] = TokenBuckets(
+            settings.source_per_s * limits.PACE, settings.source_burst * limits.PACE
+        )
+        self._waiting = 0
+        """Questions held back by the pace."""
+        self._agreements = TokenBucket(limits.AGREEMENTS_PER_S, limits.AGREEMENTS_BURST)
+
+    # --- asking
+
+    def ask(
+        self,
+        peer: Peer,
+        body: Body,
+        then: Then,
+        now: Now,
+        *,
+        cause: Cause,
+        own: SigningKey | None = None,
+        on_slow: OnSlow | None = None,
+    ) -> None:
+        """Ask a question, as `own` or as our node; `then` gets the answer, or None when it failed."""
+        if len(self._open) + self._waiting >= limits.RPCS_OPEN:
+            self._alarms.at(now.steady, lambda later: then(None, later))
+            return
+        if not self._private and not self._pace.take(peer.key, now.steady):
+            # It would drop more than its rate allows: what waits counts as slow, and no strike comes of it.
+            self._waiting += 1
+            again = partial(self._ask_again, peer, body, then, cause=cause, own=own, on_slow=on_slow)
+            self._alarms.at(now.steady + limits.PACE_S, again)
+            if on_slow:
+                self._alarms.at(now.steady, on_slow)
+            return
+        timeout_s = self.round_trips.timeout_s(peer.key)
+        token = self._tokens.of(peer)
+        question = _Open(peer, own or self._node, body, cause, then, on_slow, now.steady, timeout_s, token)
+        id = self._random.bytes(limits.RPC_ID_BYTES)
+        self._open[id] = question
+        self._awaited.setdefault(peer, {})[id] = None
+        self._send_question(id, question, now)
+        question.alarm = self._alarms.at(now.steady + timeout_s, lambda later: self._repeat(id, later))
+
+    def _ask_again(
+        self,
+        peer: Peer,
+        body: Body,
+        then: Then,
+        now: Now,
+        *,
+        cause: Cause,
+        own: SigningKey | None,
+        on_slow: OnSlow | None,
+    ) -> None:
+        self._waiting -= 1
+        self.ask(peer, body, then, now, cause=cause, own=own, on_slow=on_slow)
+
+    def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
+        """Send what is not answered."""
+        packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer), self._handler.serves, body)
+        self._send(peer, self._node, packet, cause)
+
+    def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
+        """Whether we wrote there lately, so that a router lets its packets in."""
+        at_s = self._contacted.find(endpoint)
+        return at_s is not None and now.steady - at_s < limits.CONTACTED_S
+
+    def hello(self, endpoint: Endpoint, now: Now) -> None:
+        """Ask a bare endpoint for its key."""
+        id = self._random.bytes(limits.RPC_ID_BYTES)
+        self._hellos.put(id, endpoint)
+        self._contacted.put(endpoint, now.steady)
+        data = Hello(self._network, id).encode()
+        self._counters.sent(Cause.MAINTENANCE, len(data))
+        self._effects.append(SendDatagram(endpoint, data))
+
+    def accept_as(self, own: SigningKey, peer: NodeKey) -> None:
+        """Let a peer write to this key of ours unasked, besides the node's."""
+        aliases = self._aliases.find(peer) or {}
+        aliases.pop(NodeKey(own.public), None)
+        aliases[NodeKey(own.public)] = own
+        if len(aliases) > limits.LISTENERS_PER_KEY:
+            del aliases[next(iter(aliases))]
+        self._aliases.put(peer, aliases)
+
+    def _send_question(self, id: bytes, question: _Open, now: Now) -> None:
+        own_routing = question.own is self._node
+        packet = Packet(id, question.token, own_routing and self._handler.serves, question.body)
+        if not question.token:
+            least = limits.SMALL_PADDING_BYTES if isinstance(question.body, _SMALL) else limits.DATAGRAM_BYTES
+            packet = _padded(packet, least)
+        self._contacted.put(question.peer.endpoint, now.steady)
+        self._send(question.peer, question.own, packet, question.cause)
+
+    def _repeat(self, id: bytes, now: Now) -> None:
+        question = self._open[id]
+        if question.repeated:
+            self._close(id)
+            self._handler.on_unanswered(question.peer, now)
+            question.then(None, now)
+            return
+        question.repeated = True
+        self._send_question(id, question, now)
+        left_s = (limits.HARD_TIMEOUTS - 1) * question.timeout_s
+        question.alarm = self._alarms.at(now.steady + left_s, lambda later: self._repeat(id, later))
+        if question.on_slow:
+            question.on_slow(now)
+
+    def _close(self, id: bytes) -> None:
+        question = self._open.pop(id)
+        awaited = self._awaited[question.peer]
+        del awaited[id]
+        if not awaited:
+            del self._awaited[question.peer]
+        if question.alarm:
+            question.alarm.cancel()
+
+    # --- hearing
+
+    def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
+        """Anything from the socket that is the DHT's; what is not right is counted and forgotten."""
+        try:
+            datagram = decode(data)
+            if datagram.network != self._network:
+                raise PeerError("network")
+            match datagram:
+                case Sealed():
+                    self._on_sealed(datagram, len(data), source, now)
+                case Hello():
+                    self._on_hello(datagram, source, now)
+                case Welcome():
+                    self._on_welcome(datagram, source, now)
+        except PeerError as error:
+            self._counters.reject(error.reason, now)
+
+    def _on_hello(self, hello: Hello, source: Endpoint, now: Now) -> None:
+        self._admit(source, None, now)
+        token = self._tokens.give(source, now)
+        key = NodeKey(self._node.public)
+        welcome = Welcome(self._network, hello.id, key, token, now.wall_ms, self._handler.serves, source)
+        data = welcome.encode()
+        self._counters.received(Cause.SERVING, limits.HELLO_BYTES)
+        self._counters.sent(Cause.SERVING, len(data))
+        self._effects.append(SendDatagram(source, data))
+
+    def _on_welcome(self, welcome: Welcome, source: Endpoint, now: Now) -> None:
+        if self._hellos.find(welcome.id) != source:
+            raise PeerError("unasked")
+        self._hellos.pop(welcome.id)
+        if welcome.key == self._node.public:
+            raise PeerError("ourselves")
+        peer = Peer(welcome.key, source)
+        self._tokens.keep(peer, welcome.token)
+        self._handler.on_welcome(peer, now)
+
+    def _on_sealed(self, sealed: Sealed, size: int, source: Endpoint, now: Now) -> None:
+        if sealed.sender == self._node.public:
+            raise PeerError("ourselves")
+        peer = Peer(sealed.sender, source)
+        awaited = self._awaited.get(peer, {})
+        if not awaited:
+            self._admit(source, sealed.sender, now)
+        own, packet = self._opened(sealed, awaited, now)
+        if isinstance(packet.body, rpc.Reply):
+            self._on_reply(peer, own, packet, size, now)
+        else:
+            self._on_question(peer, own, packet, size, now)
+
+    def _opened(self, sealed: Sealed, awaited: dict[bytes, None], now: Now) -> tuple[SigningKey, Packet]:
+        """The packet, and the key of ours that it was sealed for: one that asks, or listens, or the node's."""
+        keys = {NodeKey(self._open[id].own.public): self._open[id].own for id in awaited}
+        keys[NodeKey(self._node.public)] = self._node
+        keys.update(self._aliases.find(sealed.sender) or {})
+        for own in keys.values():
+            key = self._shared_key(own, sealed.sender, now if not awaited else None)
+            try:
+                return own, Packet.decode(unseal(key, sealed.nonce, sealed.box, sealed.header))
+            except PeerError as error:
+                if error.reason != "unsealable":
+                    raise
+        raise PeerError("unsealable")
+
+    def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> None:
+        question = self._open.get(packet.id)
+        if question is None or question.peer != peer or question.own is not own:
+            raise PeerError("unasked")
+        self._counters.received(question.cause, size)
+        self._tokens.keep(peer, packet.token)
+        if isinstance(packet.body, Failed) and packet.body.reason == Refusal.TOKEN and not question.repeated:
+            question.repeated = True
+            question.token = packet.token
+            self._send_question(packet.id, question, now)
+            return
+        self._close(packet.id)
+        if not question.repeated:
+            self.round_trips.add(peer.key, now.steady - question.sent_s)
+        self._handler.on_answered(peer, packet.serves, now)
+        question.then(packet.body, now)
+
+    def _on_question(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> None:
+        self._counters.received(Cause.SERVING, size)
+        proven = self._tokens.proves(packet.token, peer.endpoint, now)
+        allowed = limits.DATAGRAM_BYTES if proven else size
+        question = Question(peer, packet.body, packet.serves, proven, own, allowed - SEALED_OVERHEAD_BYTES)
+        answer = self._handler.on_question(question, now)
+        if answer is None:
+            return
+        fresh = proven and self._tokens.is_current(packet.token, peer.endpoint)
+        token = b"" if fresh else self._tokens.give(peer.endpoint, now)
+        serves = own is self._node and self._handler.serves
+        reply = Packet(packet.id, token, serves, answer.body)
+        if len(reply.encode()) + BOX_AT + limits.BOX_OVERHEAD_BYTES > allowed:
+            raise PeerError("unpadded")
+        self._send(peer, own, reply, Cause.SERVING, after_records=answer.after_records)
+
+    # --- what both need
+
+    def _admit(self, source: Endpoint, sender: NodeKey | None, now: Now) -> None:
+        """Raise `PeerError` where a source is too busy; a private network counts keys, an open one addresses."""
+        by_key = self._private and sender is not None
+        name = sender if by_key and sender else source_prefix(source.host)
+        admitted = self._sources.take(name, now.steady)
+        if admitted and not self._private:
+            admitted = self._networks.take(networks(source.host)[0], now.steady)
+        if not admitted:
+            raise PeerError("rate")
+
+    def _shared_key(self, own: SigningKey, other: NodeKey, stranger_now: Now | None) -> bytes:
+        """The datagram key with another; strangers' are rationed, as agreement is what costs."""
+        names = (NodeKey(own.public), other)
+        key = self._shared.find(names)
+        if key is None:
+            if stranger_now and not self._agreements.take(stranger_now.steady):
+                raise PeerError("rate")
+            key = datagram_key(own, other)
+            self._shared.put(names, key)
+        return key
+
+    def _send(self, peer: Peer, own: SigningKey, packet: Packet, cause: Cause, *, after_records: bool = False) -> None:
+        try:
+            key = self._shared_key(own, peer.key, None)
+        except PeerError:
+            return  # a contact's key that is no point: the question fails by its time-out
+        header = Sealed(self._network, NodeKey(own.public), self._random.bytes(limits.NONCE_BYTES), b"")
+        box = seal(key, header.nonce, packet.encode(), header.header)
+        data = Sealed(header.network, header.sender, header.nonce, box).encode()
+        self._counters.sent(cause, len(data))
+        self._effects.append(SendDatagram(peer.endpoint, data, after_records))
+
+
+def _padded(packet: Packet, datagram_bytes: int) -> Packet:
+    """The packet with zeros, so that its datagram measures so much."""
+    missing = datagram_bytes - BOX_AT - limits.BOX_OVERHEAD_BYTES - len(packet.encode())
+    if missing <= 0:
+        return packet
+    # Above 255 bytes the padding's own head takes one byte more.
+    padding = bytes(missing if missing <= 0xFF else missing - 1)
+    return Packet(packet.id, packet.token, packet.serves, packet.body, padding)

@@ -1,0 +1,273 @@
+"""What liars, floods and garbage do to a node: nothing but counters."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pd import limits
+from p2pd.crypto.keys import SigningKey
+from p2pd.crypto.sealing import datagram_key, seal
+from p2pd.dht.peers import Peer, contact_of, networks
+from p2pd.domains import Domain
+from p2pd.sim.network import SeededRandom
+from p2pd.types import AddressKey, Endpoint, NodeKey, Now
+from p2pd.wire.datagram import Hello, Sealed, network_id
+from p2pd.wire.record import Family, Record, record_key
+from p2pd.wire.rpc import (
+    Body,
+    Digest,
+    Find,
+    Get,
+    Listen,
+    Nodes,
+    Packet,
+    Ping,
+    Pong,
+    Probe,
+    Push,
+    Reach,
+    Reached,
+    Store,
+    Stored,
+    Values,
+    pack_endpoint,
+)
+from tests.dht.virtual import OPEN, PRIVATE, DhtMachine, Network, item_of, key_of, set_item, single
+
+NETWORK = network_id("test")
+VICTIM = Endpoint("203.0.113.7", 4242)
+
+
+def sealed(sender: SigningKey, to: NodeKey, packet: Packet, seed: object = 0) -> bytes:
+    head = Sealed(NETWORK, NodeKey(sender.public), SeededRandom(("nonce", seed)).bytes(24), b"")
+    return replace(head, box=seal(datagram_key(sender, to), head.nonce, packet.encode(), head.header)).encode()
+
+
+def answers(machine: DhtMachine, data: bytes, source: Endpoint, now: Now) -> list[bytes]:
+    """All that leaves for the source, also after a while of silence from it."""
+    machine.dht.on_datagram(data, source, now)
+    sent = [effect.data for effect in machine.take_effects() if effect.to == source]  # type: ignore[union-attr]
+    for step in range(20):
+        machine.dht.on_timer(Now(now.steady + step, now.wall_ms + step * 1000))
+        sent += [effect.data for effect in machine.take_effects() if getattr(effect, "to", None) == source]
+    return sent
+
+
+UNPROVEN: dict[str, Body] = {
+    "ping": Ping(),
+    "find": Find(bytes(32)),
+    "get": Get(record_key(Family.SET, AddressKey(key_of("held").public))),
+    "store": Store([]),
+    "listen": Listen(AddressKey(key_of("held").public), 1_800_000_600, bytes(64)),
+    "push": Push(b""),
+    "digest": Digest([bytes(8)] * 50),
+    "probe": Probe(),
+    "reach": Reach(NodeKey(key_of("reach").public), pack_endpoint(VICTIM)),
+    "reached": Reached(),
+    "pong": Pong(1, pack_endpoint(VICTIM)),
+    "nodes": Nodes([]),
+    "stored": Stored([], []),
+}
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    network = Network("amplify")
+    network.grow(12, settle_s=5)
+    held = key_of("held")
+    network.put(network.host(1), [set_item(held, network.world.now, item_of(n), b"x" * 200) for n in range(6)])
+    return network
+
+
+class TestAmplification:
+    @pytest.mark.parametrize("name", UNPROVEN)
+    @pytest.mark.parametrize("padding", [0, 300, 900])
+    @pytest.mark.parametrize("serves", [False, True])
+    def test_nobody_unproven_gets_more_than_it_sent(
+        self, network: Network, name: str, padding: int, serves: bool
+    ) -> None:
+        body = UNPROVEN[name]
+        stranger = key_of(("stranger", name, padding, serves))
+        packet = Packet(bytes(8), b"", serves, body, bytes(padding))
+        for host in network.machines:
+            machine = network.machines[host]
+            data = sealed(stranger, machine.key, packet)
+            if len(data) > limits.DATAGRAM_BYTES:
+                continue
+            assert sum(map(len, answers(machine, data, VICTIM, network.world.now))) <= len(data)
+
+    def test_a_hello_is_answered_by_less(self, network: Network) -> None:
+        machine = network.machines[network.host(3)]
+        data = Hello(NETWORK, bytes(8)).encode()
+        sent = answers(machine, data, VICTIM, network.world.now)
+        assert 0 < sum(map(len, sent)) < len(data) / 10
+
+    def test_tokens_of_others_prove_nothing(self, network: Network) -> None:
+        machine = network.machines[network.host(3)]
+        stranger = key_of("borrower")
+        packet = Packet(bytes(8), bytes(16), True, Find(bytes(32)))
+        data = sealed(stranger, machine.key, packet)
+        assert sum(map(len, answers(machine, data, VICTIM, network.world.now))) <= len(data)
+
+
+def test_the_table_takes_nobody_who_has_not_answered() -> None:
+    network = Network("flood")
+    network.grow(3, settle_s=3)
+    machine = network.machines[network.host(0)]
+    before = {entry.peer.key for entry in machine.dht.table()}
+    for number in range(100):
+        stranger = key_of(("flood", number))
+        packet = Packet(bytes(8), b"", True, Ping(), bytes(120))
+        machine.dht.on_datagram(
+            sealed(stranger, machine.key, packet), Endpoint(f"5.{number}.1.1", 9), network.world.now
+        )
+    list(machine.take_effects())
+    assert {entry.peer.key for entry in machine.dht.table()} == before
+
+
+def test_garbage_is_counted_and_nothing_else() -> None:
+    network = Network("garbage")
+    network.grow(2, settle_s=2)
+    machine = network.machines[network.host(0)]
+    noise = SeededRandom("noise")
+    for number in range(2_000):
+        data = bytes([0x20 + number % 3, 1]) + NETWORK + noise.bytes(number % 1_100)
+        machine.dht.on_datagram(data, Endpoint(f"6.{number % 250}.1.1", 9), network.world.now)
+        machine.dht.on_request(-number - 1, NodeKey(bytes(32)), Endpoint("6.1.1.1", 9), data, network.world.now)
+        machine.dht.on_response(number, data, network.world.now)
+    rejected = machine.dht.status().rejected
+    assert sum(rejected.values()) >= 2_000
+    assert len(rejected) < 20
+    assert len(machine.dht.table()) == 1
+
+
+def test_sealed_garbage_is_counted_too() -> None:
+    network = Network("sealed garbage")
+    network.grow(2, settle_s=2)
+    machine = network.machines[network.host(0)]
+    noise = SeededRandom("sealed")
+    stranger = key_of("sealed")
+    for number in range(300):
+        head = Sealed(NETWORK, NodeKey(stranger.public), noise.bytes(24), b"")
+        box = seal(datagram_key(stranger, machine.key), head.nonce, noise.bytes(number), head.header)
+        source = Endpoint(f"6.{number % 250}.1.1", 9)
+        machine.dht.on_datagram(replace(head, box=box).encode(), source, network.world.now)
+    assert machine.dht.status().rejected["malformed"] > 50
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_sources_have_a_rate(private: bool) -> None:
+    settings = PRIVATE if private else OPEN
+    network = Network("rate", settings=replace(settings, source_per_s=5, source_burst=10))
+    network.start("11.1.0.1")
+    machine = network.machines["11.1.0.1"]
+    greedy, honest = key_of("greedy"), key_of("honest")
+
+    def ping(sender: SigningKey, host: str, number: int) -> int:
+        packet = Packet(bytes(8), b"", False, Ping(), bytes(120))
+        machine.dht.on_datagram(sealed(sender, machine.key, packet, number), Endpoint(host, 9), network.world.now)
+        return len(list(machine.take_effects()))
+
+    assert sum(ping(greedy, "5.5.5.5", number) for number in range(50)) == 10
+    other = "5.5.5.5" if private else "6.6.6.6"
+    assert ping(honest, other, 0) == 1
+    network.world.run(1)
+    assert sum(ping(greedy, "5.5.5.5", number) for number in range(50)) == 5
+
+
+def test_answers_count_only_from_whom_they_were_asked() -> None:
+    network = Network("answers")
+    network.grow(2, settle_s=2)
+    machine, other = (network.machines[network.host(number)] for number in (0, 1))
+    asked: list[bytes] = []
+    network.world.taps.append(lambda host, _to, data: asked.append(data) if host == network.host(1) else None)
+    network.get(network.host(0), Family.SINGLE, key_of("x").public)
+    replay = asked[-1]
+    before = machine.dht.status().rejected.get("unsealable", 0)
+    machine.dht.on_datagram(replay, Endpoint("7.7.7.7", 1), network.world.now)
+    assert machine.dht.status().rejected["unsealable"] == before + 1
+    assert list(machine.take_effects()) == []
+    assert other.key in {entry.peer.key for entry in machine.dht.table()}
+
+
+class Liar(DhtMachine):
+    """A node whose answers are not what they should be."""
+
+    lie = "garbage"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        honest = self.dht._serving.answer
+        self._count = 0
+
+        def answer(question, now):  # type: ignore[no-untyped-def]
+            said = honest(question, now)
+            if said is None or not isinstance(question.body, Find | Get | Store):
+                return said
+            body = self.said(question.body, question.asker)
+            return replace(said, body=body) if body else None
+
+        self.dht._serving.answer = answer  # type: ignore[method-assign]
+
+    def said(self, body: Body, asker: Peer) -> Body | None:
+        target = getattr(body, "target", getattr(body, "key", bytes(32)))
+        match self.lie:
+            case "garbage":
+                return Values([b"garbage"] * 3, 7, [])
+            case "wrong kind":
+                return Pong(0, pack_endpoint(VICTIM))
+            case "nearer":
+                return Nodes([contact_of(self._invented(target)) for _ in range(20)])
+            case "wrong endpoints":
+                told = [Peer(entry.peer.key, VICTIM) for entry in self.dht.table()]
+                return Nodes([contact_of(peer) for peer in told][:20])
+            case "accepts and drops":
+                return Stored([0], [bytes(100)]) if isinstance(body, Store) else Nodes([])
+        return None
+
+    def _invented(self, target: bytes) -> Peer:
+        self._count += 1
+        key = SeededRandom((self.key, self._count)).bytes(32)
+        return Peer(NodeKey(key), Endpoint(f"66.{self._count % 200}.1.1", 4242))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lie", ["garbage", "wrong kind", "nearer", "wrong endpoints", "accepts and drops"])
+def test_a_third_of_liars_hides_nothing(lie: str) -> None:
+    network = Network(("liars", lie))
+    hosts = network.grow(18, settle_s=5)
+    liars = hosts[2::3]
+    for host in liars:
+        liar = Liar((network.seed, host), PRIVATE, network.stores[host])
+        liar.lie = lie
+        network.machines[host] = liar
+        network.world.run_at(host, liar, lambda now, liar=liar: liar.dht.start([], now))  # type: ignore[misc]
+    network.world.run(5)
+    for number in range(6):
+        key = key_of(("hidden", lie, number))
+        done = network.put(hosts[0], [single(key, network.world.now)])[-1]
+        assert not {network.machines[host].key for host in liars} & set(done.holders)
+        assert done.stored
+        assert done.messages < limits.LOOKUP_MESSAGES
+        found = network.get(hosts[1], Family.SINGLE, key.public)
+        assert [record.body for record in found.records] == [b"value"]
+        assert found.elapsed_ms < 1_500
+
+
+def test_forged_records_are_refused_everywhere() -> None:
+    network = Network("forged")
+    hosts = network.grow(4, settle_s=3)
+    machine = network.machines[hosts[0]]
+    good = single(key_of("forged"), network.world.now)
+    bad = Record(good.content, key_of("else").sign(Domain.SIGN_SINGLE, good.content)).encode()
+    stranger = Peer(NodeKey(key_of("forger").public), Endpoint("9.9.9.9", 9))
+    machine.dht.on_request(-1, stranger.key, stranger.endpoint, Store([bad]).encode(), network.world.now)
+    (effect,) = machine.take_effects()
+    assert Stored([1], []).encode() == effect.payload  # type: ignore[union-attr]
+    assert machine.dht.status().records == 0
+    assert machine.dht.status().rejected["forged"] == 1
+
+
+def test_networks_of_addresses() -> None:
+    assert networks("1.2.3.4") == (bytes([1, 2, 3]), bytes([1, 2]))
+    assert networks("2001:db8:1:2::1") == (bytes.fromhex("20010db80001"), bytes.fromhex("20010db8"))

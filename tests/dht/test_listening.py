@@ -1,0 +1,95 @@
+"""What arrives at our open set is pushed to us."""
+
+import pytest
+
+from p2pd import limits
+from p2pd.crypto.blinding import blind_secret
+from p2pd.wire.record import Family, record_key
+from tests.dht.virtual import Network, item_of, key_of, open_item
+
+
+def test_an_item_is_heard_once_and_soon() -> None:
+    network = Network("listen")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("ear")
+    heard, _ = network.listen(hosts[2], key)
+    network.world.run(2)
+    network.put(hosts[5], [open_item(key, network.world.now, item_of(1), b"hello")])
+    assert network.world.run_until(lambda: bool(heard), 0.2)
+    network.world.run(5)
+    assert [record.body for record in heard] == [b"hello"]
+
+
+def test_something_large_is_announced_and_fetched() -> None:
+    network = Network("large")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("large ear")
+    heard, _ = network.listen(hosts[2], key)
+    network.world.run(2)
+    network.put(hosts[5], [open_item(key, network.world.now, item_of(1), bytes(4_096))])
+    assert network.world.run_until(lambda: bool(heard), 5)
+    assert heard[0].body == bytes(4_096)
+
+
+def test_listening_goes_on_for_a_day_and_through_the_death_of_holders() -> None:
+    network = Network("day")
+    hosts = network.grow(10, settle_s=3)
+    key = key_of("day ear")
+    heard, _ = network.listen(hosts[0], key)
+    network.world.run(10 * 3_600)
+    holders = [host for host in network.nearest(record_key(Family.OPEN_SET, key.public), 5) if host != hosts[0]]
+    for host in holders[:4]:
+        network.world.kill(host)
+    network.world.run(2 * limits.LISTEN_RENEW_S)
+    writer = next(host for host in hosts[1:] if host not in holders)
+    network.put(writer, [open_item(key, network.world.now, item_of(2), b"late")])
+    assert network.world.run_until(lambda: bool(heard), 1)
+
+
+def test_a_closed_ear_hears_nothing() -> None:
+    network = Network("closed")
+    hosts = network.grow(6, settle_s=3)
+    key = key_of("closed ear")
+    heard, close = network.listen(hosts[0], key)
+    network.world.run(2)
+    close()
+    network.put(hosts[1], [open_item(key, network.world.now, item_of(1))])
+    network.world.run(5)
+    assert heard == []
+
+
+def test_only_the_owner_may_listen() -> None:
+    class Thief:
+        public = key_of("victim ear").public
+        sign = staticmethod(key_of("thief").sign)
+
+    network = Network("thief")
+    hosts = network.grow(6, settle_s=3)
+    heard, _ = network.listen(hosts[0], Thief())  # type: ignore[arg-type]
+    network.world.run(2)
+    network.put(hosts[1], [open_item(key_of("victim ear"), network.world.now, item_of(1))])
+    network.world.run(5)
+    assert heard == []
+    assert sum(machine.dht.status().listeners for machine in network.machines.values()) == 0
+
+
+def test_a_blinded_key_listens() -> None:
+    network = Network("blinded")
+    hosts = network.grow(5, settle_s=3)
+    key = blind_secret(key_of("person"), b"inbox", b"", 20_000)
+    heard, _ = network.listen(hosts[0], key)  # type: ignore[arg-type]
+    network.world.run(2)
+    network.put(hosts[1], [open_item(key, network.world.now, item_of(1))])  # type: ignore[arg-type]
+    assert network.world.run_until(lambda: bool(heard), 1)
+
+
+@pytest.mark.slow
+def test_an_idle_node_that_listens_uses_little() -> None:
+    network = Network("idle")
+    hosts = network.grow(40, settle_s=30)
+    for number in range(4):
+        network.listen(hosts[7], key_of(("idle", number)))
+    network.world.run(60)
+    before = sum(network.world.traffic(hosts[7]))
+    network.world.run(2 * 3_600)
+    assert (sum(network.world.traffic(hosts[7])) - before) / (2 * 3_600) < 60

@@ -1,0 +1,164 @@
+"""A look-up as a value, in a network that is only a dict."""
+
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from p2pd import limits
+from p2pd.dht.lookup import Lookup
+from p2pd.dht.peers import Peer, by_distance
+from p2pd.sim.network import SeededRandom
+from p2pd.types import Endpoint, NodeKey
+
+OWN = NodeKey(bytes(32))
+Tell = Callable[[Peer, bytes], list[Peer] | None]
+
+
+def peer(seed: object, host: str) -> Peer:
+    return Peer(NodeKey(SeededRandom(("lookup", seed)).bytes(32)), Endpoint(host, 4242))
+
+
+def network(count: int) -> list[Peer]:
+    return [peer(number, f"{1 + number // 250}.{number % 250}.1.1") for number in range(count)]
+
+
+def tables(peers: list[Peer], size: int = 8) -> dict[NodeKey, list[Peer]]:
+    """For each node what a table would hold: a few of every distance."""
+    known: dict[NodeKey, list[Peer]] = {}
+    for one in peers:
+        buckets: dict[int, list[Peer]] = {}
+        for other in peers:
+            if other is not one:
+                buckets.setdefault((one.place ^ other.place).bit_length(), []).append(other)
+        known[one.key] = [other for bucket in buckets.values() for other in bucket[:size]]
+    return known
+
+
+def honest(peers: list[Peer]) -> Tell:
+    known = tables(peers)
+    return lambda one, target: sorted(known[one.key], key=by_distance(int.from_bytes(target, "big")))[:20]
+
+
+def walk(lookup: Lookup, target: bytes, tell: Tell) -> Lookup:
+    """Answer one question after another; None: the node is silent, slow first and failed when all have answered."""
+    waiting, silent = deque(lookup.next_asks()), []
+    while waiting or not lookup.is_over:
+        if not waiting:
+            assert silent, "neither over nor waiting"
+            lookup.on_failed(silent.pop(0))
+        else:
+            asked = waiting.popleft()
+            told = tell(asked, target)
+            if told is None:
+                lookup.on_slow(asked)
+                silent.append(asked)
+            else:
+                lookup.on_answered(asked, told)
+        waiting.extend(lookup.next_asks())
+    return lookup
+
+
+@pytest.mark.slow
+def test_the_true_nearest_are_found_by_hops() -> None:
+    peers = network(300)
+    tell = honest(peers)
+    for number in range(20):
+        target = SeededRandom(("target", number)).bytes(32)
+        lookup = walk(Lookup(target, peers[number : number + 3], own=OWN, width=8), target, tell)
+        assert lookup.nearest(4) == sorted(peers, key=by_distance(int.from_bytes(target, "big")))[:4]
+        assert lookup.rounds >= 2
+        assert lookup.messages <= 60
+
+
+@pytest.mark.slow
+def test_with_a_third_silent_the_nearest_living_are_found() -> None:
+    peers = network(200)
+    tell = honest(peers)
+    dead = {one.key for one in peers[::3]}
+    for number in range(10):
+        target = SeededRandom(("dead", number)).bytes(32)
+        lookup = Lookup(target, peers[1:40:2], own=OWN, width=16)
+        walk(lookup, target, lambda one, at: None if one.key in dead else tell(one, at))
+        living = sorted((p for p in peers if p.key not in dead), key=by_distance(int.from_bytes(target, "big")))
+        assert len(set(lookup.nearest(8)) & set(living[:8])) >= 7
+
+
+def test_an_inventor_of_ever_nearer_nodes_is_not_followed_for_long() -> None:
+    peers = network(60)
+    tell = honest(peers)
+    liar = peers[7]
+    target = SeededRandom("inventor").bytes(32)
+    place = int.from_bytes(target, "big")
+    count = 0
+
+    def told(one: Peer, at: bytes) -> list[Peer] | None:
+        nonlocal count
+        if one in peers and one is not liar:
+            return tell(one, at)
+        if one is not liar:
+            return None
+        invented = []
+        for _ in range(20):
+            count += 1
+            fake = peer(("fake", count), f"99.{count % 250}.1.1")
+            object.__setattr__(fake, "place", place ^ count)
+            invented.append(fake)
+        return invented
+
+    lookup = walk(Lookup(target, [liar, *peers[:10]], own=OWN, width=8), target, told)
+    assert lookup.nearest(4) == sorted((p for p in peers), key=by_distance(place))[:4]
+    assert lookup.messages <= 60
+
+
+def test_a_wrong_endpoint_does_not_hide_a_node() -> None:
+    target = SeededRandom("hidden").bytes(32)
+    liar, honest_one, hidden = network(3)
+    wrong = Peer(hidden.key, Endpoint("8.8.8.8", 1))
+
+    def told(one: Peer, _at: bytes) -> list[Peer] | None:
+        if one.endpoint == wrong.endpoint:
+            return None
+        return [wrong] if one is liar else [hidden]
+
+    lookup = walk(Lookup(target, [liar, honest_one], own=OWN, width=8), target, told)
+    assert hidden in lookup.nearest(8)
+
+
+def test_of_one_network_few_are_asked() -> None:
+    target = SeededRandom("caps").bytes(32)
+    same = [peer(("same", number), f"5.5.5.{number + 1}") for number in range(50)]
+    lookup = Lookup(target, [*same, *network(5)], own=OWN, width=20, caps=(2, 4))
+    walk(lookup, target, lambda _one, _at: [])
+    assert sum(one.endpoint.host.startswith("5.5.5.") for one in lookup.nearest(50)) <= 2
+
+
+def test_silence_of_most_is_waited_out() -> None:
+    target = SeededRandom("slow").bytes(32)
+    (only,) = network(1)
+    lookup = Lookup(target, [only], own=OWN, width=8)
+    assert lookup.next_asks() == [only]
+    lookup.on_slow(only)
+    assert not lookup.is_over
+    lookup.on_answered(only, [])
+    assert lookup.is_over
+    assert lookup.nearest(8) == [only]
+
+
+def test_messages_are_bounded_whatever_is_told() -> None:
+    target = SeededRandom("bounded").bytes(32)
+    count = 0
+
+    def told(_one: Peer, _at: bytes) -> list[Peer]:
+        nonlocal count
+        count += 20
+        return [peer(("more", count + n), f"{1 + count % 200}.{n}.1.1") for n in range(20)]
+
+    lookup = walk(Lookup(target, network(20), own=OWN, width=2_000), target, told)
+    assert lookup.messages == limits.LOOKUP_MESSAGES
+
+
+def test_nobody_is_the_end() -> None:
+    lookup = Lookup(bytes(32), [], own=OWN, width=8)
+    assert lookup.next_asks() == []
+    assert lookup.is_over

@@ -1,0 +1,316 @@
+"""Nodes together: joining, finding, storing, reading."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pd.domains import Domain
+from p2pd.errors import UsageError
+from p2pd.types import AddressKey, Endpoint, NodeHint
+from p2pd.wire.record import Family, Record, record_key
+from p2pd.wire.rpc import Refusal
+from tests.dht.virtual import (
+    OPEN,
+    PRIVATE,
+    Network,
+    item_of,
+    key_of,
+    open_item,
+    set_item,
+    signed,
+    single,
+    tombstone,
+)
+
+
+@pytest.fixture(scope="module")
+def forty() -> Network:
+    network = Network("forty")
+    network.grow(40, settle_s=10)
+    return network
+
+
+def reader_of(network: Network, key: bytes, skip: int = 0) -> str:
+    """A host that holds nothing under the key."""
+    holders = network.holders(key)  # type: ignore[arg-type]
+    return [host for host in network.machines if host not in holders][skip]
+
+
+@pytest.mark.slow
+class TestForty:
+    def test_every_node_knows_its_true_neighbours(self, forty: Network) -> None:
+        for host, machine in forty.machines.items():
+            known = {entry.peer.endpoint.host for entry in machine.dht.table()}
+            truth = [other for other in forty.nearest(machine.dht.id, 9) if other != host]
+            assert set(truth) <= known
+
+    def test_records_lie_with_the_nearest_and_nowhere_else(self, forty: Network) -> None:
+        for number in range(8):
+            key = key_of(("place", number))
+            writer = forty.host(number)
+            done = forty.put(writer, [single(key, forty.world.now)])[-1]
+            place = record_key(Family.SINGLE, key.public)
+            assert done.stored
+            assert done.rounds >= 2
+            nearest = forty.nearest(place, 5)
+            holders = set(forty.holders(place))
+            # Our own copy is one more, where we belong to the nearest.
+            assert holders - {writer} == set([host for host in nearest if host != writer][:4])
+            found = forty.get(reader_of(forty, place), Family.SINGLE, key.public)
+            assert [record.body for record in found.records] == [b"value"]
+
+    def test_receipts_are_counted_once_for_each_holder(self, forty: Network) -> None:
+        key = key_of("receipts")
+        told = forty.put(forty.host(1), [single(key, forty.world.now)])
+        assert told[-1].receipts == len(set(told[-1].holders)) == 4
+        assert told[-1].wanted == 4
+        assert not told[-1].small_network
+
+    def test_the_newest_single_wins_and_an_older_is_refused(self, forty: Network) -> None:
+        key = key_of("newest")
+        writer, now = forty.host(2), forty.world.now
+        forty.put(writer, [single(key, now, 2, b"two")])
+        older = forty.put(writer, [single(key, now, 1, b"one")])[-1]
+        assert older.receipts == 0
+        assert set(older.refused) == {Refusal.OLDER}
+        reader = reader_of(forty, record_key(Family.SINGLE, key.public))
+        assert forty.get(reader, Family.SINGLE, key.public).records[0].body == b"two"
+
+    def test_sets_are_the_union_of_what_holders_have(self, forty: Network) -> None:
+        key = key_of("union")
+        now = forty.world.now
+        items = [item_of(("union", number)) for number in range(12)]
+        forty.put(forty.host(3), [set_item(key, now, item, b"x" * 300) for item in items])
+        place = record_key(Family.SET, key.public)
+        found = forty.get(reader_of(forty, place), Family.SET, key.public)
+        assert sorted(record.item for record in found.records) == sorted(items)
+
+    def test_known_items_are_not_sent_again(self, forty: Network) -> None:
+        key = key_of("known")
+        items = [item_of(("known", number)) for number in range(3)]
+        forty.put(forty.host(4), [set_item(key, forty.world.now, item) for item in items])
+        place = record_key(Family.SET, key.public)
+        found = forty.get(reader_of(forty, place), Family.SET, key.public, known=items[:2])
+        assert [record.item for record in found.records] == [items[2]]
+
+    def test_large_bodies_go_and_come_over_quic(self, forty: Network) -> None:
+        key = key_of("large")
+        body = bytes(range(256)) * 64
+        done = forty.put(forty.host(5), [set_item(key, forty.world.now, item_of("large"), body)])[-1]
+        assert done.stored
+        place = record_key(Family.SET, key.public)
+        assert forty.get(reader_of(forty, place), Family.SET, key.public).records[0].body == body
+        profile = key_of("profile")
+        forty.put(forty.host(5), [single(profile, forty.world.now, 1, body)])
+        reader = reader_of(forty, record_key(Family.SINGLE, profile.public))
+        assert forty.get(reader, Family.SINGLE, profile.public).records[0].body == body
+
+    @pytest.mark.parametrize("family", [Family.SET, Family.OPEN_SET])
+    def test_a_tombstone_ends_an_item_also_before_it_comes(self, forty: Network, family: Family) -> None:
+        key, now = key_of(("ended", family)), forty.world.now
+        make = set_item if family is Family.SET else open_item
+        place = record_key(family, key.public)
+        early, late = item_of(("early", family)), item_of(("late", family))
+        forty.put(forty.host(6), [make(key, now, late)])
+        forty.put(forty.host(6), [tombstone(key, now, early, family), tombstone(key, now, late, family)])
+        done = forty.put(reader_of(forty, place), [make(key, now, early)])[-1]
+        assert done.refused[Refusal.DELETED] >= 3
+        assert not done.stored
+        found = forty.get(reader_of(forty, place), family, key.public)
+        assert found.records == []
+
+    def test_nothing_where_nothing_is(self, forty: Network) -> None:
+        found = forty.get(forty.host(9), Family.SINGLE, key_of("nothing").public)
+        assert found.records == []
+        assert found.holders_asked >= 4
+
+    def test_a_stranger_cannot_delete(self, forty: Network) -> None:
+        key, stranger, now = key_of("mine"), key_of("stranger"), forty.world.now
+        forty.put(forty.host(1), [set_item(key, now, item_of("mine"))])
+        forged = tombstone(key, now, item_of("mine"), Family.SET)
+        bad = signed(forged.parse(), stranger)
+        with pytest.raises(UsageError):
+            forty.machines[forty.host(2)].dht.put([bad], lambda *_: None, now)
+
+    def test_a_put_takes_one_key_only(self, forty: Network) -> None:
+        now = forty.world.now
+        records = [single(key_of("a"), now), single(key_of("b"), now)]
+        with pytest.raises(UsageError):
+            forty.machines[forty.host(2)].dht.put(records, lambda *_: None, now)
+
+    def test_every_node_learns_its_endpoint_and_the_time(self, forty: Network) -> None:
+        for host, machine in forty.machines.items():
+            assert machine.dht.endpoint == Endpoint(host, 4242)
+            assert abs(machine.dht.clock_offset_ms) < 50
+
+    def test_requests_for_mail_do_not_carry_the_node_key(self, forty: Network) -> None:
+        seen: list[bytes] = []
+        reader = forty.host(11)
+        forty.world.taps.append(lambda host, _to, data: seen.append(data[6:38]) if host == reader else None)
+        forty.get(reader, Family.SINGLE, key_of("private").public)
+        forty.world.taps.clear()
+        assert seen
+        assert forty.machines[reader].key not in seen
+
+
+def test_two_nodes_alone() -> None:
+    network = Network("two", settings=replace(PRIVATE, replicas=20))
+    one, two = network.grow(2, settle_s=3)
+    key = key_of("two")
+    done = network.put(one, [single(key, network.world.now)])[-1]
+    assert (done.receipts, done.wanted, done.stored, done.small_network) == (1, 2, False, True)
+    assert network.get(two, Family.SINGLE, key.public).records[0].body == b"value"
+    assert network.get(one, Family.SINGLE, key.public).records[0].body == b"value"
+
+
+def test_three_nodes_make_stored_two_of_two() -> None:
+    network = Network("three", settings=replace(PRIVATE, replicas=20))
+    one, *_ = network.grow(3, settle_s=3)
+    done = network.put(one, [single(key_of("three"), network.world.now)])[-1]
+    assert (done.receipts, done.wanted, done.stored, done.small_network) == (2, 2, True, True)
+
+
+def test_alone_a_put_ends_with_nothing() -> None:
+    network = Network("alone")
+    (host,) = network.grow(1, settle_s=1)
+    done = network.put(host, [single(key_of("alone"), network.world.now)])[-1]
+    assert (done.receipts, done.stored) == (0, False)
+    assert network.get(host, Family.SINGLE, key_of("other").public).records == []
+
+
+def test_a_node_goes_on_trying_until_the_first_is_there() -> None:
+    network = Network("late")
+    network.start("11.1.0.1", ["11.2.0.1"])
+    network.world.run(300)
+    network.start("11.2.0.1")
+    joined = network.machines["11.1.0.1"].dht.table
+    assert network.world.run_until(lambda: len(joined()) == 1, 40)
+
+
+def test_two_islands_find_each_other_by_a_hint() -> None:
+    network = Network("islands")
+    network.start("11.1.0.1")
+    network.start("11.2.0.1", ["11.1.0.1"])
+    network.start("12.1.0.1")
+    network.start("12.2.0.1", ["12.1.0.1"])
+    network.world.run(5)
+    hint = NodeHint(Endpoint("12.1.0.1", 4242))
+    network.world.turn("11.1.0.1", lambda now: network.machines["11.1.0.1"].dht.add_hint(hint, now))
+    network.world.run(5)
+    assert len(network.machines["11.1.0.1"].dht.table()) == 3
+    network.world.run(5_000)
+    assert all(len(machine.dht.table()) == 3 for machine in network.machines.values())
+
+
+def test_a_node_restarts_with_its_records_and_its_nodes() -> None:
+    network = Network("restart")
+    hosts = network.grow(6, settle_s=3)
+    key = key_of("restart")
+    network.put(hosts[0], [single(key, network.world.now)])
+    place = record_key(Family.SINGLE, key.public)
+    (holder, *_) = network.holders(place)
+    network.world.kill(holder)
+    network.world.run(1)
+    network.start(holder)  # no hints: it knows whom to ask
+    network.world.run(5)
+    assert len(network.machines[holder].dht.table()) == 5
+    others = [host for host in network.holders(place) if host != holder]
+    for host in others:
+        network.world.kill(host)
+    reader = next(host for host in hosts if host not in [holder, *others])
+    assert network.get(reader, Family.SINGLE, key.public).records[0].body == b"value"
+
+
+def test_the_same_seed_gives_the_same_course() -> None:
+    def course(seed: object) -> list[tuple[str, str, int]]:
+        network = Network(seed, loss=0.05)
+        trace: list[tuple[str, str, int]] = []
+        network.world.taps.append(lambda host, to, data: trace.append((host, to.host, len(data))))
+        network.grow(8, settle_s=5)
+        network.put(network.host(1), [single(key_of("trace"), network.world.now)])
+        return trace
+
+    assert course(1) == course(1)
+    assert course(1) != course(2)
+
+
+@pytest.mark.slow
+def test_with_30_percent_dead_a_get_costs_no_second() -> None:
+    network = Network("dead")
+    hosts = network.grow(30, settle_s=10)
+    keys = [key_of(("dead", number)) for number in range(10)]
+    for key in keys:
+        network.put(hosts[0], [single(key, network.world.now)])
+    for number, host in enumerate(hosts[3:12]):
+        if number % 2:
+            network.world.kill(host)
+        else:
+            network.world.silence(host)
+    elapsed = [network.get(hosts[1], Family.SINGLE, key.public) for key in keys]
+    assert all(found.records for found in elapsed)
+    assert sorted(found.elapsed_ms for found in elapsed)[5] < 150
+    assert max(found.elapsed_ms for found in elapsed) < 1_000
+    told = [network.put(hosts[2], [single(key, network.world.now, 2)]) for key in keys]
+    assert all(reports[0].stored for reports in told)
+
+
+@pytest.mark.slow
+def test_loss_of_a_fifth_is_borne() -> None:
+    network = Network("loss", loss=0.2)
+    hosts = network.grow(12, settle_s=20)
+    for number in range(5):
+        key = key_of(("loss", number))
+        assert network.put(hosts[number], [single(key, network.world.now)])[-1].stored
+        assert network.get(hosts[number + 5], Family.SINGLE, key.public).records
+
+
+def test_open_networks_admit_few_of_one_network() -> None:
+    network = Network("sybil", settings=OPEN)
+    network.grow(4, settle_s=3)
+    for number in range(2, 12):
+        network.start(f"99.1.1.{number}", [network.host(0)])
+    network.world.run(60)
+    for number in range(4):
+        table = network.machines[network.host(number)].dht.table()
+        assert sum(entry.peer.endpoint.host.startswith("99.1.1.") for entry in table) <= 2
+
+
+def test_keys_without_the_puzzle_stay_outside() -> None:
+    network = Network("puzzle", settings=replace(OPEN, node_puzzle_bits=30))
+    network.grow(3, settle_s=3)
+    assert all(not machine.dht.table() for machine in network.machines.values())
+    assert network.machines[network.host(1)].dht.status().rejected["puzzle"] > 0
+
+
+def test_other_networks_are_not_heard() -> None:
+    network = Network("names")
+    network.grow(2, settle_s=2)
+    data = bytes((0x20, 1)) + b"else" + bytes(100)
+    machine = network.machines[network.host(0)]
+    machine.dht.on_datagram(data, Endpoint("9.9.9.9", 9), network.world.now)
+    assert list(machine.take_effects()) == []
+    assert machine.dht.status().rejected["network"] == 1
+
+
+def test_signatures_of_a_put_are_checked_before_it_leaves() -> None:
+    network = Network("own")
+    (host,) = network.grow(1, settle_s=1)
+    record = single(key_of("own"), network.world.now)
+    wrong = Record(record.content, key_of("else").sign(Domain.SIGN_SINGLE, record.content))
+    with pytest.raises(UsageError):
+        network.put(host, [wrong])
+
+
+def test_many_questions_at_once_cost_nobody_its_place() -> None:
+    network = Network("pace", settings=OPEN)
+    hosts = network.grow(5, settle_s=3)
+    ended: list[int] = []
+    dht = network.machines[hosts[0]].dht
+    for number in range(400):
+        address = AddressKey(key_of(("pace", number)).public)
+        network.world.turn(
+            hosts[0], lambda now, address=address: dht.get(Family.SINGLE, address, lambda *_: ended.append(1), now)
+        )
+    assert network.world.run_until(lambda: len(ended) == 400, 120)
+    assert len(dht.table()) == 4
+    assert sum(machine.dht.status().rejected.get("rate", 0) for machine in network.machines.values()) == 0

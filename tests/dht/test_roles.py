@@ -1,0 +1,56 @@
+"""Who serves: only those that strangers can reach."""
+
+from dataclasses import replace
+
+from p2pd.sim.network import World
+from p2pd.types import Endpoint
+from tests.dht.virtual import OPEN, Network
+
+AUTO = replace(OPEN, role="auto")
+
+
+def test_a_reachable_node_becomes_a_server() -> None:
+    network = Network("role")
+    network.settings = OPEN
+    hosts = network.grow(8, settle_s=5)
+    new = network.start("77.1.0.1", [hosts[0]], AUTO)
+    network.world.run(2)
+    assert not new.dht.serves
+    assert all(new.key not in _known(network, host) for host in hosts)
+    assert network.world.run_until(lambda: new.dht.serves, 7_200)
+    network.world.run(30)
+    assert any(new.key in _known(network, host) for host in hosts)
+
+
+def test_a_node_behind_a_router_stays_a_client_and_can_use_the_network() -> None:
+    network = Network("router")
+    network.settings = OPEN
+    hosts = network.grow(8, settle_s=5)
+    hidden = "77.1.0.1"
+    _behind_router(network.world, hidden)
+    new = network.start(hidden, [hosts[0]], AUTO)
+    network.world.run(3 * 3_600)
+    assert not new.dht.serves
+    assert len(new.dht.table()) >= 7
+    assert all(new.key not in _known(network, host) for host in hosts)
+
+
+def test_a_private_network_serves_at_once() -> None:
+    network = Network("private")
+    assert network.start("11.0.0.1").dht.serves
+
+
+def _known(network: Network, host: str) -> set[bytes]:
+    return {entry.peer.key for entry in network.machines[host].dht.table()}
+
+
+def _behind_router(world: World, hidden: str) -> None:
+    """Nothing passes to the hidden host but from where it wrote to in the last two minutes."""
+    written: dict[str, float] = {}
+
+    def note(host: str, to: Endpoint, _data: bytes) -> None:
+        if host == hidden:
+            written[to.host] = world.now.steady
+
+    world.taps.append(note)
+    world.partition(lambda sender, receiver: receiver == hidden and world.now.steady - written.get(sender, -1e9) > 120)
