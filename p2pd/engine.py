@@ -148,7 +148,6 @@ class Engine:
         )
         self._conversation = Conversation(store, self._outbox, history, random)
         self._machines = (
-            dht,
             links,
             reach,
             self._requests,
@@ -163,25 +162,25 @@ class Engine:
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
         """A datagram of the DHT's."""
         self._dht.on_datagram(data, source, now)
-        self._look_for_network(now)
+        self._look_for_network(self._dht.enter(now))
 
     def on_link_opened(
         self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
     ) -> None:
         """A link to a proven node is up."""
-        self._links.on_link_opened(link, node, endpoint, binding, outgoing, now)
+        self._links.on_link_opened(link, node, endpoint, binding, outgoing, self._dht.enter(now))
 
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:
         """A link we asked for did not come up."""
-        self._links.on_link_failed(link, reason, now)
+        self._links.on_link_failed(link, reason, self._dht.enter(now))
 
     def on_frame(self, link: int, frame: bytes, now: Now) -> None:
         """The next frame of a link."""
-        self._links.on_frame(link, frame, now)
+        self._links.on_frame(link, frame, self._dht.enter(now))
 
     def on_link_closed(self, link: int, reason: str, now: Now) -> None:
         """A link is down, not by us."""
-        self._links.on_link_closed(link, reason, now)
+        self._links.on_link_closed(link, reason, self._dht.enter(now))
 
     def on_link_drained(self, link: int, now: Now) -> None:
         """A link has little unsent again: nothing to do, since acknowledgements pace what is sent."""
@@ -196,7 +195,7 @@ class Engine:
 
     def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
         """A proof of work is done."""
-        self._requests.on_stamp(job, nonce, now)
+        self._requests.on_stamp(job, nonce, self._dht.enter(now))
 
     def on_timer(self, now: Now) -> None:
         """Something is due."""
@@ -204,6 +203,8 @@ class Engine:
             self._started = True
             self._house_at = now.steady + limits.HOUSEKEEPING_S
             self._dht.start(self._settings.bootstrap, now)
+        self._dht.on_timer(now)
+        now = self._dht.enter(now)
         for machine in self._machines:
             machine.on_timer(now)
         if self._house_at is not None and self._house_at <= now.steady:
@@ -214,7 +215,7 @@ class Engine:
         """When something is due next, steady seconds; at once until the node has started."""
         if not self._started:
             return 0.0
-        due = [when for machine in self._machines if (when := machine.next_deadline()) is not None]
+        due = [when for machine in (self._dht, *self._machines) if (when := machine.next_deadline()) is not None]
         return min([*due, *([self._house_at] if self._house_at is not None else [])], default=None)
 
     def take_effects(self) -> list[Effect]:
@@ -358,6 +359,7 @@ class Engine:
 
     def set_name(self, name: str, now: Now) -> None:
         """Claims a name, to contacts and in the profile; raises `UsageError`."""
+        now = self._dht.enter(now)
         name = name.strip()
         if len(name) > limits.NAME_CHARS or any(not letter.isprintable() for letter in name):
             raise UsageError(f"a name has at most {limits.NAME_CHARS} printable characters")
@@ -388,24 +390,29 @@ class Engine:
 
     def contact_add(self, who: str, now: Now, *, name: str = "", message: str = "") -> Contact:
         """Adds a person by address or link, and asks them."""
+        now = self._dht.enter(now)
         link = parse_link(who)
         self._join_by(link, now)
         return self._people.add(link, now, name=name, text=message)[0]
 
     def rename(self, text: str, new: str, now: Now) -> Contact:
         """Calls a contact something else."""
+        now = self._dht.enter(now)
         return self._people.rename(self._people.find(text), new, now)
 
     def block(self, text: str, now: Now) -> Contact:
         """Hears nothing of a contact any more; an address that is no contact yet can be blocked too."""
+        now = self._dht.enter(now)
         return self._people.block(self._people.find(text), now)
 
     def unblock(self, text: str, now: Now) -> Contact:
         """Hears a blocked contact again."""
+        now = self._dht.enter(now)
         return self._people.unblock(self._people.find(text), now)
 
     def remove(self, text: str, now: Now) -> None:
         """Forgets a contact; what was said stays."""
+        now = self._dht.enter(now)
         self._people.remove(self._people.find(text), now)
 
     def requests(self) -> list[Contact]:
@@ -414,10 +421,12 @@ class Engine:
 
     def accept(self, id_or_prefix: str, now: Now, *, name: str = "") -> Contact:
         """Says yes to a request."""
+        now = self._dht.enter(now)
         return self._people.accept(self._people.find_request(id_or_prefix), now, name=name)
 
     def reject(self, id_or_prefix: str, now: Now) -> None:
         """Says nothing to a request, for good."""
+        now = self._dht.enter(now)
         self._people.reject(self._people.find_request(id_or_prefix), now)
 
     def _join_by(self, link: Link, now: Now) -> None:
@@ -430,6 +439,7 @@ class Engine:
         self, to: str, text: str, now: Now, *, reply: str = "", expire_s: int = 0, request_id: str = ""
     ) -> Message:
         """Takes a text; to a bare address it is the contact request, or goes after it where it is too long for one."""
+        now = self._dht.enter(now)
         if request_id and (known := self._store.message_by_request(request_id)):
             return known
         try:
@@ -481,6 +491,7 @@ class Engine:
 
     def mark_read(self, id_prefix: str, now: Now) -> Message:
         """Our user has seen a message; its sender is told."""
+        now = self._dht.enter(now)
         message = self.message(id_prefix)
         self._conversation.mark_read(message, now)
         return self.message(id_prefix)
@@ -575,10 +586,12 @@ class Engine:
 
     def add_node(self, hint_text: str, now: Now) -> None:
         """Tells the node of another one."""
+        now = self._dht.enter(now)
         self._dht.add_hint(parse_node_hint(hint_text), now)
 
     def dht_put(self, value: bytes, ttl_s: int, now: Now, then: Callable[[Facts], None]) -> None:
         """Stores a small signed record under a new key of the node's own; `then` gets the key and the receipts."""
+        now = self._dht.enter(now)
         if len(value) > limits.BODY_BYTES:
             raise UsageError(f"a record holds {limits.BODY_BYTES} bytes at most")
         if not 0 < ttl_s <= limits.RECORD_LIFE_MAX_S:
@@ -595,6 +608,7 @@ class Engine:
 
     def dht_get(self, key_text: str, now: Now, then: Callable[[Facts | None], None]) -> None:
         """Looks up a record of `dht_put`'s; `then` gets None where nothing valid is found."""
+        now = self._dht.enter(now)
         try:
             address = AddressKey(decode_letters(key_text.strip()))
         except PeerError:

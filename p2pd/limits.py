@@ -70,6 +70,8 @@ CONTACTS_PER_REPLY = 20
 RECORD_LIFE_MAX_S = 15 * DAY_S
 """No record may expire later than this from now (R2)."""
 CLOCK_SKEW_S = 10 * MINUTE_S
+CLOCK_WRONG_MS = MINUTE_S * 1000
+"""Our wall clock is corrected for days, expiries and messages where most peers' differs by so much or more."""
 BODY_INLINE_BYTES = 832
 """Bodies up to this travel in the datagram, larger ones by a request over QUIC."""
 BODY_BYTES = 16 * KIB
@@ -116,7 +118,7 @@ TEXT_BYTES = 256 * KIB
 REQUEST_TEXT_BYTES = KIB
 """The text of a contact request to the public inbox."""
 PART_BYTES = 14 * KIB
-"""The text of one part, so that a part with everything round it, a first-contact header too, fits the largest size class."""
+"""The text of one part: with everything round it, a first-contact header too, it fits the largest size class."""
 PARTS = -(-TEXT_BYTES // PART_BYTES)
 PARENTS = 3
 MAIL_LIFE_S = 14 * DAY_S
@@ -139,6 +141,10 @@ SWEEP_DAYS = 15
 MAILBOX_INDEX_ITEMS = 192
 """Items put at one index of a mailbox before its writer goes on to the next; readers look one further from here."""
 MAILBOX_INDEXES = 4
+MAILBOXES_READ = 128
+"""Mailboxes looked up at once: a part of `LOOKUPS_OPEN`, so that a long absence starves nothing else."""
+PAIR_GENERATIONS = 12
+"""Generations of a pair secret that are kept: more than `PAIR_READ_S` holds at one a week, so a flood costs nothing."""
 RING_GAPS_S = (2, 10, 60, 600, HOUR_S, 6 * HOUR_S)
 """Gaps between rings for a reader who does not acknowledge."""
 HISTORY_DEFAULT = 50
@@ -285,6 +291,8 @@ ROLLOVER_S = 15 * MINUTE_S
 MAIL_BATCH = 64
 """Records that one put of mail carries."""
 RING_LIFE_S = DAY_S
+PART_ROW_BYTES = KIB
+"""A part counts at least this, so that many small ones are bounded too."""
 PART_BYTES_KEPT = 4 * TEXT_BYTES
 """Unfinished texts of one contact."""
 RESYNC_S = HOUR_S
@@ -293,7 +301,7 @@ RESYNC_S = HOUR_S
 # --- the DHT's machinery ---------------------------------------------------------------------------------------------
 
 STRIKES = 3
-"""Requests in a row that a node leaves unanswered before it loses its place in the table (one lost datagram is none)."""
+"""Requests in a row that a node leaves unanswered before it loses its place in the table; one lost datagram is none."""
 REPLACEMENT_FACTOR = 2
 """Replacements kept for a bucket, in bucket sizes."""
 BUCKET_PER_24 = 2
@@ -373,7 +381,7 @@ RECEIPTS_PER_PACKET = 6
 THROWAWAYS = 256
 PER_SOURCE_STORE_BYTES_PER_DAY = 4 * MIB
 PER_SERVER_STORE_BYTES_PER_DAY = 64 * MIB
-"""New bytes kept for one /24 or /48 (private: one key) in a day; the larger for servers of our table that hand over (R10)."""
+"""New bytes kept for one /24 or /48 (private: one key) in a day; the larger for servers of our table (R10)."""
 QUOTA_BYTES = 256 * MIB
 LISTEN_S = 40 * MINUTE_S
 LISTEN_RENEW_S = 15 * MINUTE_S

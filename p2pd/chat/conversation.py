@@ -36,7 +36,7 @@ class Conversation:
         id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
         clock = self._history.tick(now)
         parents = self._store.newest_messages(contact.identity, limits.PARENTS)
-        expires_ms = now.wall_ms + expire_s * 1000 if expire_s else 0
+        expires_ms = now.wall_ms + min(expire_s, limits.OUTBOX_LIFE_S) * 1000 if expire_s else 0
         cut = _cut(data)
         sequences = [
             self._outbox.add(
@@ -73,21 +73,20 @@ class Conversation:
             return
         self._history.mark_read(message, now)
         contact = self._store.contact(message.contact)
-        if contact is not None and contact.state is ContactState.ACCEPTED:
+        if contact is not None and contact.state is ContactState.ACCEPTED and self._outbox.has_room(contact.identity):
             self._outbox.add(contact.identity, Read([message.message]).encode(), now)
             self._outbox.pump(contact.identity, now)
 
     def on_text(self, contact: Contact, content: Content, text: Text, via: str, now: Now) -> None:
         """A text, or a part of one, arrived; raises `PeerError` where its parts make no sense."""
-        if contact.state is not ContactState.ACCEPTED:
+        if contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):  # who writes to us has accepted us
             raise PeerError("not_accepted")
         if text.parts == 1:
             self._show(contact, content, text, text.text, via, now)
             return
-        if not text.part < text.parts <= limits.PARTS:
-            raise PeerError("malformed", "parts")
-        if self._store.parts_bytes(contact.identity) + len(text.text) > limits.PART_BYTES_KEPT:
-            raise PeerError("too_many_parts")
+        if not text.text:
+            raise PeerError("malformed", "an empty part")
+        self._make_room(contact, content.message, len(text.text))
         self._store.save_part(Part(contact.identity, content.message, text.part, text.parts, text.text))
         parts = self._store.parts(contact.identity, content.message)
         if len(parts) == text.parts and all(part.parts == text.parts for part in parts):
@@ -98,6 +97,14 @@ class Conversation:
         """They have seen messages of ours."""
         for message in read.messages:
             self._history.change_state(contact.identity, message, MessageState.READ, now)
+
+    def _make_room(self, contact: Contact, message: MessageId, size: int) -> None:
+        """The texts unfinished longest go: their senders have given them up, or never meant to finish them."""
+        for oldest in self._store.unfinished_texts(contact.identity):
+            if self._store.parts_bytes(contact.identity) + size <= limits.PART_BYTES_KEPT:
+                return
+            if oldest != message:
+                self._store.remove_parts(contact.identity, oldest)
 
     def _show(self, contact: Contact, content: Content, text: Text, data: bytes, via: str, now: Now) -> None:
         message = Message(

@@ -11,7 +11,8 @@ Knows no paths but their names.
 
 Rules: a contact's items are acted on in their order; what is missing is waited for `limits.HOLD_S` at most.
 A body that makes no sense in an authenticated envelope is acknowledged and counted: it must not stall what follows.
-Another epoch in a session that they began means that their counters began anew, and so do ours of theirs.
+Another epoch in a session that they began means that their counters began anew, and so do ours with them.
+What was opened and could not be committed never opens again: where that is possible a new session is asked for.
 """
 
 from collections.abc import Callable
@@ -93,13 +94,17 @@ class Inbox:
     def on_timer(self, now: Now) -> None:
         """Acts on what has waited long enough, and forgets what cannot be opened: its sender or storers keep it."""
         for identity, waiting in list(self._held.items()):
-            contact = self._store.contact(identity)
             for key, held in sorted(waiting.items(), key=lambda entry: entry[0][1]):
+                contact = self._store.contact(identity)
                 if held.until > now.steady:
                     continue
                 del waiting[key]
-                if contact is not None and held.opens:
+                if contact is None or contact.state in (ContactState.BLOCKED, ContactState.REJECTED):
+                    continue
+                if held.opens:
                     self._open(contact, held.envelope, held.via, now, last=True)
+                else:
+                    self._resync(contact, now)
             if not waiting:
                 self._held.pop(identity, None)
             self._try_held(identity, now)
@@ -113,10 +118,7 @@ class Inbox:
         if envelope.sequence:
             known = self._sessions.knows(contact.identity, envelope.session)
             if known and _committed(counters, envelope.sequence):
-                self._outbox.mark_due(contact.identity)
-                if contact.state is ContactState.ACCEPTED:
-                    self._outbox.acknowledge(contact.identity, now)
-                return Outcome.DUPLICATE
+                return self._again(contact, now)
             if envelope.sequence > counters.received + limits.UNACKNOWLEDGED:
                 return self._refuse("too_far_ahead")
             if not self._complete_below(contact, envelope, counters):
@@ -131,10 +133,13 @@ class Inbox:
             opened = self._sessions.open(contact, envelope, now)
         except UndecryptableError as error:
             self._count(error.reason)
-            if error.reason == "unknown_session":
+            if last or error.reason == "unknown_session":
                 self._resync(contact, now)
             return Outcome.REFUSED if last else self._hold(contact, envelope, via, now, opens=False)
-        except DuplicateError:
+        except DuplicateError as error:
+            if envelope.sequence and not _committed(self._outbox.counters(contact.identity), envelope.sequence):
+                self._count(error.reason)
+                self._resync(contact, now)
             return Outcome.DUPLICATE
         except PeerError as error:
             return self._refuse(error.reason)
@@ -147,14 +152,15 @@ class Inbox:
             self._count(error.reason)
             self._commit(contact, envelope.sequence, now)
             return Outcome.DONE
-        contact, fresh = self._with_epoch(contact, content.acknowledgement.epoch, opened, now)
+        contact, fresh = self._with_epoch(contact, content.acknowledgement.epoch, opened)
         if not fresh:
             return Outcome.DUPLICATE
         self._outbox.on_acknowledgement(contact.identity, content.acknowledgement, now)
         counters = self._outbox.counters(contact.identity)
         if envelope.sequence and _committed(counters, envelope.sequence):
-            self._outbox.mark_due(contact.identity)
-            return Outcome.DUPLICATE
+            return self._again(contact, now)
+        if envelope.sequence > counters.received + limits.UNACKNOWLEDGED:  # once more: the counters may have begun anew
+            return self._refuse("too_far_ahead")
         self._commit(contact, envelope.sequence, now)
         self._history.witness(content.clock, now)
         try:
@@ -163,18 +169,32 @@ class Inbox:
             self._count(error.reason)
         return Outcome.DONE
 
-    def _with_epoch(self, contact: Contact, epoch: bytes, opened: Opened, now: Now) -> tuple[Contact, bool]:
+    def _again(self, contact: Contact, now: Now) -> Outcome:
+        """Something that is committed came again: perhaps its acknowledgement was lost."""
+        self._outbox.mark_due(contact.identity)
+        if contact.state is ContactState.ACCEPTED:
+            self._outbox.acknowledge(contact.identity, now)
+        return Outcome.DUPLICATE
+
+    def _with_epoch(self, contact: Contact, epoch: bytes, opened: Opened) -> tuple[Contact, bool]:
         """The contact as of this envelope, and whether the envelope belongs to its present counters."""
-        if contact.epoch == epoch:
-            return contact, True
-        if contact.epoch and not opened.began:
-            return contact, False
-        if contact.epoch:
-            counters = self._outbox.counters(contact.identity)
-            self._store.save_counters(contact.identity, replace(counters, received=0, received_above=()))
-        contact = replace(self._store.contact(contact.identity) or contact, epoch=epoch)
-        self._store.save_contact(contact)
-        return contact, True
+        known = self._store.contact(contact.identity) or contact
+        if known.device != contact.device:  # the envelope has proven another device
+            known = replace(
+                known, device=contact.device, certificate=contact.certificate, pair_secrets=contact.pair_secrets
+            )
+            self._store.save_contact(known)
+        if known.epoch == epoch:
+            return known, True
+        if known.epoch and not opened.began:
+            return known, False
+        if known.epoch:
+            self._outbox.begin_anew(contact.identity)
+            zero = tuple(pair for pair in known.pair_secrets if not pair.generation)
+            known = replace(known, pair_secrets=zero)
+        known = replace(known, epoch=epoch)
+        self._store.save_contact(known)
+        return known, True
 
     def _commit(self, contact: Contact, sequence: int, now: Now) -> None:
         counters = replace(self._outbox.counters(contact.identity), heard_ms=now.wall_ms)

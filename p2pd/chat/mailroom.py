@@ -6,6 +6,7 @@ today's and yesterday's always, older ones back to the last complete reading.  W
 tombstone; what is held stays at the storers and is read again.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -39,8 +40,10 @@ class Sweep:
 
     waiting: int
     complete: bool = True
-    follow: bool = True
-    """Whether a mailbox that is not empty leads to the next index."""
+    whole: bool = True
+    """Of all mailboxes: one that is not empty leads to the next index, and completeness is remembered."""
+    again: bool = False
+    """Whether it came soon after another, for what that one could not enter yet; a third one does not follow."""
 
 
 class Mailroom:
@@ -70,6 +73,8 @@ class Mailroom:
         self._sweep_at: float | None = None
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, float] = {}
+        self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
+        self._reading = 0
 
     def start(self, now: Now) -> None:
         """The node has joined: listen, and read everything."""
@@ -102,8 +107,8 @@ class Mailroom:
         for identity in [identity for identity, when in self._again.items() if when <= now.steady]:
             del self._again[identity]
             contact = self._store.contact(identity)
-            if contact is not None and contact.state is ContactState.ACCEPTED:
-                self._sweep_contact(contact, now)
+            if contact is not None and contact.state in (ContactState.ACCEPTED, ContactState.PENDING):
+                self._sweep_contact(contact, now, again=True)
 
     # --- listening ---
 
@@ -165,9 +170,10 @@ class Mailroom:
 
     def _on_rings(self, secret: bytes, day: int, rings: list[OpenItem], now: Now) -> None:
         known = {
-            direction.ring(day, index): (contact, MailAddress(direction, day, index))
+            direction.ring(mail_day, index): (contact, MailAddress(direction, mail_day, index))
             for contact in self._accepted()
             for direction in pairs.reading(self._keys, contact)
+            for mail_day in (day, day - 1)  # put before midnight, rung after it
             for index in range(limits.MAILBOX_INDEXES)
         }
         signer = blind_secret(self._keys.identity, INBOX, secret, day)
@@ -205,7 +211,7 @@ class Mailroom:
         for contact in self._accepted():
             self._sweep_contact(contact, now)
 
-    def _sweep_contact(self, contact: Contact, now: Now) -> None:
+    def _sweep_contact(self, contact: Contact, now: Now, *, again: bool = False) -> None:
         """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""
         oldest = max(contact.swept_day - 1, now.day - limits.SWEEP_DAYS + 1)
         days = [now.day, *range(now.day - 1, oldest - 1, -1), now.day + 1]
@@ -214,9 +220,10 @@ class Mailroom:
             MailAddress(direction, day, index)
             for day in days
             for direction in directions
+            if direction.used_on(day)
             for index in range(1 + (contact.mail_index if day == contact.mail_day else 0))
         ]
-        sweep = Sweep(len(places))
+        sweep = Sweep(len(places), again=again)
         for place in places:
             self._read(contact.identity, place, sweep, now)
 
@@ -234,7 +241,9 @@ class Mailroom:
 
     def _on_mail(self, identity: IdentityKey, where: MailAddress, found: Found, sweep: Sweep, now: Now) -> None:
         items = [record.content for record in found.records if isinstance(record.content, SetItem)]
-        if items and where.index + 1 < limits.MAILBOX_INDEXES and sweep.follow:
+        if items:
+            self._seen_index(identity, where)
+        if items and where.index + 1 < limits.MAILBOX_INDEXES and sweep.whole:
             sweep.waiting += 1
             self._read(identity, replace(where, index=where.index + 1), sweep, now)
         if not found.holders_asked:
@@ -243,7 +252,8 @@ class Mailroom:
         self._end(where, ended, now)
         sweep.waiting -= 1
         contact = self._store.contact(identity)
-        if sweep.waiting == 0 and sweep.complete and contact is not None and contact.swept_day < now.day:
+        complete = sweep.whole and sweep.complete and sweep.waiting == 0
+        if complete and contact is not None and contact.swept_day < now.day:
             self._store.save_contact(replace(contact, swept_day=now.day))
 
     def _in_order(self, where: MailAddress, items: list[SetItem]) -> list[tuple[SetItem, bytes]]:
@@ -268,7 +278,8 @@ class Mailroom:
         outcome = self._inbox.on_envelope(contact, mail[1], "mailbox", now)
         if outcome is Outcome.HELD:
             sweep.complete = False
-            self._again.setdefault(identity, now.steady + limits.HOLD_S + 1)
+            if not sweep.again:
+                self._again.setdefault(identity, now.steady + limits.HOLD_S + 1)
         return outcome in (Outcome.DONE, Outcome.DUPLICATE)
 
     def _end(self, where: MailAddress, ended: list[tuple[SetItem, bytes]], now: Now) -> None:
@@ -289,7 +300,7 @@ def _until_next_watch_s(now: Now) -> float:
     """Until the days watched are others."""
     into_s = now.wall_s % limits.DAY_S
     edges = (limits.ROLLOVER_S, limits.DAY_S - limits.ROLLOVER_S, limits.DAY_S)
-    return min(edge - into_s for edge in edges if edge > into_s) + 1.0
+    return min(limits.HOUSEKEEPING_S, *(edge - into_s for edge in edges if edge > into_s)) + 1.0  # clocks are set
 
 
 def _ignore(progress: PutProgress, now: Now) -> None:

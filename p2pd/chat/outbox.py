@@ -30,7 +30,7 @@ from p2pd.peer.reach import Reach
 from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, Counters, MessageState, OutboxItem, Session, UserStore
 from p2pd.types import IdentityKey, ItemId, MessageId, Now, RandomSource
-from p2pd.wire.content import Acknowledgement, Content, Nothing
+from p2pd.wire.content import Acknowledgement, Content, Nothing, PairProposal, decode_content_body
 from p2pd.wire.link import Carry
 from p2pd.wire.record import Record
 
@@ -109,8 +109,8 @@ class Outbox:
         clock: int = 0,
         expires_ms: int = 0,
     ) -> int:
-        """Takes an item; its sequence number.  Raises `QuotaError` where too many wait."""
-        if self._store.outbox_count(contact) >= limits.OUTBOX_ITEMS:
+        """Takes an item; its sequence number.  Raises `QuotaError` where too many wait, and only for a message."""
+        if message != NO_MESSAGE and not self.has_room(contact):
             raise QuotaError(
                 f"{limits.OUTBOX_ITEMS} items wait for this contact already", hint="wait until some are delivered"
             )
@@ -121,6 +121,39 @@ class Outbox:
         item = OutboxItem(contact, sequence, message, body, now.wall_ms, clock, expires_ms=expires_ms)
         self._store.save_outbox_item(item)
         return sequence
+
+    def has_room(self, contact: IdentityKey) -> bool:
+        """Whether further items may wait for this contact."""
+        return self._store.outbox_count(contact) < limits.OUTBOX_ITEMS
+
+    def begin_anew(self, contact: IdentityKey) -> None:
+        """Their counters began anew, so that they know nothing of ours: what waits gets new numbers, from 1."""
+        waiting = self._store.outbox(contact)
+        numbers: dict[MessageId, list[int]] = {}
+        for sequence, item in enumerate(waiting, 1):
+            self._store.remove_outbox_item(contact, item.sequence)
+            if item.message != NO_MESSAGE:
+                numbers.setdefault(item.message, []).append(sequence)
+        for sequence, item in enumerate(waiting, 1):
+            body = NOTHING if isinstance(decode_content_body(item.body), PairProposal) else item.body
+            fresh = OutboxItem(contact, sequence, item.message, body, item.made_ms, item.clock)
+            self._store.save_outbox_item(replace(fresh, parents=item.parents, expires_ms=item.expires_ms))
+        for id, sequences in numbers.items():
+            message = self._store.message(id, contact=contact)
+            if message is not None:
+                moved = replace(message, first_sequence=sequences[0], last_sequence=sequences[-1])
+                self._store.save_message(moved)
+        counters = replace(
+            self._store.counters(contact),
+            epoch=self._random.bytes(8),
+            next_sequence=len(waiting) + 1,
+            acknowledged=0,
+            received=0,
+            received_above=(),
+            rings=0,
+        )
+        self._store.save_counters(contact, counters)
+        self._flights[contact] = Flight()
 
     def start(self, now: Now) -> None:
         """The node has joined: everything that waits goes on its way."""
@@ -153,6 +186,9 @@ class Outbox:
         """The link is gone."""
         flight = self._flight(contact)
         flight.sent_through, flight.resend_at, flight.silent = 0, None, True
+        counters = self._store.counters(contact)
+        if counters.received and 0 <= now.wall_ms - counters.heard_ms < limits.RETRY_S[0] * 1000:
+            self.acknowledge(contact, now)  # the last one may have been lost with the link
         self.pump(contact, now)
 
     def on_away(self, contact: IdentityKey, now: Now) -> None:
@@ -219,6 +255,8 @@ class Outbox:
         counters = self.counters(contact.identity)
         room = limits.LINK_WINDOW - max(0, flight.sent_through - counters.acknowledged)
         for item in self._store.outbox(contact.identity, after=flight.sent_through, limit=max(0, room)):
+            if item.sequence > counters.acknowledged + limits.UNACKNOWLEDGED:
+                return
             envelope = self._sealed(contact, item, now)
             if envelope is None or not self._links.send(contact.identity, Carry(envelope)):
                 return
@@ -273,30 +311,38 @@ class Outbox:
     def _mail(self, contact: Contact, now: Now) -> None:
         """Puts what is not on the DHT yet into the mailbox of the day."""
         flight = self._flight(contact.identity)
-        if not self._dht.joined:
-            flight.mail_at = now.steady + limits.RETRY_S[0]
+        flight.mail_at = now.steady + limits.RETRY_S[0]
+        session = self._sessions.current(contact.identity)
+        if session is None:
+            self._resync(contact, now)
+        if session is None or not self._dht.joined:
             return
-        items = [item for item in self._mailable(contact.identity, now) if item.sequence not in flight.putting]
+        window = self._window(contact.identity)
+        items = [
+            item
+            for item in window
+            if item.sequence not in flight.putting and _mail_due_ms(item, session.session, now) <= now.wall_ms
+        ]
         batch = [sealed for item in items[: limits.MAIL_BATCH] if (sealed := self._posted(contact, item, now))]
         if batch:
             sequences = [item.sequence for item, _ in batch]
             flight.putting.update(sequences)
             flight.silent = True
             self._put(contact.identity, [record for _, record in batch], sequences, now)
-        flight.mail_at = self._next_mail(contact.identity, now) if len(items) <= limits.MAIL_BATCH else now.steady
+            flight.mail_at = now.steady if len(items) > limits.MAIL_BATCH else self._next_mail(contact.identity, now)
+        elif not items:
+            flight.mail_at = self._next_mail(contact.identity, now)
 
-    def _mailable(self, contact: IdentityKey, now: Now) -> list[OutboxItem]:
-        return [
-            item
-            for item in self._store.outbox(contact, limit=limits.UNACKNOWLEDGED)
-            if (not item.put_item or not item.receipts or _stale(item, now)) and item.retry_ms <= now.wall_ms
-        ]
+    def _window(self, contact: IdentityKey) -> list[OutboxItem]:
+        """The items that they would take now."""
+        last = self.counters(contact).acknowledged + limits.UNACKNOWLEDGED
+        items = self._store.outbox(contact, limit=limits.UNACKNOWLEDGED)
+        return [item for item in items if item.sequence <= last]
 
     def _next_mail(self, contact: IdentityKey, now: Now) -> float | None:
-        waits = [
-            (item.retry_ms if not item.receipts else item.put_ms + limits.MAIL_REISSUE_S * 1000) - now.wall_ms
-            for item in self._store.outbox(contact, limit=limits.UNACKNOWLEDGED)
-        ]
+        session = self._sessions.current(contact)
+        id = session.session if session else b""
+        waits = [_mail_due_ms(item, id, now) - now.wall_ms for item in self._window(contact)]
         return now.steady + max(1.0, min(waits) / 1000) if waits else None
 
     def _posted(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[OutboxItem, Record] | None:
@@ -304,8 +350,10 @@ class Outbox:
         if envelope is None:
             return None
         item = self._store.outbox_item(contact.identity, item.sequence) or item
-        fresh = not item.put_item or _stale(item, now)
-        address = self._mailbox(contact, now) if fresh else self._posted_at(contact, item)
+        again = item.put_item and not _stale(item, now) and item.put_day == now.day
+        address = self._posted_at(contact, item) if again else None
+        fresh = address is None  # after a day the reader looks elsewhere, so it goes there as another item
+        address = address or self._mailbox(contact, now)
         if address is None:
             return None
         put_item = ItemId(self._random.bytes(limits.ITEM_ID_BYTES)) if fresh else item.put_item
@@ -374,7 +422,7 @@ class Outbox:
             if progress.done:
                 flight.putting.discard(sequence)
             item = self._store.outbox_item(contact, sequence)
-            if item is None or not (stored or progress.done):
+            if item is None or not item.put_item or not (stored or progress.done):
                 continue
             first = stored and not item.receipts
             item = replace(item, receipts=progress.receipts if stored else 0, wanted=progress.wanted)
@@ -419,13 +467,14 @@ class Outbox:
             return
         flight.ring_at = None
         direction = pairs.writing(self._own, known)
-        if direction is None:
-            return
+        if direction is None or not 0 <= now.day - counters.mailbox_day <= 1:
+            return  # what lies in older mailboxes is found by sweeps
         self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + 1))
+        if self._store.outbox(contact, limit=1):
+            flight.ring_at = now.steady + limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S) - 1)]
+        tag = direction.ring(counters.mailbox_day, counters.mailbox_index)
         inbox = personal_address(known.identity, INBOX, known.secret, now.day)
-        self._dht.put(
-            [ring_record(inbox, direction.ring(now.day, counters.mailbox_index), self._random, now)], _ignore, now
-        )
+        self._dht.put([ring_record(inbox, tag, self._random, now)], _ignore, now)
 
     # --- acknowledging ---
 
@@ -436,15 +485,13 @@ class Outbox:
         if session is None:
             return
         link_up = self._links.up(contact.identity) is not None
-        if not link_up and not self._dht.joined:
+        where = self._mailbox(contact, now) if not link_up and self._dht.joined else None
+        if not link_up and where is None:
             flight.acknowledge_at = now.steady + limits.RETRY_S[0]
             return
         envelope = self._seal(contact, session, 0, NO_MESSAGE, self._history.tick(now), NOTHING)
-        if link_up:
-            self._links.send(contact.identity, Carry(envelope))
-            return
-        where = self._mailbox(contact, now)
         if where is None:
+            self._links.send(contact.identity, Carry(envelope))
             return
         item = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
         record = mail_record(where, item, envelope, now.wall_s + limits.MAIL_LIFE_S)
@@ -452,8 +499,9 @@ class Outbox:
         def progress(result: PutProgress, later: Now) -> None:
             if result.receipts:
                 self._ring(contact.identity, later)
-            elif result.done:
+            elif result.done and self._store.contact(contact.identity) is not None:
                 self.mark_due(contact.identity)
+                self._flight(contact.identity).acknowledge_at = later.steady + limits.RETRY_S[0]
 
         self._dht.put([record], progress, now)
 
@@ -478,10 +526,10 @@ class Outbox:
     def on_timer(self, now: Now) -> None:
         """Does what is due."""
         for identity, flight in list(self._flights.items()):
-            contact = self._store.contact(identity) if _is_due(flight, now) else None
-            if contact is None:
+            if not _is_due(flight, now):
                 continue
-            if contact.state is not ContactState.ACCEPTED:
+            contact = self._store.contact(identity)
+            if contact is None or contact.state is not ContactState.ACCEPTED:
                 self._flights.pop(identity)
                 continue
             if flight.acknowledge_at is not None and flight.acknowledge_at <= now.steady:
@@ -510,6 +558,7 @@ class Outbox:
                     void = OutboxItem(contact, item.sequence, NO_MESSAGE, NOTHING, now.wall_ms, item.clock)
                     self._store.save_outbox_item(void)
                     self._history.change_state(contact, item.message, MessageState.EXPIRED, now)
+                    self._flight(contact).mail_by(now.steady + limits.MAILBOX_AFTER_S)
 
     def _flight(self, contact: IdentityKey) -> Flight:
         return self._flights.setdefault(contact, Flight())
@@ -530,7 +579,16 @@ def _acknowledged(known: int, through: int, above: bytes) -> list[int]:
 
 
 def _stale(item: OutboxItem, now: Now) -> bool:
-    return now.wall_ms - item.put_ms >= limits.MAIL_REISSUE_S * 1000
+    """Put long ago, or, after the wall clock was set back, in the future."""
+    return not 0 <= now.wall_ms - item.put_ms < limits.MAIL_REISSUE_S * 1000
+
+
+def _mail_due_ms(item: OutboxItem, session: bytes, now: Now) -> int:
+    """When an item is to be put (again), wall clock: what was sealed in another session may never be opened."""
+    if _stale(item, now):
+        return now.wall_ms
+    stored = item.put_item and item.receipts and item.session == session
+    return item.put_ms + limits.MAIL_REISSUE_S * 1000 if stored else item.retry_ms
 
 
 def _is_due(flight: Flight, now: Now) -> bool:

@@ -29,6 +29,10 @@ class Direction:
         """The mailbox's key of a day."""
         return pair_address(self.pair.secret, self.sender, self.recipient, day, index)
 
+    def used_on(self, day: int) -> bool:
+        """Whether anyone can have written with it on that day: not before both had it."""
+        return not self.pair.generation or self.pair.made_ms // limits.DAY_MS <= day + 1
+
     def seal_key(self) -> bytes:
         """What mail is sealed with."""
         return derive_key(Domain.PAIR_SEAL, self.pair.secret, self.sender, self.recipient)
@@ -100,4 +104,7 @@ def with_pair(contact: Contact, pair: PairSecret, now: Now) -> Contact:
         for known in others
         if not known.generation or now.wall_ms - known.made_ms < (limits.PAIR_ROTATE_S + limits.PAIR_READ_S) * 1000
     ]
-    return replace(contact, pair_secrets=tuple(sorted([*kept, pair], key=lambda known: known.generation)))
+    newest = sorted([*kept, pair], key=lambda known: known.generation)
+    if len(newest) > limits.PAIR_GENERATIONS:
+        newest = [*newest[:1], *newest[1 - limits.PAIR_GENERATIONS :]]
+    return replace(contact, pair_secrets=tuple(newest))

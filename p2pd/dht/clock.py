@@ -1,7 +1,8 @@
 """The wall clock corrected by what others say, and our endpoint as others see it: both by majority.
 
 Rules: below five peers our own clock stands; the median of them bears two liars.
-Inside this package `Now` is corrected; what users are told carries the moment as it came in.
+Inside this package `Now` is corrected; the application's is where our clock is off by `limits.CLOCK_WRONG_MS` or more,
+so that a good clock's milliseconds stay its own.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ class Clock:
     """One node's idea of the time and of itself."""
 
     def __init__(self) -> None:
-        self.raw = Now(0.0, 0)
+        self.raw = Now(-1.0, 0)
         """The moment of this turn, uncorrected."""
         self._offsets: Recent[NodeKey, float] = Recent(limits.CLOCK_PEERS)
         self._observed: Recent[NodeKey, Endpoint] = Recent(limits.OBSERVERS)
@@ -24,7 +25,21 @@ class Clock:
     def enter(self, now: Now) -> Now:
         """A turn begins at this moment; the same, corrected."""
         self.raw = now
-        return Now(now.steady, now.wall_ms + self.offset_ms)
+        return self.current
+
+    def within(self, now: Now) -> Now:
+        """Corrected, for an application that may have been told this turn's moment already."""
+        return self.current if now.steady == self.raw.steady else self.enter(now)
+
+    @property
+    def current(self) -> Now:
+        """The moment of this turn, corrected."""
+        return Now(self.raw.steady, self.raw.wall_ms + self.offset_ms)
+
+    @property
+    def told(self) -> Now:
+        """The moment of this turn for the application."""
+        return self.current if abs(self.offset_ms) >= limits.CLOCK_WRONG_MS else self.raw
 
     @property
     def offset_ms(self) -> int:

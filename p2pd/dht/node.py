@@ -152,6 +152,11 @@ class Dht:
 
     # --- inputs
 
+    def enter(self, now: Now) -> Now:
+        """A turn of the application's begins; the moment it should go by: ours, unless most others think otherwise."""
+        self._enter(now)
+        return self._clock.told
+
     def start(self, bootstrap: Sequence[NodeHint], now: Now) -> None:
         """Join by these nodes and those known from before; never gives up."""
         now = self._enter(now)
@@ -162,7 +167,7 @@ class Dht:
 
     def add_hint(self, hint: NodeHint, now: Now) -> None:
         """A node that may be there."""
-        self._joining.add_hint(hint, self._enter(now))
+        self._joining.add_hint(hint, self._within(now))
 
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
         """A datagram of the DHT's arrived."""
@@ -203,7 +208,7 @@ class Dht:
         all_holders: bool = False,
     ) -> None:
         """Read what lies under an address: of a single the first verified value, of a set all but the `known` items."""
-        now = self._enter(now)
+        now = self._within(now)
         key = record_key(family, address)
         Getting(
             searches=self._searches,
@@ -219,13 +224,13 @@ class Dht:
             known=known,
             all_holders=all_holders,
             held=[row.data for row in self._holdings.held(key)],
-            then=lambda found, _: then(found, self._clock.raw),
+            then=lambda found, _: then(found, self._clock.told),
             now=now,
         )
 
     def put(self, records: Sequence[Record], progress: Progress, now: Now) -> None:
         """Store records that share one key; UsageError for none, several keys, or a bad signature."""
-        now = self._enter(now)
+        now = self._within(now)
         try:
             checked = [verified(record.encode()) for record in records]
         except PeerError as error:
@@ -244,7 +249,7 @@ class Dht:
             parallel=self._settings.paths + self._settings.parallel,
             radius=self._size.radius(limits.REGION_FACTOR * self._settings.replicas),
             keep=lambda near, later: self._keep_own(checked, near, later),
-            progress=lambda report, _: progress(report, self._clock.raw),
+            progress=lambda report, _: progress(report, self._clock.told),
             now=now,
         )
 
@@ -255,10 +260,10 @@ class Dht:
         now: Now,
     ) -> ListenHandle:
         """Hear at once what arrives under our open set; QuotaError beyond `limits.LISTENS`."""
-        now = self._enter(now)
+        now = self._within(now)
         key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
         own = self._throwaways.key(key, now.day)
-        return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.raw), now)
+        return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.told), now)
 
     # --- what it tells
 
@@ -356,6 +361,10 @@ class Dht:
         if self.serves and peer in self._table.nearest(self.id, limits.LOOKUP_CONVERGE):
             self._joining.ping(peer, now)
 
+    def _within(self, now: Now) -> Now:
+        self._puzzles.now_s = now.steady
+        return self._clock.within(now)
+
     def _enter(self, now: Now) -> Now:
         self._puzzles.now_s = now.steady
         return self._clock.enter(now)
@@ -394,7 +403,7 @@ class Dht:
             for record in found.records:
                 on_record(record, later)
 
-        self.get(Family.OPEN_SET, address, then, self._clock.raw)
+        self.get(Family.OPEN_SET, address, then, self._clock.told)
 
 
 def _weight(body: Body) -> float:

@@ -158,14 +158,14 @@ class Sessions:
         if not session.superseded_ms:
             return session
         current = self.current(session.contact)
-        they_are_lower = session.contact < self._own.identity_key
-        lower_began = session.ours != they_are_lower
-        again = current is not None and not (session.ours and current.ours)
-        if again and current is not None and session.ours != current.ours:
-            again = lower_began
-        if not again or current is None:
+        if current is not None and session.ours == current.ours:
+            wanted = not session.ours
+        else:
+            wanted = session.ours == (self._own.identity_key < session.contact)
+        if not wanted:
             return replace(session, superseded_ms=now.wall_ms)
-        self._supersede(current, now)
+        if current is not None:
+            self._supersede(current, now)
         return replace(session, superseded_ms=0)
 
     def _take_over(self, contact: IdentityKey, session: bytes, ratchet: Ratchet, associated: bytes, now: Now) -> None:

@@ -268,7 +268,15 @@ class SqliteUserStore:
         self._parts.remove("WHERE contact=? AND message=?", (contact, message))
 
     def parts_bytes(self, contact: IdentityKey) -> int:
-        return self._database.number("SELECT sum(size_bytes) FROM parts WHERE contact=?", (contact,))
+        return self._database.number(
+            "SELECT sum(max(size_bytes, ?)) FROM parts WHERE contact=?", (limits.PART_ROW_BYTES, contact)
+        )
+
+    def unfinished_texts(self, contact: IdentityKey) -> list[MessageId]:
+        rows = self._database.rows(
+            "SELECT message FROM parts WHERE contact=? GROUP BY message ORDER BY min(rowid)", (contact,)
+        )
+        return [MessageId(message) for (message,) in rows]
 
     # --- events ---
 

@@ -1,0 +1,38 @@
+"""The corrected clock: whose word counts, and what the application is told."""
+
+from p2pd import limits
+from p2pd.dht.clock import Clock
+from p2pd.types import Endpoint, NodeKey, Now
+
+SEEN_AT = Endpoint("198.51.100.7", 4242)
+DAYS_BEHIND_MS = 3 * limits.DAY_MS
+
+
+def clock_hearing(offsets_ms: list[int]) -> Clock:
+    """A clock at wall time 1,000,000 ms that so many peers have told of theirs."""
+    clock = Clock()
+    clock.enter(Now(1.0, 1_000_000))
+    for number, offset_ms in enumerate(offsets_ms):
+        clock.add(NodeKey(bytes([number]) * 32), 1_000_000 + offset_ms, 0.0, SEEN_AT)
+    return clock
+
+
+def test_below_five_peers_our_clock_stands():
+    assert clock_hearing([DAYS_BEHIND_MS] * (limits.CLOCK_PEERS_MIN - 1)).told == Now(1.0, 1_000_000)
+
+
+def test_a_clock_that_most_find_wrong_is_corrected_although_two_lie():
+    clock = clock_hearing([DAYS_BEHIND_MS] * 3 + [-DAYS_BEHIND_MS] * 2)
+    assert clock.told == Now(1.0, 1_000_000 + DAYS_BEHIND_MS)
+
+
+def test_a_clock_that_is_nearly_right_keeps_its_own_milliseconds():
+    clock = clock_hearing([limits.CLOCK_WRONG_MS - 1] * 9)
+    assert clock.told == Now(1.0, 1_000_000)
+    assert clock.current.wall_ms == 1_000_000 + limits.CLOCK_WRONG_MS - 1
+
+
+def test_within_a_turn_a_moment_is_corrected_once():
+    clock = clock_hearing([DAYS_BEHIND_MS] * 9)
+    assert clock.within(clock.told) == clock.told
+    assert clock.within(Now(2.0, 1_000_500)) == Now(2.0, 1_000_500 + DAYS_BEHIND_MS)
