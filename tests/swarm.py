@@ -126,7 +126,7 @@ class Swarm:
         """Wait until each of these knows so many nodes."""
         async with asyncio.timeout(limit_s):
             for node in nodes:
-                while (await node.ask(lambda engine, now: engine.status(now)))["dht"]["nodes"] < table:
+                while (await node.ask(lambda engine, now: engine.status(now)))["dht"]["nodes"] < table:  # noqa: ASYNC110 - a table tells nobody
                     await asyncio.sleep(0.05)
 
 

@@ -1,8 +1,7 @@
 """Messages from one person to another, through whole engines in the virtual world."""
 
-from tests.town import Town
-
 from p2pd.store import MessageState
+from tests.town import Town
 
 
 def test_two_friends_talk_over_a_link():

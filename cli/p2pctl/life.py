@@ -1,0 +1,257 @@
+"""The daemon's life: `start`, `stop`, `restart`, `logs`.
+
+Knows how p2pd is found and asked to detach, and nothing of what it does.
+Rule: the p2pd of the same environment is preferred, so that two installations never mix.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from p2pctl.caller import Caller
+from p2pctl.commands import command
+from p2pctl.harmless import harmless_line
+from p2pctl.terminal import show, show_json
+from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, TimeUpError, UsageError
+
+LOG_NAME = "p2pd.log"
+STOP_S = 10.0
+"""The daemon ends within 5 s; past this something is wrong with it."""
+GLANCE_S = 0.05
+"""Between looks at a process or a log file."""
+TAIL_BYTES = 1 << 20
+"""`logs` reads no more than the end of a file."""
+FLAGS = {"ignore_unknown_options": True}
+EXITS_OF_P2PD = {2: UsageError, 14: LockedError}
+"""What the daemon's exit codes mean to the caller of `start`; the others are failures."""
+
+
+@command(
+    "start",
+    examples=[
+        "p2pctl start",
+        "p2pctl start --listen 0.0.0.0:4040",
+        "p2pctl --home /tmp/a start --private --listen 127.0.0.1:0",
+    ],
+    context_settings=FLAGS,
+)
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[P2PD FLAGS]...")
+@click.pass_obj
+def start(caller: Caller, flags: tuple[str, ...]) -> None:
+    """Start the daemon in the background, and return once it answers.
+
+    All flags of p2pd are passed on; `p2pd --help` lists them.
+    """
+    running = _status(caller)
+    if running is not None:
+        note = "; `p2pctl restart` takes other flags" if flags else ""
+        _tell(caller, running, "already running", _flags_of(running.get("pid")), note)
+    else:
+        _tell(caller, launch(caller, flags), "started", flags)
+
+
+@command("stop", examples=["p2pctl stop"])
+@click.pass_obj
+def stop(caller: Caller) -> None:
+    """Stop the daemon, and return once it is gone."""
+    end(caller)
+    if caller.as_json:
+        show_json({"stopped": True})
+    else:
+        show("stopped")
+
+
+@command("restart", examples=["p2pctl restart", "p2pctl restart --log-level debug"], context_settings=FLAGS)
+@click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[P2PD FLAGS]...")
+@click.pass_obj
+def restart(caller: Caller, flags: tuple[str, ...]) -> None:
+    """Stop the daemon if it runs, and start it again: with the flags given, else with those it had."""
+    running = _status(caller)
+    if running is not None:
+        flags = flags or _flags_of(running.get("pid"))
+        end(caller)
+    _tell(caller, launch(caller, flags), "started again" if running else "started", flags)
+
+
+@command("logs", examples=["p2pctl logs", "p2pctl logs --follow", "p2pctl logs --lines 500"])
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what is written, until Ctrl-C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with."
+)
+@click.pass_obj
+def logs(caller: Caller, follow: bool, lines: int) -> None:
+    """Show the daemon's log."""
+    running = _status(caller)
+    file = log_file(caller.resolved_home(), _flags_of(running.get("pid")) if running else ())
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        hint = "a daemon that was not started by `p2pctl start` logs where its flags or its service say"
+        raise NotFoundError(f"no log at {file}: {error.strerror}", hint=hint) from None
+    with stream:
+        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
+        text = stream.read().decode(errors="replace").splitlines()
+        for line in text[len(text) - lines if lines < len(text) else 0 :]:
+            _show_log_line(caller, line)
+        for line in _growing(file, stream) if follow else ():
+            _show_log_line(caller, line)
+
+
+def launch(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:
+    """Starts p2pd in the background and waits until it answers; its status.
+
+    Raises:
+        P2pdError: p2pd ended, with what it said.
+    """
+    import subprocess
+    import tempfile
+
+    home = caller.resolved_home()
+    words = [*p2pd(), "--home", str(home), *(flag for flag in flags if flag != "--detach"), "--detach"]
+    keeps_files = any(flag.startswith("--passphrase-fd") for flag in flags)
+    # A file and no pipe: the daemon, were it to keep its standard error open, would keep us waiting for a pipe's end.
+    with tempfile.TemporaryFile() as said:
+        # S603: the words are the user's own.
+        done = subprocess.run(  # noqa: S603
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            close_fds=not keeps_files,
+            check=False,
+        )
+        if done.returncode:
+            raise _refusal(done.returncode, said)
+    answer: dict[str, Any] = caller.call("status")
+    return answer
+
+
+def p2pd() -> list[str]:
+    """The command that starts p2pd: of the same environment, else the one in the PATH."""
+    beside = Path(sys.executable).parent / "p2pd"
+    if beside.is_file():
+        return [str(beside)]
+    found = shutil.which("p2pd")
+    return [found] if found else [sys.executable, "-m", "p2pd"]
+
+
+def end(caller: Caller) -> None:
+    """Asks the daemon to stop, and waits until its process is gone.
+
+    Raises:
+        NotRunningError: there is none.
+        TimeUpError: it does not end.
+    """
+    status = caller.call("status")
+    caller.call("stop")
+    deadline = time.monotonic() + (caller.timeout_s or STOP_S)
+    while _is_there(caller, status.get("pid")):
+        if time.monotonic() > deadline:
+            raise TimeUpError("the daemon has not ended yet", hint="see: p2pctl logs")
+        time.sleep(GLANCE_S)
+
+
+def log_file(home: Path, flags: Sequence[str] = ()) -> Path:
+    """Where a daemon with these flags, in the background, writes its log."""
+    from p2pd.settings import load_settings
+
+    for place, flag in enumerate(flags):
+        name, equals, value = flag.partition("=")
+        if name == "--log-file":
+            return Path(value if equals else "".join(flags[place + 1 : place + 2])).absolute()
+    named = load_settings(home).settings.log_file
+    return home / (Path(named).expanduser() if named else LOG_NAME)
+
+
+def _refusal(code: int, said: Any) -> P2pdError:
+    said.seek(0)
+    lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    words = lines[-1] if lines else f"exit code {code}; p2pctl logs says more"
+    return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {words.removeprefix('p2pd: ')}")
+
+
+def _status(caller: Caller) -> dict[str, Any] | None:
+    try:
+        answer: dict[str, Any] = caller.call("status")
+    except P2pdError as error:
+        if error.code == "not_running":
+            return None
+        raise
+    return answer
+
+
+def _tell(caller: Caller, status: dict[str, Any], what: str, flags: Sequence[str], note: str = "") -> None:
+    file = log_file(caller.resolved_home(), flags)
+    if caller.as_json:
+        show_json({**status, "log": str(file)})
+    else:
+        show(f"{what}: {harmless_line(str(status.get('address') or status.get('node_id')))}{note}")
+        show(f"log: {file}")
+
+
+def _is_there(caller: Caller, pid: object) -> bool:
+    """Whether the daemon still answers, or its process still ends its work."""
+    import os
+
+    if isinstance(pid, int):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True  # another user's, so we know no more
+        return not _is_zombie(pid)
+    return _status(caller) is not None
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether the process has ended and only its parent has not noticed; only Linux tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1] == ["Z"]
+    except OSError:
+        return False
+
+
+def _flags_of(pid: object) -> tuple[str, ...]:
+    """The flags that a running daemon was started with, but for its home; only Linux tells."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    for place, word in enumerate(words):
+        if Path(word).name == "p2pd":  # the script, or the module after -m
+            return _without_home(words[place + 1 :])
+    return ()
+
+
+def _without_home(words: list[str]) -> tuple[str, ...]:
+    kept = [word for place, word in enumerate(words) if words[place - 1 : place] != ["--home"]]
+    return tuple(word for word in kept if word.partition("=")[0] != "--home")
+
+
+def _growing(file: Path, stream: BinaryIO) -> Iterator[str]:
+    """Lines as they are written; a file that was emptied is read from its beginning."""
+    rest = b""
+    while True:
+        fresh = stream.read(TAIL_BYTES)
+        if not fresh:
+            if file.exists() and file.stat().st_size < stream.tell():
+                stream.seek(0)
+            time.sleep(GLANCE_S)
+        *lines, rest = (rest + fresh).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+
+
+def _show_log_line(caller: Caller, line: str) -> None:
+    if caller.as_json:
+        show_json({"line": line})
+    else:
+        show(harmless_line(line))
+
+
+COMMANDS = {"start": start, "stop": stop, "restart": restart, "logs": logs}

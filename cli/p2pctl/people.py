@@ -1,0 +1,164 @@
+"""Whom one knows: `contact` and `request`.
+
+A name is ours for a person; what a person calls themselves is shown as a claim.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from p2pctl.caller import Caller
+from p2pctl.commands import group, person
+from p2pctl.harmless import harmless_line
+from p2pctl.terminal import clock, pairs, show, show_json, table
+
+STATE_COLUMNS = ("name", "state", "online", "verified", "address")
+
+
+@group("contact")
+def contact() -> None:
+    """Add, show and manage people."""
+
+
+@contact.command(
+    "add",
+    examples=[
+        "p2pctl contact add p2p:ybndrfg8... --as bob",
+        "p2pctl contact add p2p:ybndrfg8... --message 'It is Alice'",
+    ],
+)
+@click.argument("address", metavar="ADDRESS|LINK")
+@click.option("--as", "petname", metavar="NAME", help="What you call them.")
+@click.option("--message", metavar="TEXT", help="What they read with your request.")
+@click.pass_obj
+def add(caller: Caller, address: str, petname: str | None, message: str | None) -> None:
+    """Add a person by address or link; a contact request goes out at once.
+
+    If they have added you too, both are accepted without asking.
+    """
+    wanted: dict[str, Any] = {"address": address, "as": petname, "message": message}
+    answer = caller.call("contact.add", **wanted)
+    _confirm(caller, answer, f"added {_name(answer, petname or address)}: {_state(answer, 'pending')}")
+
+
+@contact.command("list", examples=["p2pctl contact list", "p2pctl contact list --json"])
+@click.pass_obj
+def list_contacts(caller: Caller) -> None:
+    """Show everyone you know."""
+    contacts = caller.rows("contact.list")
+    if caller.as_json:
+        for entry in contacts:
+            show_json(entry)
+    elif contacts:
+        rows = [[entry.get(column) for column in STATE_COLUMNS] for entry in contacts]
+        show("\n".join(table(STATE_COLUMNS, rows)))
+    else:
+        show("nobody yet; add someone with: p2pctl contact add ADDRESS --as NAME")
+
+
+@contact.command("show", examples=["p2pctl contact show bob"])
+@person("name")
+@click.pass_obj
+def show_contact(caller: Caller, name: str) -> None:
+    """Show one person: address, fingerprint, what they call themselves."""
+    answer = caller.call("contact.show", name=name)
+    if caller.as_json:
+        show_json(answer)
+    else:
+        show("\n".join(pairs(answer)))
+
+
+@contact.command("rename", examples=["p2pctl contact rename bob robert"])
+@person("name")
+@click.argument("to", metavar="NEW")
+@click.pass_obj
+def rename(caller: Caller, name: str, to: str) -> None:
+    """Call a person something else."""
+    _confirm(
+        caller, caller.call("contact.rename", name=name, to=to), f"{harmless_line(name)} is now {harmless_line(to)}"
+    )
+
+
+@contact.command("block", examples=["p2pctl contact block mallory"])
+@person("name")
+@click.pass_obj
+def block(caller: Caller, name: str) -> None:
+    """Take nothing more from a person, and stop being found by them."""
+    _confirm(caller, caller.call("contact.block", name=name), f"blocked {harmless_line(name)}")
+
+
+@contact.command("unblock", examples=["p2pctl contact unblock mallory"])
+@person("name")
+@click.pass_obj
+def unblock(caller: Caller, name: str) -> None:
+    """Let a blocked person write again."""
+    _confirm(caller, caller.call("contact.unblock", name=name), f"unblocked {harmless_line(name)}")
+
+
+@contact.command("remove", examples=["p2pctl contact remove bob"])
+@person("name")
+@click.pass_obj
+def remove(caller: Caller, name: str) -> None:
+    """Forget a person; the conversation stays."""
+    _confirm(caller, caller.call("contact.remove", name=name), f"removed {harmless_line(name)}")
+
+
+@group("request")
+def request() -> None:
+    """Answer those who want to write to you."""
+
+
+@request.command("list", examples=["p2pctl request list", "p2pctl request list --json"])
+@click.pass_obj
+def list_requests(caller: Caller) -> None:
+    """Show who asks."""
+    requests = caller.rows("request.list")
+    if caller.as_json:
+        for entry in requests:
+            show_json(entry)
+    elif requests:
+        rows = [
+            (entry["id"], clock(entry.get("received_at")), f"says {entry.get('name') or 'no name'}", entry.get("text"))
+            for entry in requests
+        ]
+        show("\n".join(table(("id", "received", "who", "text"), rows)))
+    else:
+        show("nobody asks")
+
+
+@request.command("accept", examples=["p2pctl request accept ybndrfg8 --as bob"])
+@click.argument("id")
+@click.option("--as", "petname", metavar="NAME", help="What you call them.")
+@click.pass_obj
+def accept(caller: Caller, id: str, petname: str | None) -> None:
+    """Accept a request: the two of you can write to each other."""
+    wanted: dict[str, Any] = {"id": id, "as": petname}
+    answer = caller.call("request.accept", **wanted)
+    _confirm(caller, answer, f"accepted {_name(answer, petname or id)}")
+
+
+@request.command("reject", examples=["p2pctl request reject ybndrfg8"])
+@click.argument("id")
+@click.pass_obj
+def reject(caller: Caller, id: str) -> None:
+    """Reject a request; they are not told."""
+    _confirm(caller, caller.call("request.reject", id=id), f"rejected {harmless_line(id)}")
+
+
+def _confirm(caller: Caller, answer: Any, line: str) -> None:
+    if caller.as_json:
+        show_json(answer)
+    else:
+        show(line)
+
+
+def _name(answer: Any, otherwise: str) -> str:
+    return harmless_line(str((isinstance(answer, Mapping) and answer.get("name")) or otherwise))
+
+
+def _state(answer: Any, otherwise: str) -> str:
+    return harmless_line(str((isinstance(answer, Mapping) and answer.get("state")) or otherwise))
+
+
+COMMANDS: dict[str, click.Command] = {"contact": contact, "request": request}

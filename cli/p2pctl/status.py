@@ -1,0 +1,59 @@
+"""`status`: how the daemon is, at a glance or watched."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from p2pctl.caller import Caller
+from p2pctl.commands import command
+from p2pctl.terminal import duration, pairs, show, show_json, size
+
+WATCH_S = 1.0
+CLEAR = "\x1b[H\x1b[2J"
+
+
+@command("status", examples=["p2pctl status", "p2pctl status --json", "p2pctl status --watch"])
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.pass_obj
+def status(caller: Caller, watch: bool) -> None:
+    """Show how the daemon is: address, network, what it keeps and uses."""
+    show_once(caller)
+    while watch:
+        time.sleep(WATCH_S)
+        show_once(caller, before=CLEAR)
+
+
+def show_once(caller: Caller, *, before: str = "") -> None:
+    """Shows the status of now."""
+    values = caller.call("status")
+    if caller.as_json:
+        show_json(values)
+    else:
+        import sys
+
+        show((before if sys.stdout.isatty() else "") + "\n".join(pairs(_for_a_person(values))))
+
+
+def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
+    table = values.get("dht") or {}
+    shown: dict[str, object] = {
+        "address": values.get("address"),
+        "node": values.get("node_id"),
+        "version": values.get("version"),
+        "up": duration(values.get("uptime_s")),
+        "listens on": values.get("listen"),
+        "network": f"{table.get('nodes', '-')} nodes known",
+        "keeps for others": f"{table.get('records', '-')} records, {size(table.get('record_bytes'))}",
+        "links": values.get("links"),
+        "outbox": values.get("outbox"),
+        "memory": size(values.get("rss_bytes")),
+        "traffic": f"{size(values.get('bytes_in'))} in, {size(values.get('bytes_out'))} out",
+    }
+    known = {"address", "node_id", "version", "uptime_s", "listen", "dht", "links", "outbox", "rss_bytes"}
+    rest = values.keys() - known - {"bytes_in", "bytes_out"}
+    return shown | {name.replace("_", " "): values[name] for name in values if name in rest}
+
+
+COMMANDS = {"status": status}
