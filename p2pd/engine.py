@@ -37,6 +37,7 @@ from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, Event, Message, MessageState, RecordStore, Step, UserStore
 from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeHint, NodeKey, Now, RandomSource
 from p2pd.wire.address import (
+    HINTS_IN_LINK,
     Link,
     decode_letters,
     encode_address,
@@ -73,7 +74,7 @@ class EngineSettings:
     network: str = "main"
     bootstrap: tuple[NodeHint, ...] = ()
     listening: tuple[Endpoint, ...] = ()
-    """What the socket is bound to."""
+    """Where this machine can be reached as far as it knows itself: bound addresses, none of them a wildcard."""
     dht: DhtSettings = field(default_factory=DhtSettings)
     accept_requests: bool = False
     public_presence: bool = False
@@ -315,6 +316,8 @@ class Engine:
     def _resync(self, contact: Contact, now: Now) -> None:
         """No session with an accepted contact serves any more: begin one, at most hourly."""
         last = self._resynced.get(contact.identity)
+        if self._sessions.awaits_answer(contact.identity, now):
+            return
         if contact.state is not ContactState.ACCEPTED or not self._joined:
             return
         if last is None or now.steady - last >= limits.RESYNC_S:
@@ -323,9 +326,8 @@ class Engine:
 
     def _endpoints(self, now: Now) -> tuple[Endpoint, ...]:
         """Where others can reach us: what they see, and what we are bound to."""
-        bound = [endpoint for endpoint in self._settings.listening if endpoint.host not in ("0.0.0.0", "::")]  # noqa: S104 - compared, not bound
         observed = self._dht.endpoint
-        return tuple(dict.fromkeys([*([observed] if observed else []), *bound]))[: limits.ENDPOINTS]
+        return tuple(dict.fromkeys([*([observed] if observed else []), *self._settings.listening]))[: limits.ENDPOINTS]
 
     def _count(self, reason: str) -> None:
         if reason in self.counts or len(self.counts) < limits.REASONS:
@@ -355,7 +357,11 @@ class Engine:
 
     def link(self, now: Now) -> str:
         """The contact link: address and up to three nodes."""
-        return Link(self.identity, tuple(self._dht.own_hints(3))).encode()
+        known = self._dht.own_hints(HINTS_IN_LINK)
+        if self._dht.serves and all(hint.key != self._keys.node_key for hint in known):
+            own_hints = [NodeHint(endpoint, self._keys.node_key) for endpoint in self._settings.listening[:1]]
+            known = [*own_hints, *known]
+        return Link(self.identity, tuple(known[:HINTS_IN_LINK])).encode()
 
     def set_name(self, name: str, now: Now) -> None:
         """Claims a name, to contacts and in the profile; raises `UsageError`."""
@@ -393,7 +399,10 @@ class Engine:
         now = self._dht.enter(now)
         link = parse_link(who)
         self._join_by(link, now)
-        return self._people.add(link, now, name=name, text=message)[0]
+        contact, sent = self._people.add(link, now, name=name, text=message)
+        if message and sent is None:  # they had asked us, so there is no request of ours that could carry it
+            self._conversation.send(contact, message, now)
+        return contact
 
     def rename(self, text: str, new: str, now: Now) -> Contact:
         """Calls a contact something else."""
@@ -486,7 +495,7 @@ class Engine:
         receipts: Facts | None = None
         if items and message.state is MessageState.STORED:
             worst = min(items, key=lambda item: item.receipts)
-            receipts = {"have": worst.receipts, "want": worst.wanted, "expires_ms": worst.record_expires_ms}
+            receipts = {"have": worst.receipts, "want": worst.wanted, "expires_at_ms": worst.record_expires_ms}
         return message, self._store.steps(message.message), receipts
 
     def mark_read(self, id_prefix: str, now: Now) -> Message:

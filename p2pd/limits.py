@@ -102,6 +102,8 @@ PROFILE_DAYS_READ = 15
 """Today's key and the 14 before it."""
 PRESENCE_LIFE_S = 2 * HOUR_S
 PRESENCE_RENEW_S = HOUR_S
+PRESENCE_GAP_S = 10
+"""Between two presences where our endpoints change: at a start they become known one after another."""
 DEVICES = 2
 """Devices in one profile; one works today."""
 ENDPOINTS = 8

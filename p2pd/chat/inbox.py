@@ -179,11 +179,6 @@ class Inbox:
     def _with_epoch(self, contact: Contact, epoch: bytes, opened: Opened) -> tuple[Contact, bool]:
         """The contact as of this envelope, and whether the envelope belongs to its present counters."""
         known = self._store.contact(contact.identity) or contact
-        if known.device != contact.device:  # the envelope has proven another device
-            known = replace(
-                known, device=contact.device, certificate=contact.certificate, pair_secrets=contact.pair_secrets
-            )
-            self._store.save_contact(known)
         if known.epoch == epoch:
             return known, True
         if known.epoch and not opened.began:

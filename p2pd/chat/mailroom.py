@@ -187,7 +187,7 @@ class Mailroom:
             if where not in read:
                 read.add(where)
                 self._seen_index(contact.identity, where)
-                self._read(contact.identity, where, Sweep(1, follow=False), now)
+                self._read(contact.identity, where, Sweep(1, whole=False), now)
                 self._reach.alive(contact.identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
         for start in range(0, len(ended), limits.MAIL_BATCH):
@@ -234,10 +234,23 @@ class Mailroom:
             self._store.save_contact(replace(contact, mail_day=where.day, mail_index=where.index))
 
     def _read(self, contact: IdentityKey, where: MailAddress, sweep: Sweep, now: Now) -> None:
-        def found(result: Found, later: Now) -> None:
-            self._on_mail(contact, where, result, sweep, later)
+        self._unread.append((contact, where, sweep))
+        self._read_next(now)
 
-        self._dht.get(Family.SET, where.address(), found, now, all_holders=True)
+    def _read_next(self, now: Now) -> None:
+        """A few at a time: the DHT refuses look-ups beyond a number, and a refused one finds nothing."""
+        while self._unread and self._reading < limits.MAILBOXES_READ:
+            contact, where, sweep = self._unread.popleft()
+            self._reading += 1
+            self._dht.get(Family.SET, where.address(), self._reader(contact, where, sweep), now, all_holders=True)
+
+    def _reader(self, contact: IdentityKey, where: MailAddress, sweep: Sweep) -> Callable[[Found, Now], None]:
+        def found(result: Found, later: Now) -> None:
+            self._reading -= 1
+            self._on_mail(contact, where, result, sweep, later)
+            self._read_next(later)
+
+        return found
 
     def _on_mail(self, identity: IdentityKey, where: MailAddress, found: Found, sweep: Sweep, now: Now) -> None:
         items = [record.content for record in found.records if isinstance(record.content, SetItem)]

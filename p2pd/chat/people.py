@@ -23,14 +23,15 @@ from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.names import checked_name, free_name, same_name
-from p2pd.chat.outbox import Outbox
+from p2pd.chat.outbox import NO_MESSAGE, NOTHING, Outbox
 from p2pd.chat.requests import Requests
-from p2pd.errors import AmbiguousError, FailedError, NotFoundError, RefusedError, UsageError
+from p2pd.errors import AmbiguousError, FailedError, NotFoundError, PeerError, RefusedError, UsageError
 from p2pd.peer import own
 from p2pd.peer.links import Links
 from p2pd.peer.own import OwnKeys
+from p2pd.peer.published import PROFILE, personal_address
 from p2pd.peer.reach import Reach
-from p2pd.store import Contact, ContactState, Direction, Message, MessageState, PairSecret, UserStore
+from p2pd.store import Contact, ContactState, Direction, Message, MessageState, OutboxItem, PairSecret, UserStore
 from p2pd.types import Endpoint, IdentityKey, MessageId, NodeHint, NodeKey, Now, RandomSource
 from p2pd.wire.address import Link, encode_address, encode_id, format_hint, looks_like_address, parse_link
 from p2pd.wire.content import Accept, NewName, NewSecret, PairProposal, Request
@@ -131,7 +132,14 @@ class People:
         """
         if link.identity == self._keys.identity_key:
             raise UsageError("this is your own address", hint="give it to the one who shall write to you")
-        if len(text.encode()) > limits.REQUEST_TEXT_BYTES:
+        try:
+            personal_address(link.identity, PROFILE, b"", now.day)
+            size = len(text.encode())
+        except PeerError:
+            raise UsageError("nobody can have this address", hint="it is made up, or not of this version") from None
+        except UnicodeEncodeError:
+            raise UsageError("the text is not valid Unicode") from None
+        if size > limits.REQUEST_TEXT_BYTES:
             raise UsageError(
                 f"the text of a first message is {limits.REQUEST_TEXT_BYTES} bytes at most",
                 hint="send the rest when they have accepted",
@@ -199,9 +207,16 @@ class People:
 
     def block(self, contact: Contact, now: Now) -> Contact:
         """Hears nothing of them any more, and lets them see nothing of us; what waits for them has failed."""
-        blocked = replace(contact, state=ContactState.BLOCKED)
-        self._store.save_contact(blocked)
+        blocked = replace(
+            contact,
+            state=ContactState.BLOCKED,
+            pair_secrets=tuple(pair for pair in contact.pair_secrets if pair.usable),  # its proposal goes no further
+        )
         self._drop_outbox(contact, "blocked", now)
+        if not contact.secret:  # they have never answered: all begins anew where they are unblocked
+            self._store.remove_contact(contact.identity)
+            blocked = replace(blocked, epoch=b"")
+        self._store.save_contact(blocked)
         self._part(contact, "blocked", now)
         self._history.contact_event(blocked, now)
         return blocked
@@ -252,10 +267,13 @@ class People:
         self._store.save_contact(contact)
         match contact.state:
             case ContactState.PENDING | ContactState.ACCEPTED:
+                was = contact.state
                 self._show_request(contact, now)
                 contact = replace(contact, state=ContactState.ACCEPTED, request_id=None, request_text="")
                 self._store.save_contact(contact)
-                self._accepted(contact, now)
+                self._answer(contact, now)
+                if was is ContactState.PENDING:
+                    self._accepted(contact, now)
             case ContactState.REQUESTED if self._accept_requests:
                 self.accept(contact, now)
             case ContactState.REQUESTED:
@@ -294,7 +312,8 @@ class People:
 
     def on_pair_proposal(self, contact: Contact, proposal: PairProposal, now: Now) -> None:
         """The lower identity proposes a new generation: it has it, so we may write with it."""
-        if contact.identity > self._keys.identity_key:
+        known = max((pair.generation for pair in contact.pair_secrets), default=0)
+        if contact.identity > self._keys.identity_key or proposal.generation <= known:
             return
         pair = PairSecret(proposal.generation, proposal.secret, now.wall_ms)
         self._store.save_contact(pairs.with_pair(contact, pair, now))
@@ -324,6 +343,13 @@ class People:
         self._outbox.pump(contact.identity, now)
 
     # --- inside ---
+
+    def _answer(self, contact: Contact, now: Now) -> None:
+        """Our yes, which they wait for also where we are of one mind already, and where they had forgotten us."""
+        if self._outbox.has_room(contact.identity):
+            body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret()).encode()
+            self._outbox.add(contact.identity, body, now)
+            self._outbox.pump(contact.identity, now)
 
     def _accepted(self, contact: Contact, now: Now) -> None:
         self._requests.forget(contact.identity)
@@ -373,7 +399,9 @@ class People:
         failed: dict[MessageId, None] = {}
         for item in self._store.outbox(contact.identity):
             failed[item.message] = None
-            self._store.remove_outbox_item(contact.identity, item.sequence)
+            # its number is not left out: nobody would ever know that nothing more comes under it
+            void = OutboxItem(contact.identity, item.sequence, NO_MESSAGE, NOTHING, now.wall_ms, item.clock)
+            self._store.save_outbox_item(void)
         for message in failed:
             self._history.change_state(contact.identity, message, MessageState.FAILED, now, reason=reason)
 

@@ -29,11 +29,11 @@ from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import INBOX, PROFILE, open_profile, personal_address, signed_record
 from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStore
-from p2pd.types import AddressKey, IdentityKey, ItemId, Now, RandomSource
+from p2pd.types import AddressKey, DeviceKey, IdentityKey, ItemId, Now, RandomSource
 from p2pd.wire.content import Request, decode_content_body
 from p2pd.wire.envelope import ContactRequest
 from p2pd.wire.padding import pad, unpad
-from p2pd.wire.person import Profile
+from p2pd.wire.person import Profile, ProfileDevice
 from p2pd.wire.record import Family, OpenItem, Record, Single
 
 REQUEST_BODY_BYTES = limits.SIZE_CLASSES[2]
@@ -111,8 +111,8 @@ class Requests:
             if asking.busy or asking.due > now.steady:
                 continue
             contact = self._store.contact(identity)
-            if contact is None or contact.state is not ContactState.PENDING:
-                del self._asking[identity]
+            if contact is None or contact.state not in (ContactState.PENDING, ContactState.ACCEPTED):
+                del self._asking[identity]  # an accepted one is asked for where no session with them serves any more
             elif not self._dht.joined:
                 asking.due = now.steady + limits.RETRY_S[0]
             else:
@@ -162,23 +162,32 @@ class Requests:
             self._again(asking, now)
             return
         device = max(profile.devices, key=lambda one: certified_device(one.certificate, identity).made_s)
+        former = contact.device
         try:
             contact = pairs.with_device(self._own, contact, device.certificate, now)
+            contact = replace(contact, claimed_name=profile.name or contact.claimed_name)
+            self._store.save_contact(contact)
+            self._begin(contact, device, former, profile, now)
         except PeerError as error:
             self._count(error.reason)
+            self._explain(identity, "their profile is of no use", now)
             self._again(asking, now)
+
+    def _begin(
+        self, contact: Contact, device: ProfileDevice, former: DeviceKey | None, profile: Profile, now: Now
+    ) -> None:
+        """A session with a device of theirs, and in it our request; raises `PeerError` where its keys are bad."""
+        identity, item = contact.identity, self._request_item(contact.identity)
+        if contact.state is ContactState.ACCEPTED:
+            self._sessions.begin(identity, device, now)
+            self._asking.pop(identity, None)
+            self._outbox.acknowledge(identity, now)
+            self._outbox.pump(identity, now)
             return
-        contact = replace(contact, claimed_name=profile.name or contact.claimed_name)
-        self._store.save_contact(contact)
-        item = next(iter(self._store.outbox(identity, limit=1)), None)
         if contact.state is not ContactState.PENDING or item is None:
             self._asking.pop(identity, None)
-            if contact.state is ContactState.ACCEPTED:
-                self._sessions.begin(identity, device, now)
-                self._outbox.acknowledge(identity, now)
-                self._outbox.pump(identity, now)
             return
-        if not item.request:
+        if not item.request or former != contact.device:
             begun = self._sessions.begin(identity, device, now)
             envelope = self._outbox.seal_request(contact, begun.session, item)
             plaintext = ContactRequest(self._own.certificate, envelope).encode()
@@ -186,6 +195,11 @@ class Requests:
             item = replace(self._store.outbox_item(identity, item.sequence) or item, request=blob)
             self._store.save_outbox_item(item)
         self._put(identity, item, profile.inbox_bits, now)
+
+    def _request_item(self, identity: IdentityKey) -> OutboxItem | None:
+        """Our request, if it is still under way."""
+        first = next(iter(self._store.outbox(identity, limit=1)), None)
+        return first if first is not None and isinstance(decode_content_body(first.body), Request) else None
 
     def _put(self, identity: IdentityKey, item: OutboxItem, bits: int, now: Now) -> None:
         address = personal_address(identity, INBOX, b"", now.day)
@@ -218,7 +232,7 @@ class Requests:
 
     def _on_put(self, identity: IdentityKey, progress: PutProgress, now: Now) -> None:
         stored = progress.receipts >= progress.wanted > 0
-        item = next(iter(self._store.outbox(identity, limit=1)), None)
+        item = self._request_item(identity)
         if stored and item is not None and item.request:
             fresh = replace(
                 item,
@@ -249,7 +263,7 @@ class Requests:
             self._again(asking, now)
 
     def _explain(self, identity: IdentityKey, what: str, now: Now) -> None:
-        item = next(iter(self._store.outbox(identity, limit=1)), None)
+        item = self._request_item(identity)
         if item is not None:
             self._history.step(item.message, what, now)
 
@@ -285,7 +299,7 @@ class Requests:
             return Outcome.REFUSED
         if known is None and self._waiting() >= limits.REQUESTS_KEPT:
             self._count("too_many_requests")
-            return Outcome.REFUSED
+            return Outcome.HELD  # it stays at its storers
         contact = known or Contact(certified.identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
         try:
             contact = pairs.with_device(self._own, contact, request.certificate, now)
@@ -294,16 +308,18 @@ class Requests:
             return Outcome.REFUSED
         if known is not None:
             self._store.save_contact(contact)
-        return self._inbox.on_envelope(contact, request.envelope, "mailbox", now)
+        outcome = self._inbox.on_envelope(contact, request.envelope, "mailbox", now)
+        stored = self._store.contact(contact.identity)
+        if known is None and (stored is None or stored.request_id is None) and not _is_contact(stored):
+            self._store.remove_contact(contact.identity)  # whoever asked nothing leaves nothing behind
+        return outcome
 
     def _waiting(self) -> int:
         return sum(contact.state is ContactState.REQUESTED for contact in self._store.contacts())
 
 
-def request_text(item: OutboxItem) -> str:
-    """The text of a contact request of ours."""
-    body = decode_content_body(item.body)
-    return body.text.decode(errors="replace") if isinstance(body, Request) else ""
+def _is_contact(contact: Contact | None) -> bool:
+    return contact is not None and contact.state is not ContactState.REQUESTED
 
 
 def _ignore(progress: PutProgress, now: Now) -> None:

@@ -15,14 +15,14 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2pd import limits
 from p2pd.daemon.bell import Bell
 from p2pd.daemon.control import ControlServer
 from p2pd.daemon.control_socket import control_socket
-from p2pd.daemon.listening import listen_on
+from p2pd.daemon.listening import listen_on, loopback_of, own_endpoints
 from p2pd.daemon.methods import METHODS
 from p2pd.daemon.nodes import find_company, resolve_node, split_node
 from p2pd.daemon.own_keys import ready_keys
@@ -102,7 +102,8 @@ async def _run(
     network = Network(keys.node, random, lambda value: driver.put(value), tuning, clock)
     with closing(network):
         listen = await listen_on(network, loaded, stores.user)
-        engine_settings = _engine_settings(settings, dht, listen)
+        here = own_endpoints(listen)
+        engine_settings = _engine_settings(settings, replace(dht, own=(*here, *loopback_of(listen))), here)
         driver = Driver(
             lambda: Engine(engine_settings, stores.user, stores.records, random),
             stores.user,
@@ -174,15 +175,15 @@ def _dht_settings(settings: Settings) -> DhtSettings:
     return DhtSettings(
         replicas=settings.replicas,
         private=settings.private,
-        role=Role.SERVER if settings.private else Role.AUTO,
+        role=Role.AUTO,
         quota_bytes=settings.storage_bytes,
     )
 
 
-def _engine_settings(settings: Settings, dht: DhtSettings, listen: Sequence[Endpoint]) -> EngineSettings:
+def _engine_settings(settings: Settings, dht: DhtSettings, here: tuple[Endpoint, ...]) -> EngineSettings:
     return EngineSettings(
         network=settings.network,
-        listening=tuple(listen),
+        listening=here,
         dht=dht,
         accept_requests=settings.accept_requests,
         public_presence=settings.public_presence,

@@ -4,15 +4,16 @@ Knows the protocol and no method.  Whoever can open the socket may still send an
 line and then nothing, no JSON, answers that nobody takes.  Each of these ends in an error or a closed connection, and
 none in memory or time without bound.
 Rules: calls of one client run side by side and their answers may come in any order; a client that has ended its
-sending side has `limits.CONTROL_STALL_S` for the answers that are due.
+sending side has `limits.CONTROL_STALL_S` for the answers that are due; one that is gone follows nothing any more.
 """
 
 import asyncio
 import json
 import logging
 import os
+import select
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,7 @@ class _Client:
         self._loop = asyncio.get_running_loop()
         self._writing = asyncio.Lock()
         self._room = asyncio.Semaphore(limits.CONTROL_CALLS)
+        self._followers: set[asyncio.Task[Any]] = set()
 
     async def serve(self) -> None:
         """Answer calls until the client goes, or breaks the protocol's bounds."""
@@ -126,6 +128,9 @@ class _Client:
                         calls.create_task(self._call(line))
                 except ProtocolError as error:
                     await self._write(_error_message(None, error))
+                if _is_gone(self._socket):
+                    for follower in self._followers:
+                        follower.cancel()
                 end.reschedule(self._loop.time() + limits.CONTROL_STALL_S)
 
     async def _lines(self) -> AsyncIterator[bytes]:
@@ -167,13 +172,23 @@ class _Client:
             result = await method.function(self._service, **arguments)
             await self._answer(request, {"result": result})
             if method.afterwards is not None:
-                await method.afterwards(self._service, arguments, result, self._pusher(request))
+                await self._go_on(method.afterwards(self._service, arguments, result, self._pusher(request)))
         except P2pdError as error:
             await self._answer(request, _error(error))
         except Exception:
             # nothing of the call goes into the log but its name
             _logger.exception("the method %s broke", request.method[:40])
             await self._answer(request, _error(P2pdError("the daemon met a bug", hint="its log says more")))
+
+    async def _go_on(self, afterwards: Awaitable[None]) -> None:
+        """What follows an answer, for as long as there is someone to follow it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type: we run in one
+        self._followers.add(task)
+        try:
+            await afterwards
+        finally:
+            self._followers.discard(task)
 
     def _method(self, request: Request) -> Method:
         method = self._methods.get(request.method)
@@ -212,6 +227,13 @@ class _Client:
         except (TimeoutError, OSError):
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # its reader sees the end
+
+
+def _is_gone(connected: socket.socket) -> bool:
+    """Whether the client has closed both directions, and so nobody reads any more."""
+    waiting = select.poll()
+    waiting.register(connected, 0)  # hang-ups are told unasked
+    return any(found & select.POLLHUP for _, found in waiting.poll(0))
 
 
 def parsed_request(line: bytes) -> Request:

@@ -330,6 +330,7 @@ class Dht:
 
     def on_answered(self, peer: Peer, serves: bool, now: Now) -> None:
         """A node answered our challenge: a server whose key has cost enough may enter the table (R4, R6)."""
+        self._roles.on_observed(self._clock.endpoint, now)
         if not serves:
             if peer.key in self._table:
                 self._table.remove(peer.key)

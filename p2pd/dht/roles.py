@@ -3,11 +3,13 @@
 Rules: a client becomes a server once nodes of three networks have reached it from addresses that it had not written to:
 then strangers will reach it too.  It asks servers to have others try (`Probe`, `Reach`, `Reached`); a `Reached` is
 smaller than the `Reach` that caused it, so nobody is hit through us by more than was sent (R5).
+In a private network a node serves at once; where others see it at an address that it does not have, something
+translates addresses in between, and it must be shown reachable like anyone, by three hosts.
 
 | role | now | event | then |
 |---|---|---|---|
 | auto | client | reached from 3 networks | server |
-| auto, private network | server | | |
+| auto, private network | server | most see it at an address that is not its own | client |
 | server | server | | |
 | client | client | | |
 """
@@ -24,7 +26,7 @@ from p2pd.dht.routing import Table
 from p2pd.dht.rpc import Rpc
 from p2pd.dht.settings import DhtSettings, Role
 from p2pd.errors import PeerError
-from p2pd.types import Now, RandomSource
+from p2pd.types import Endpoint, Now, RandomSource
 from p2pd.wire.rpc import Body, Failed, Probe, Probing, Reach, Reached, Refusal, pack_endpoint, unpack_endpoint
 
 
@@ -41,6 +43,8 @@ class Roles:
         random: RandomSource,
         on_serving: Callable[[Now], None],
     ) -> None:
+        self._own = settings.own if settings.private and settings.role == Role.AUTO else ()
+        self._private = settings.private
         self._auto = settings.role == Role.AUTO and not settings.private
         self.serves = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
         self._table = table
@@ -58,11 +62,18 @@ class Roles:
         if self._auto:
             self._set_probe(now)
 
+    def on_observed(self, endpoint: Endpoint | None, now: Now) -> None:
+        """Most nodes see us there."""
+        if self._auto or endpoint is None or not self._own or endpoint in self._own:
+            return
+        self._auto, self.serves = True, False
+        self._set_probe(now)
+
     def on_unasked(self, peer: Peer, now: Now) -> None:
         """A node wrote to us first."""
         if self.serves or not self._auto or self._rpc.has_contacted(peer.endpoint, now):
             return
-        self._reached_from[networks(peer.endpoint.host)[0]] = None
+        self._reached_from[self._network(peer)] = None
         if len(self._reached_from) >= limits.REACHED_NETWORKS:
             self.serves = True
             self._reached_from.clear()
@@ -92,8 +103,7 @@ class Roles:
             return Failed(Refusal.TOKEN)
         asker = question.asker
         others = [entry.peer for entry in self._table.entries() if entry.peer.key != asker.key]
-        network = networks(asker.endpoint.host)[0]
-        others = [peer for peer in others if networks(peer.endpoint.host)[0] != network]
+        others = [peer for peer in others if self._network(peer) != self._network(asker)]
         if not others or not self._may_reach(asker, now):
             return Failed(Refusal.BUSY)
         other = others[int(self._random.uniform(0, len(others)))]
@@ -112,6 +122,10 @@ class Roles:
         if question.asker.key in self._table and self._may_reach(peer, now):
             self._rpc.tell(peer, Reached(), now, cause=Cause.MAINTENANCE)
         return Probing()
+
+    def _network(self, peer: Peer) -> bytes:
+        """What counts as one place: a /24 or /48; in a private network, which may have only one, a host."""
+        return peer.endpoint.host.encode() if self._private else networks(peer.endpoint.host)[0]
 
     def _may_reach(self, peer: Peer, now: Now) -> bool:
         return self._reach_targets.take(source_prefix(peer.endpoint.host), now.steady) and self._reach_rate.take(

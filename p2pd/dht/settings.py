@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from p2pd import limits
+from p2pd.types import Endpoint
 
 
 class Role(StrEnum):
@@ -35,6 +36,8 @@ class DhtSettings:
     result_per_24: int = limits.RESULT_PER_24
     result_per_16: int = limits.RESULT_PER_16
     node_puzzle_bits: int = limits.NODE_PUZZLE_BITS
+    own: tuple[Endpoint, ...] = ()
+    """The endpoints that this machine has; none: not known."""
 
     @property
     def puzzle_bits(self) -> int:

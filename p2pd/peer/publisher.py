@@ -46,7 +46,7 @@ class Publisher:
         self._endpoints = endpoints
         self._profile_due: float | None = None
         self._presence_due: float | None = None
-        self._profile_day = 0
+        self._presence_at = 0.0
         self._published: tuple[Endpoint, ...] = ()
         self._profile_made_ms = 0
 
@@ -73,7 +73,11 @@ class Publisher:
         """Publishes what is due."""
         if self._profile_due is not None and self._profile_due <= now.steady:
             self._publish_profile(now)
-        if self._presence_due is not None and self._presence_due <= now.steady:
+        if self._presence_due is None:
+            return
+        if self._endpoints(now) != self._published:
+            self._presence_due = min(self._presence_due, self._presence_at + limits.PRESENCE_GAP_S)
+        if self._presence_due <= now.steady:
             self._publish_presence(now)
 
     def _publish_profile(self, now: Now) -> None:
@@ -87,7 +91,7 @@ class Publisher:
         self._dht.put([record], self._on_profile, now)
 
     def _publish_presence(self, now: Now) -> None:
-        self._published = self._endpoints(now)
+        self._published, self._presence_at = self._endpoints(now), now.steady
         self._presence_due = now.steady + limits.PRESENCE_RENEW_S
         packed = [pack_endpoint(endpoint) for endpoint in self._published[: limits.ENDPOINTS]]
         presence = Presence(now.wall_ms, self._keys.node_key, packed)

@@ -68,6 +68,11 @@ class Sessions:
         """Whether this session's id was ever seen with this contact, as far as is kept."""
         return any(known.session == session for known in self._store.sessions(contact))
 
+    def awaits_answer(self, contact: IdentityKey, now: Now) -> bool:
+        """Whether the session to send on was begun by us within a day and has no answer yet: another says no more."""
+        current = self.current(contact)
+        return current is not None and bool(current.header) and 0 <= now.wall_ms - current.made_ms < limits.DAY_MS
+
     def begin(self, contact: IdentityKey, device: ProfileDevice, now: Now) -> Begun:
         """A new session with a device of a profile; raises `PeerError` where its keys are bad."""
         prekey = checked_prekey(contact, device)

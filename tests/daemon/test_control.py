@@ -171,6 +171,13 @@ async def test_a_client_that_goes_makes_room(node: Node) -> None:
         each.close()
 
 
+async def test_a_follower_that_goes_makes_room_at_once(node: Node) -> None:
+    for _ in range(2 * limits.CONTROL_CLIENTS):
+        each = Line(node.path)
+        assert "result" in await each.ask("events.follow", since="now")
+        each.close()
+
+
 async def test_stop_is_answered_before_the_end(node: Node, line: Line) -> None:
     assert (await line.ask("stop"))["result"] == {"stopping": True}
     await node.stopping.wait()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from p2pd.dht.settings import DhtSettings
 from p2pd.sim.network import World
 from p2pd.types import Endpoint
 from tests.dht.virtual import OPEN, Network
@@ -54,3 +55,18 @@ def _behind_router(world: World, hidden: str) -> None:
 
     world.taps.append(note)
     world.partition(lambda sender, receiver: receiver == hidden and world.now.steady - written.get(sender, -1e9) > 120)
+
+
+def test_a_private_node_that_others_see_elsewhere_stops_serving():
+    endpoint = Endpoint("10.0.0.9", 4242)
+    settings = DhtSettings(private=True, replicas=4, own=(Endpoint("192.168.7.7", 4242),))
+    network = Network("translated")
+    for number in range(3):
+        network.start(f"10.0.0.{number + 1}", ["10.0.0.1"] if number else [])
+    network.start(endpoint.host, ["10.0.0.1"], settings=settings)
+    network.world.run(1)
+    assert not network.machines[endpoint.host].dht.serves
+    same = replace(settings, own=(Endpoint("10.0.0.8", 4242),))
+    network.start("10.0.0.8", ["10.0.0.1"], settings=same)
+    network.world.run(1)
+    assert network.machines["10.0.0.8"].dht.serves
