@@ -62,6 +62,10 @@ demo: export DEMO_FILE = $(value FILE)
 demo: $(STAMP) ## Show it all working on this machine; with words of yours: make demo TEXT='...' FILE=...
 	@$(PYTHON) tests/demo/run.py
 
+.PHONY: bench
+bench: $(STAMP) ## How fast the main job is here and now: a JSON line a figure, its goal beside it
+	$(PYTHON) -m bench.reach
+
 .PHONY: lock
 lock: $(STAMP) ## Rebuild the lock files; newest versions: make lock LOCK_ARGS=--upgrade
 	$(PYTHON) -m pip install --quiet $(UV)
