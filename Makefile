@@ -73,7 +73,7 @@ lock: $(STAMP) ## Rebuild the lock files; newest versions: make lock LOCK_ARGS=-
 	$(call compile,requirements-dev.lock,--extra dev --constraint requirements.lock)
 
 # Universal: one file for every platform, with the hashes of all of a release's files.
-# Neither the name of the index nor a path of this machine goes into the file.
+# Neither the index's name nor a path of this machine goes into the file.
 define compile
 $(PYTHON) -m uv --no-config pip compile pyproject.toml --output-file $(1) $(2) $(LOCK_ARGS) --quiet \
 	--universal --python-version 3.11 --generate-hashes \

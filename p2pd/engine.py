@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from p2pd import limits
 from p2pd.chat import pairs
-from p2pd.chat.conversation import Conversation
+from p2pd.chat.conversation import Conversation, checked_text
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
@@ -451,6 +451,8 @@ class Engine:
         now = self._dht.enter(now)
         if request_id and (known := self._store.message_by_request(request_id)):
             return known
+        checked_text(text)  # first, so that a text which cannot go adds nobody
+        answered = self.message(reply).message if reply else b""
         try:
             contact = self._people.find(to)
         except NotFoundError as error:
@@ -460,7 +462,6 @@ class Engine:
             if message is not None:
                 return message
             contact = self._people.find(to)
-        answered = self.message(reply).message if reply else b""
         if expire_s and self._house_at is not None:
             self._house_at = min(self._house_at, now.steady + expire_s + 1)
         return self._conversation.send(contact, text, now, reply=answered, expire_s=expire_s, request_id=request_id)
