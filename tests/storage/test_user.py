@@ -103,7 +103,7 @@ def test_removing_a_contact_leaves_only_its_messages(store: SqliteUserStore) -> 
     assert store.history(LARGER, limit=9) == [message(1, LARGER)]
     assert store.contacts() == [contact(SMALLER)]
     assert store.counters(SMALLER).next_sequence == 9
-    assert len(store.sessions(SMALLER)) == len(store.outbox(SMALLER)) == store.parts_bytes(SMALLER) // 4 == 1
+    assert len(store.sessions(SMALLER)) == len(store.outbox(SMALLER)) == len(store.unfinished_texts(SMALLER)) == 1
 
 
 def test_sessions_come_oldest_first(store: SqliteUserStore) -> None:
@@ -228,14 +228,15 @@ def test_steps_go_with_the_last_message_of_their_id(store: SqliteUserStore) -> N
 
 def test_parts_are_counted_in_bytes(store: SqliteUserStore) -> None:
     with store.transaction():
-        for number, size in ((1, 10), (0, 20)):
-            store.save_part(Part(LARGER, message_id(1), number, 2, b"x" * size))
-        store.save_part(Part(LARGER, message_id(2), 0, 2, b"x" * 5))
-    assert [part.part for part in store.parts(LARGER, message_id(1))] == [0, 1]
-    assert store.parts_bytes(LARGER) == 35
+        for number, size in ((1, 2_000), (0, 3_000)):
+            store.save_part(Part(LARGER, message_id(2), number, 2, b"x" * size))
+        store.save_part(Part(LARGER, message_id(1), 0, 2, b"x" * 5))
+    assert [part.part for part in store.parts(LARGER, message_id(2))] == [0, 1]
+    assert store.unfinished_texts(LARGER) == [message_id(2), message_id(1)]
+    assert store.parts_bytes(LARGER) == 5_000 + limits.PART_ROW_BYTES
     with store.transaction():
-        store.remove_parts(LARGER, message_id(1))
-    assert (store.parts_bytes(LARGER), store.parts_bytes(SMALLER)) == (5, 0)
+        store.remove_parts(LARGER, message_id(2))
+    assert (store.parts_bytes(LARGER), store.parts_bytes(SMALLER)) == (limits.PART_ROW_BYTES, 0)
 
 
 def test_events_are_read_from_a_cursor_and_by_type(store: SqliteUserStore) -> None:

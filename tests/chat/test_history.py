@@ -1,0 +1,100 @@
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from p2pd import limits
+from p2pd.chat.history import CLOCK_COUNTER_BITS, bounded_clock
+from p2pd.effects import Notify
+from p2pd.store import Direction, Message, MessageState
+from p2pd.types import MessageId
+from p2pd.wire.address import encode_id
+from tests.cast import START, Person, after
+
+AHEAD_MS = limits.CLOCK_SKEW_S * 1000
+
+
+def incoming(person: Person, other: Person, number: int, clock: int = START.wall_ms << CLOCK_COUNTER_BITS) -> Message:
+    id = MessageId(bytes([number]) * 16)
+    return Message(other.identity, id, Direction.IN, f"text {number}", clock, 0, state=MessageState.RECEIVED)
+
+
+def events(person: Person, type: str) -> list[dict[str, object]]:
+    return [json.loads(event.data) for event in person.store.events(0, limit=100, types=(type,))]
+
+
+def test_the_clock_only_grows_also_over_a_restart(stack: ExitStack) -> None:
+    person = Person("alice", stack)
+    ticks = [person.history.tick(START), person.history.tick(START), person.history.tick(after(-60))]
+    person.start()
+    ticks.append(person.history.tick(after(-60)))
+    assert ticks == sorted(set(ticks))
+    assert ticks[0] >> CLOCK_COUNTER_BITS == START.wall_ms
+
+
+def test_what_we_say_comes_after_what_we_saw(stack: ExitStack) -> None:
+    person = Person("alice", stack)
+    seen = (START.wall_ms + 5_000) << CLOCK_COUNTER_BITS
+    person.history.witness(seen, START)
+    assert person.history.tick(START) == seen + 1
+
+
+@pytest.mark.parametrize("clock", [2**63 - 1, (START.wall_ms + AHEAD_MS + 1) << CLOCK_COUNTER_BITS])
+def test_a_clock_from_far_ahead_counts_as_ten_minutes_ahead(friends: tuple[Person, Person], clock: int) -> None:
+    person, other = friends
+    assert bounded_clock(clock, START) >> CLOCK_COUNTER_BITS == START.wall_ms + AHEAD_MS
+    person.history.received(person.contact(other), incoming(person, other, 1, clock), (), START)
+    person.history.witness(clock, START)
+    ours = Message(other.identity, MessageId(b"o" * 16), Direction.OUT, "ours", person.history.tick(START), 0)
+    person.history.sent(ours, START)
+    assert person.texts(other) == ["text 1", "ours"]
+    assert person.store.history(other.identity, limit=1)[0].clock < clock
+
+
+def test_what_was_received_is_told_once(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    for _ in range(2):
+        person.history.received(person.contact(other), incoming(person, other, 1), (), START)
+    assert [event["id"] for event in events(person, "message")] == [encode_id(b"\1" * 16)]
+    assert sum(isinstance(effect, Notify) for effect in person.effects.take()) == 1
+
+
+def test_a_missing_parent_is_a_gap(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    contact = person.contact(other)
+    person.history.received(contact, incoming(person, other, 1), (b"?" * 16,), START)
+    person.history.received(contact, incoming(person, other, 2), (b"\1" * 16,), START)
+    assert [event.get("gap", False) for event in events(person, "message")] == [True, False]
+    assert [message.gap for message in person.store.history(other.identity, limit=9)] == [True, False]
+
+
+def test_states_go_forward_and_tell(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    message = replace(incoming(person, other, 1), direction=Direction.OUT, state=MessageState.QUEUED)
+    person.history.sent(message, START)
+    for state in (
+        MessageState.STORED,
+        MessageState.DELIVERED,
+        MessageState.EXPIRED,
+        MessageState.READ,
+        MessageState.READ,
+    ):
+        person.history.change_state(other.identity, message.message, state, START)
+    assert [event["state"] for event in events(person, "receipt")] == ["stored", "delivered", "read"]
+    assert [step.what for step in person.store.steps(message.message)] == ["queued", "stored", "delivered", "read"]
+
+
+def test_what_others_wrote_has_no_state_that_they_could_change(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    person.history.received(person.contact(other), incoming(person, other, 1), (), START)
+    person.history.change_state(other.identity, MessageId(b"\1" * 16), MessageState.DELIVERED, START)
+    person.history.change_state(other.identity, MessageId(b"?" * 16), MessageState.DELIVERED, START)
+    assert events(person, "receipt") == []
+
+
+def test_messages_with_strange_texts_are_told(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    text = 'a\0b\x1b[2J"\\\U0001f600\ufffd'
+    person.history.received(person.contact(other), replace(incoming(person, other, 1), text=text), (), START)
+    assert events(person, "message")[0]["text"] == text

@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pd import limits
+from p2pd.chat.names import checked_name, free_name, same_name
+from p2pd.errors import UsageError
+from p2pd.types import IdentityKey
+
+SOMEONE = IdentityKey(b"i" * 32)
+
+
+@pytest.mark.parametrize("text", ["bob", "@bob", " bob ", "Zoë", "李", "a.b_c-d+e", "7"])
+def test_names_that_need_no_quoting(text: str) -> None:
+    assert checked_name(text) == text.strip().removeprefix("@")
+
+
+@pytest.mark.parametrize("text", ["", "@", "-x", "+x", "a b", "a/b", "p2p:x", "a\x1b[1m", "a\ud800", "x" * 51, "ﷺ"])
+def test_names_that_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        checked_name(text)
+
+
+def test_names_are_told_apart_without_case() -> None:
+    assert same_name("Bob", "bOB")
+    assert not same_name("bob", "rob")
+
+
+def test_a_taken_name_gets_a_number() -> None:
+    assert free_name("bob", SOMEONE, ["Bob", "bob-2"]) == "bob-3"
+    assert free_name("x" * 50, SOMEONE, ["x" * 45]) == "x" * 45 + "-2"
+
+
+@given(st.text(max_size=limits.NAME_CHARS), st.lists(st.text(max_size=5), max_size=3))
+def test_any_wish_becomes_a_name(wish: str, taken: list[str]) -> None:
+    name = free_name(wish, SOMEONE, taken)
+    assert checked_name(name) == name
+    assert not any(same_name(name, other) for other in taken)

@@ -1,0 +1,128 @@
+from contextlib import ExitStack
+
+import pytest
+
+from p2pd import limits
+from p2pd.peer import own
+from p2pd.peer.published import PRESENCE, PROFILE, open_presence, open_profile, personal_address
+from p2pd.peer.publisher import Publisher
+from p2pd.types import Endpoint, Now
+from p2pd.wire.person import Presence, Profile
+from p2pd.wire.record import Single
+from tests.cast import START, Person, Put, after
+
+HERE = Endpoint("192.0.2.1", 4242)
+
+
+class Publishing:
+    """A person who publishes, and what they have put."""
+
+    def __init__(self, stack: ExitStack, *, public: bool = False) -> None:
+        self.person = Person("alice", stack)
+        self.endpoints: tuple[Endpoint, ...] = (HERE,)
+        person = self.person
+        self.publisher = Publisher(
+            person.keys, person.store, person.prekeys, person.dht, person.random,  # type: ignore[arg-type]
+            inbox_bits=7, public_presence=public, endpoints=lambda now: self.endpoints,
+        )  # fmt: skip
+
+    def at(self, now: Now) -> list[Put]:
+        """What is put at this time."""
+        self.publisher.on_timer(now)
+        return self.person.dht.take_puts()
+
+    def profile(self, put: Put, day: int) -> Profile:
+        content = put.records[0].parse()
+        assert isinstance(content, Single)
+        assert content.address == personal_address(self.person.identity, PROFILE, b"", day)
+        return open_profile(self.person.identity, day, content)
+
+    def presence(self, put: Put, day: int, secret: bytes | None = None) -> Presence:
+        secret = own.secrets(self.person.store)[0].secret if secret is None else secret
+        content = put.records[0].parse()
+        assert isinstance(content, Single)
+        assert content.address == personal_address(self.person.identity, PRESENCE, secret, day)
+        return open_presence(self.person.identity, secret, day, content)
+
+
+@pytest.fixture
+def publishing(stack: ExitStack) -> Publishing:
+    return Publishing(stack)
+
+
+def test_nothing_is_published_before_the_node_has_joined(publishing: Publishing) -> None:
+    assert (publishing.at(START), publishing.publisher.next_deadline()) == ([], None)
+    publishing.publisher.profile_changed(START)
+    publishing.publisher.presence_changed(START)
+    assert publishing.publisher.next_deadline() is None
+
+
+def test_both_are_published_at_the_start(publishing: Publishing) -> None:
+    publishing.publisher.start(START)
+    profile, presence = publishing.at(START)
+    assert publishing.profile(profile, START.day).inbox_bits == 7
+    assert publishing.presence(presence, START.day).node == publishing.person.keys.node_key
+    assert publishing.at(after(1)) == []
+
+
+def test_each_day_has_a_profile_of_its_own(publishing: Publishing) -> None:
+    publishing.publisher.start(START)
+    first = publishing.profile(publishing.at(START)[0], START.day)
+    midnight = after(limits.DAY_S - START.wall_s % limits.DAY_S + 1)
+    second = publishing.profile(publishing.at(midnight)[0], START.day + 1)
+    assert second.made_ms > first.made_ms
+
+
+def test_presence_is_renewed_hourly(publishing: Publishing) -> None:
+    publishing.publisher.start(START)
+    publishing.at(START)
+    assert publishing.at(after(limits.PRESENCE_RENEW_S - 1)) == []
+    (again,) = publishing.at(after(limits.PRESENCE_RENEW_S))
+    assert publishing.presence(again, after(limits.PRESENCE_RENEW_S).day)
+
+
+def test_presence_follows_our_endpoints(publishing: Publishing) -> None:
+    publishing.endpoints = ()
+    publishing.publisher.start(START)
+    publishing.at(START)
+    publishing.endpoints = (HERE,)
+    assert publishing.at(after(1)) == []
+    assert publishing.publisher.next_deadline() == START.steady + limits.PRESENCE_GAP_S
+    (put,) = publishing.at(after(limits.PRESENCE_GAP_S))
+    assert len(publishing.presence(put, START.day).endpoints) == 1
+    assert publishing.at(after(2 * limits.PRESENCE_GAP_S)) == []
+
+
+@pytest.mark.parametrize(("receipts", "again"), [(8, False), (3, True)])
+def test_what_too_few_took_is_put_again(publishing: Publishing, receipts: int, again: bool) -> None:
+    publishing.publisher.start(START)
+    for put in publishing.at(START):
+        put.answer(START, receipts=receipts)
+    assert len(publishing.at(after(limits.PROFILE_RETRY_S))) == (2 if again else 0)
+
+
+def test_a_change_is_published_at_once(publishing: Publishing) -> None:
+    publishing.publisher.start(START)
+    publishing.at(START)
+    publishing.person.store.set_value("name", b"Alice")
+    publishing.publisher.profile_changed(after(5))
+    assert publishing.profile(publishing.at(after(5))[0], START.day).name == "Alice"
+    fresh = own.rotate_secret(publishing.person.store, publishing.person.random, after(6))
+    publishing.publisher.presence_changed(after(6))
+    assert publishing.presence(publishing.at(after(6))[0], START.day, fresh)
+
+
+def test_presence_can_be_for_everyone_too(stack: ExitStack) -> None:
+    publishing = Publishing(stack, public=True)
+    publishing.publisher.start(START)
+    _, closed, public = publishing.at(START)
+    assert publishing.presence(closed, START.day)
+    assert publishing.presence(public, START.day, b"")
+
+
+def test_a_profile_has_the_new_prekey_when_the_old_is_a_week_old(publishing: Publishing) -> None:
+    publishing.publisher.start(START)
+    before = publishing.profile(publishing.at(START)[0], START.day)
+    week = after(limits.PREKEY_ROTATE_S + 1)
+    later = publishing.profile(publishing.at(week)[0], week.day)
+    assert before.devices[0].prekey != later.devices[0].prekey
