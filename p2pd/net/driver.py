@@ -166,7 +166,7 @@ class Driver(Generic[E]):
     def _turn(self) -> None:
         self._turn_handle = None
         now = self._clock.now()
-        if self._inputs or not self._calls:
+        if self._inputs or not self._calls or self._is_due(now):
             self._turn_of_inputs(now)
         if self._calls and not self._over.done():
             self._turn_of_call(self._calls.popleft(), now)
@@ -175,6 +175,11 @@ class Driver(Generic[E]):
         if self._inputs or self._calls:
             self._schedule()
         self._arm()
+
+    def _is_due(self, now: Now) -> bool:
+        """Whether the engine's timer is due: calls without a pause must not put it off."""
+        deadline = self._engine.next_deadline()
+        return deadline is not None and deadline <= now.steady and self._loop.time() >= self._pause_until
 
     def _turn_of_inputs(self, now: Now) -> None:
         batch = [self._inputs.popleft() for _ in range(min(len(self._inputs), limits.INPUTS_PER_TURN))]
@@ -205,8 +210,10 @@ class Driver(Generic[E]):
             call.fail(error)
             self._broken(error, "a call", now)
         except P2pdError as error:
-            self._engine.take_effects()
             call.fail(error)
+            if any(not isinstance(effect, Notify) for effect in self._engine.take_effects()):
+                # it got so far as to want something of the world: memory is ahead of what was rolled back
+                self._rebuild()
         except Exception as error:
             call.fail(InternalError("the request met a bug and was undone", hint="the log says more"))
             self._broken(error, "a call", now)

@@ -297,6 +297,20 @@ async def test_a_refused_call_is_undone_alone() -> None:
         assert "notify 9" not in house.log
 
 
+async def test_a_call_refused_after_it_wanted_something_of_the_world_has_the_engine_rebuilt() -> None:
+    async with running() as house:
+
+        def refuse(engine: Echo, now: Now) -> None:
+            engine.effects.append(SendFrame(1, b"sealed by a cipher that has moved on"))
+            raise NotFoundError("no such contact")
+
+        with pytest.raises(NotFoundError):
+            await house.driver.call(refuse)
+        await house.settle()
+        assert house.built == 2
+        assert not house.done
+
+
 async def test_a_call_that_meets_a_bug_or_a_full_disk_is_told_so() -> None:
     async with running() as house:
 
@@ -365,6 +379,18 @@ async def test_the_timer_fires_when_the_engine_wants_it() -> None:
 
         await house.driver.call(soon)
         await house.log.until("notify 101")
+        assert house.engine.timers == 1
+
+
+async def test_calls_without_a_pause_do_not_put_the_timer_off() -> None:
+    async with running() as house:
+
+        def at_once(engine: Echo, now: Now) -> None:
+            engine.deadline = now.steady
+
+        await house.driver.call(at_once)
+        for _ in range(3):
+            await house.settle()
         assert house.engine.timers == 1
 
 
