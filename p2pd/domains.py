@@ -18,6 +18,7 @@ class Domain(Enum):
     RECORD_DIGEST = b"p2pd/1 record digest"
     ADDRESS_CHECKSUM = b"p2pd/1 address checksum"
     FINGERPRINT = b"p2pd/1 fingerprint"
+    SAFETY_CODE = b"p2pd/1 safety code"
     BLIND = b"p2pd/1 blind"
     BLIND_NONCE = b"p2pd/1 blind nonce"
     DEMO_KEY = b"p2pd/1 dht put"

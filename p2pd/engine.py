@@ -419,6 +419,14 @@ class Engine:
         now = self._dht.enter(now)
         return self._people.unblock(self._people.find(text), now)
 
+    def safety_code(self, text: str) -> str:
+        """What our user and a contact compare by voice."""
+        return own.safety_code(self.identity, self._people.find(text).identity)
+
+    def verify(self, text: str, code: str) -> Contact:
+        """Marks a contact as verified, if the code they read out is the one shown here; raises `FailedError`."""
+        return self._people.verify(self._people.find(text), code)
+
     def remove(self, text: str, now: Now) -> None:
         """Forgets a contact; what was said stays."""
         now = self._dht.enter(now)
@@ -427,6 +435,10 @@ class Engine:
     def requests(self) -> list[Contact]:
         """Who asks to be a contact."""
         return self._people.requests()
+
+    def request(self, id_or_prefix: str) -> Contact:
+        """One of them, by id, address or claimed name."""
+        return self._people.find_request(id_or_prefix)
 
     def accept(self, id_or_prefix: str, now: Now, *, name: str = "") -> Contact:
         """Says yes to a request."""

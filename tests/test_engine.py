@@ -1,5 +1,8 @@
 """Messages from one person to another, through whole engines in the virtual world."""
 
+import pytest
+
+from p2pd.errors import FailedError
 from p2pd.store import MessageState
 from tests.town import Town
 
@@ -96,3 +99,14 @@ def test_restarts_at_any_moment_lose_and_double_nothing():
             alice.up()
     town.until(lambda: all(alice.state(message) is MessageState.DELIVERED for message in sent), 300)
     assert bob.received("alice") == [f"number {number}" for number in range(40)]
+
+
+def test_two_people_compare_one_code():
+    town = Town(servers=4)
+    alice, bob = town.friends()
+    code = alice.engine.safety_code("bob")
+    assert code == bob.engine.safety_code("alice")
+    with pytest.raises(FailedError):
+        alice.do(lambda engine, now: engine.verify("bob", code[:-1] + ("y" if code[-1] != "y" else "b")))
+    assert not alice.engine.contact("bob").verified
+    assert alice.do(lambda engine, now: engine.verify("bob", f" {code.upper()} ")).verified

@@ -80,6 +80,22 @@ def rename(caller: Caller, name: str, to: str) -> None:
     )
 
 
+@contact.command(
+    "verify", examples=["p2pctl contact verify bob", "p2pctl contact verify bob 'kx3p tq8r u1ws 9fmc ...'"]
+)
+@person("name")
+@click.argument("code", nargs=-1)
+@click.pass_obj
+def verify(caller: Caller, name: str, code: tuple[str, ...]) -> None:
+    """Compare the safety code with a person, by voice or face to face.
+
+    Both see the same code if neither has a wrong address.  Give what the other reads out to mark them as verified.
+    """
+    answer = caller.call("contact.verify", name=name, code=" ".join(code))
+    line = f"{_name(answer, name)} is verified" if code else f"{answer['code']}"
+    _confirm(caller, answer, line)
+
+
 @contact.command("block", examples=["p2pctl contact block mallory"])
 @person("name")
 @click.pass_obj
@@ -144,6 +160,21 @@ def accept(caller: Caller, id: str, petname: str | None) -> None:
 def reject(caller: Caller, id: str) -> None:
     """Reject a request; they are not told."""
     _confirm(caller, caller.call("request.reject", id=id), f"rejected {harmless_line(id)}")
+
+
+@request.command("report", examples=["p2pctl request report ybndrfg8"])
+@click.argument("id")
+@click.pass_obj
+def report(caller: Caller, id: str) -> None:
+    """Reject a request, and show what others whom its sender may ask should know.
+
+    There is nobody in charge to report to: what is printed is for you to pass on.
+    """
+    answer = caller.call("request.report", id=id)
+    if caller.as_json:
+        show_json(answer)
+    else:
+        show("\n".join(pairs(answer)))
 
 
 def _confirm(caller: Caller, answer: Any, line: str) -> None:

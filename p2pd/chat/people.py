@@ -25,6 +25,7 @@ from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.names import checked_name, free_name, same_name
 from p2pd.chat.outbox import NO_MESSAGE, NOTHING, Outbox
 from p2pd.chat.requests import Requests
+from p2pd.crypto.keys import equal
 from p2pd.errors import AmbiguousError, FailedError, NotFoundError, PeerError, RefusedError, UsageError
 from p2pd.peer import own
 from p2pd.peer.links import Links
@@ -204,6 +205,23 @@ class People:
         self._store.save_contact(renamed)
         self._history.contact_event(renamed, now)
         return renamed
+
+    def verify(self, contact: Contact, code: str) -> Contact:
+        """Marks them as verified.
+
+        Raises:
+            FailedError: the code is another: someone may stand in between.
+        """
+        shown = own.safety_code(self._keys.identity_key, contact.identity)
+        heard = "".join(code.split()).lower().encode(errors="replace")
+        if not equal(heard, shown.replace(" ", "").encode()):
+            raise FailedError(
+                f"this is not the code of {contact.petname} and you",
+                hint="compare all of it; if it differs there too, one of you has a wrong address",
+            )
+        verified = replace(contact, verified=True)
+        self._store.save_contact(verified)
+        return verified
 
     def block(self, contact: Contact, now: Now) -> Contact:
         """Hears nothing of them any more, and lets them see nothing of us; what waits for them has failed."""

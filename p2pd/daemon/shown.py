@@ -10,6 +10,7 @@ from typing import Any
 from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
 from p2pd.engine import Engine, Facts
+from p2pd.peer.own import fingerprint
 from p2pd.store import Contact, Direction, Event, Message, Step
 from p2pd.wire.address import encode_address, encode_id
 
@@ -67,6 +68,7 @@ def shown_contact(contact: Contact, engine: Engine) -> Answer:
         "verified": contact.verified,
         "online": engine.online(contact.identity),
         "claimed_name": contact.claimed_name,
+        "fingerprint": fingerprint(contact.identity),
         "added_at": moment(contact.added_ms),
     }
 

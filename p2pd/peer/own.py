@@ -121,7 +121,16 @@ def name(store: UserStore) -> str:
 
 def fingerprint(identity: IdentityKey) -> str:
     """A person's key for reading aloud: eight groups of four letters."""
-    letters = encode_letters(domain_hash(Domain.FINGERPRINT, identity, size=20))
+    return _spoken(domain_hash(Domain.FINGERPRINT, identity, size=20))
+
+
+def safety_code(one: IdentityKey, other: IdentityKey) -> str:
+    """What two people compare by voice: equal on both ends only if each has the other's real address."""
+    return _spoken(domain_hash(Domain.SAFETY_CODE, *sorted((one, other)), size=20))
+
+
+def _spoken(digest: bytes) -> str:
+    letters = encode_letters(digest)
     return " ".join(letters[start : start + 4] for start in range(0, 32, 4))
 
 

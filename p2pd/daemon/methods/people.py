@@ -14,9 +14,10 @@ _CONTACT = {
     "name": "what we call them",
     "address": "theirs",
     "state": "pending, accepted or blocked",
-    "verified": "whether the fingerprints were compared",
+    "verified": "whether the safety codes were compared",
     "online": "whether a link to them is up",
     "claimed_name": "what they call themselves",
+    "fingerprint": "their key, for reading aloud",
     "added_at": "when",
 }
 _WHO = "a name, an address, or the beginning of an address"
@@ -81,6 +82,22 @@ async def contact_rename(
     return await service.ask(rename)
 
 
+@method("contact.verify", result={**_CONTACT, "code": "what both compare by voice"})
+async def contact_verify(
+    service: Service,
+    *,
+    name: Annotated[str, _WHO],
+    code: Annotated[str, "what the other reads out; without it the code is only shown"] = "",
+) -> Answer:
+    """Compares the safety code with a person, by voice or face to face, and marks them as verified."""
+
+    def verify(engine: Engine, now: Now) -> Answer:
+        contact = engine.verify(name, code) if code else engine.contact(name)
+        return shown_contact(contact, engine) | {"code": engine.safety_code(encode_address(contact.identity))}
+
+    return await service.ask(verify)
+
+
 @method("contact.block", result=_CONTACT)
 async def contact_block(service: Service, *, name: Annotated[str, _WHO]) -> Answer:
     """Takes nothing more from a person, and stops being found by them."""
@@ -143,15 +160,38 @@ async def request_reject(service: Service, *, id: Annotated[str, _REQUEST]) -> A
     return {"rejected": True}
 
 
+@method(
+    "request.report",
+    result={
+        "id": "of the request",
+        "address": "its sender's",
+        "name": "claimed",
+        "text": "what they wrote",
+        "received_at": "when",
+    },
+)
+async def request_report(service: Service, *, id: Annotated[str, _REQUEST]) -> Answer:
+    """Rejects a request, and answers with what to show to others whom its sender may ask too."""
+
+    def report(engine: Engine, now: Now) -> Answer:
+        shown = shown_request(engine.request(id))
+        engine.reject(id, now)
+        return shown
+
+    return await service.ask(report)
+
+
 METHODS = (
     contact_add,
     contact_list,
     contact_show,
     contact_rename,
+    contact_verify,
     contact_block,
     contact_unblock,
     contact_remove,
     request_list,
     request_accept,
     request_reject,
+    request_report,
 )
