@@ -60,6 +60,8 @@ REQUEST_TIMEOUT_START_S = 0.5
 REQUEST_TIMEOUT_MAX_S = 2.0
 REPLICAS = 20
 """Copies of a record (c4)."""
+REPLICAS_MAX = 60
+"""The most that may be set: a put's ceiling (R9)."""
 STORED_RECEIPTS = 8
 """`stored` means receipts from at least so many live nodes, or from all where there are fewer."""
 STORED_RECEIPTS_MIN = 2
@@ -492,3 +494,13 @@ LINKS_AT_START = 64
 """Contacts dialled when the node has joined, so that friends who are up see each other."""
 REASONS = 256
 """Reasons that rejections are counted under; they are ours, so this only guards against a bug."""
+
+# --- what strangers and contacts may make us do ----------------------------------------------------------------------
+
+LINKS_UNPROVEN = 64
+"""Incoming links whose persons are not proven yet, beside `LINKS`: beyond it the one that has said nothing for longest
+goes, so that strangers who open links and wait keep no contact out."""
+LINKS_UNPROVEN_PER_NODE = 2
+"""...of them of one node key: an attempt, and the next before the first is known to be lost."""
+RING_DAYS = 3
+"""Days whose ring tags are kept: yesterday, today and, near midnight, tomorrow."""

@@ -22,6 +22,7 @@ Value = str | int | bool | tuple[str, ...]
 T = TypeVar("T")
 
 APPLICATION = "p2pd"
+COMMAND_LINE = "command line"
 CONFIG_NAME = "config.toml"
 SYSTEM_FOLDER = Path("/etc/p2pd")
 CONTROL_LINE_BYTES = limits.CONTROL_LINE_BYTES
@@ -32,9 +33,25 @@ _BOOTSTRAP_LINES = 1_000
 _TYPE_WORDS = {str: "text", int: "a whole number", bool: "true or false", tuple: "a list of texts"}
 
 
-def _option(default: T, help: str, *, flag: str = "", choices: tuple[str, ...] = (), least: int = 0) -> T:
+def _option(
+    default: T,
+    help: str,
+    *,
+    flag: str = "",
+    choices: tuple[str, ...] = (),
+    least: int = 0,
+    most: int = 2**53,
+    in_files: bool = True,
+) -> T:
     """A field of `Settings` with what the documentation and the checks need; typed as its default."""
-    metadata = {"help": help, "flag": flag, "choices": choices, "least": least}
+    metadata = {
+        "help": help,
+        "flag": flag,
+        "choices": choices,
+        "least": least,
+        "most": most,
+        "in_files": in_files,
+    }
     option: T = field(default=default, metadata=metadata)
     return option
 
@@ -68,12 +85,14 @@ class Settings:
         "the open file that the passphrase is read from, up to a line's end; -1 for none",
         flag="--passphrase-fd",
         least=-1,
+        most=65_535,
+        in_files=False,
     )
     log_level: str = _option(
         "info", "the least that is logged", flag="--log-level", choices=("debug", "info", "warning", "error")
     )
     log_file: str = _option("", "where the log goes; empty is standard error", flag="--log-file")
-    replicas: int = _option(limits.REPLICAS, "copies of a record on the network", least=1)
+    replicas: int = _option(limits.REPLICAS, "copies of a record on the network", least=1, most=limits.REPLICAS_MAX)
     storage_bytes: int = _option(limits.QUOTA_BYTES, "bytes kept for other people's records", least=0)
 
 
@@ -88,6 +107,9 @@ class Key:
     flag: str
     choices: tuple[str, ...]
     least: int
+    most: int
+    in_files: bool
+    """Whether it means anything in a file; a file descriptor does not."""
 
     @property
     def type_words(self) -> str:
@@ -130,7 +152,7 @@ def load_settings(home: Path, flags: Mapping[str, Value] | None = None) -> Loade
         for name, value in _read_config(file).items():
             values[name], sources[name] = checked_value(name, value, str(file)), str(file)
     for name, value in (flags or {}).items():
-        values[name], sources[name] = checked_value(name, value, "command line"), "flag"
+        values[name], sources[name] = checked_value(name, value, COMMAND_LINE), "flag"
     return Loaded(Settings(**values), sources)  # type: ignore[arg-type]  # checked_value has checked each
 
 
@@ -186,15 +208,27 @@ def checked_value(name: str, value: object, place: str = "") -> Value:
     if isinstance(value, str) and not value.isprintable():
         raise UsageError(f"{name} holds a character that cannot be printed", hint=key.help)
     if key.type is tuple and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-        return tuple(value)
+        return _checked_list(key, tuple(value), place)
     where = f"{place}: " if place else ""
+    if not key.in_files and place != COMMAND_LINE:
+        raise UsageError(f"{where}{name} is given on the command line only", hint=f"p2pd {key.flag}")
     if type(value) is not key.type:
         raise UsageError(f"{where}{name} must be {key.type_words}, not {value!r}", hint=key.help)
     if key.choices and value not in key.choices:
         raise UsageError(f"{where}{name} must be {key.type_words}, not {value!r}", hint=key.help)
-    if isinstance(value, int) and value < key.least:
-        raise UsageError(f"{where}{name} must be {key.least} or more, not {value}", hint=key.help)
+    if isinstance(value, int) and not key.least <= value <= key.most:
+        raise UsageError(f"{where}{name} must be {key.least} to {key.most}, not {value}", hint=key.help)
     return value  # type: ignore[return-value]  # its type is the key's
+
+
+def _checked_list(key: Key, entries: tuple[str, ...], place: str) -> tuple[str, ...]:
+    where = f"{place}: " if place else ""
+    for entry in entries:
+        host, _, port = entry.strip().rpartition(":")
+        is_port = port.isascii() and port.isdigit() and int(port[:6]) <= 65_535
+        if not host or not is_port or not entry.isprintable():
+            raise UsageError(f"{where}{key.name} holds {entry[:80]!r}, which is not HOST:PORT", hint=key.help)
+    return entries
 
 
 def parse_value(name: str, text: str) -> Value:
