@@ -23,7 +23,7 @@ from p2pd.dht.searching import Search, Searches
 from p2pd.domains import Domain
 from p2pd.errors import PeerError, QuotaError
 from p2pd.types import AddressKey, NodeKey, Now, RandomSource, RecordKey
-from p2pd.wire.record import Family, record_key
+from p2pd.wire.record import Family, OpenItem, record_key
 from p2pd.wire.rpc import Body, Find, Listen, Listening, Nodes, listen_bytes
 
 OnPush = Callable[[VerifiedRecord, Now], None]
@@ -87,6 +87,12 @@ class Listens:
 
         return ListenHandle(close)
 
+    def on_kept(self, record: VerifiedRecord, now: Now) -> None:
+        """We hold a new item ourselves: nobody needs to push it."""
+        ear = self._ears.get(record.key)
+        if ear is not None and isinstance(record.content, OpenItem):
+            ear.on_record(record, now)
+
     def on_push(self, holder: Peer, own: SigningKey, data: bytes, now: Now) -> bool:
         """Something was pushed to a key of ours; False when we did not ask this node for it."""
         ears = [ear for ear in self._ears.values() if ear.own is own and holder.key in ear.holders]
@@ -129,7 +135,9 @@ class Ear:
         self.key = key
         self.own = own
         self.holders: dict[NodeKey, Peer] = {}
-        """Who promised to push."""
+        """Who is asked to push."""
+        self._promised: dict[NodeKey, None] = {}
+        """Who of them has said yes."""
         self._seen: Recent[bytes, bool] = Recent(limits.LISTEN_SEEN)
         self._searched_s = 0.0
         self._fetched_s = -limits.LISTEN_FETCH_GAP_S
@@ -163,6 +171,7 @@ class Ear:
             return
         nearest = self._search.lookup.nearest(limits.LISTEN_HOLDERS)
         self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in nearest}
+        self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
 
     # --- asking them
@@ -181,12 +190,17 @@ class Ear:
         def then(body: Body | None, later: Now) -> None:
             if not isinstance(body, Listening) or not body.until_s:
                 self.lose(peer.key, later)
+            elif peer.key not in self._promised:
+                # what it took before it knew of us, it pushed to nobody
+                self._promised[peer.key] = None
+                self.on_announcement(later)
 
         body = Listen(AddressKey(self._address.public), until_s, signature)
         self._listens.rpc.ask(peer, body, then, now, cause=Cause.LISTEN, own=self.own)
 
     def lose(self, key: NodeKey, now: Now) -> None:
         """A holder is gone; with half of them left, others are looked for."""
+        self._promised.pop(key, None)
         if self.holders.pop(key, None) is not None and len(self.holders) <= limits.LISTEN_HOLDERS // 2:
             self._searched_s = -limits.LISTEN_SEARCH_S
             self._ring_in(limits.LISTEN_RETRY_S * self._listens.random.uniform(0.5, 1.0), now)

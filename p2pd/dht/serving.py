@@ -158,6 +158,7 @@ class Serving:
             self._counters.reject(f"store_{kept.refusal.name.lower()}", now)
         elif kept.is_new:
             self._listeners.on_kept(record, now)
+            self._listens.on_kept(record, now)
         return kept.refusal, record
 
     def _source(self, asker: Peer, serves: bool) -> Source:

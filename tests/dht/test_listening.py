@@ -1,11 +1,13 @@
 """What arrives at our open set is pushed to us."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pd import limits
 from p2pd.crypto.blinding import blind_secret
 from p2pd.wire.record import Family, record_key
-from tests.dht.virtual import Network, item_of, key_of, open_item
+from tests.dht.virtual import PRIVATE, Network, item_of, key_of, open_item
 
 
 def test_an_item_is_heard_once_and_soon() -> None:
@@ -65,7 +67,9 @@ def test_only_the_owner_may_listen() -> None:
 
     network = Network("thief")
     hosts = network.grow(6, settle_s=3)
-    heard, _ = network.listen(hosts[0], Thief())  # type: ignore[arg-type]
+    network.start("11.99.0.1", [hosts[0]], replace(PRIVATE, role="client"))  # a server might hold a copy itself
+    network.world.run(2)
+    heard, _ = network.listen("11.99.0.1", Thief())  # type: ignore[arg-type]
     network.world.run(2)
     network.put(hosts[1], [open_item(key_of("victim ear"), network.world.now, item_of(1))])
     network.world.run(5)
@@ -93,3 +97,17 @@ def test_an_idle_node_that_listens_uses_little() -> None:
     before = sum(network.world.traffic(hosts[7]))
     network.world.run(2 * 3_600)
     assert (sum(network.world.traffic(hosts[7])) - before) / (2 * 3_600) < 60
+
+
+def test_what_came_just_before_a_holder_promised_is_heard_too() -> None:
+    network = Network("race")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("raced ear")
+    for step in range(12):
+        item = open_item(key, network.world.now, item_of(step))
+        dht = network.machines[hosts[1]].dht
+        network.world.turn(hosts[1], lambda now, dht=dht, item=item: dht.put([item], lambda report, at: None, now))
+        network.world.run(0.01 * step)
+        heard, close = network.listen(hosts[0], key)
+        assert network.world.run_until(lambda heard=heard, step=step: len(heard) >= step + 1, 10)
+        close()
