@@ -40,7 +40,7 @@ def test_a_stranger_is_asked_and_accepts():
     alice, bob = town.person(), town.person()
     asked = alice.do(lambda engine, now: engine.send(bob.address, "may I?", now))
     town.until(lambda: bool(bob.engine.requests()))
-    assert alice.state(asked) is MessageState.STORED
+    town.until(lambda: alice.state(asked) is MessageState.STORED)
     request = bob.engine.requests()[0]
     assert request.request_text == "may I?"
     waiting = alice.send(bob.address, "and one more")
