@@ -502,5 +502,9 @@ LINKS_UNPROVEN = 64
 goes, so that strangers who open links and wait keep no contact out."""
 LINKS_UNPROVEN_PER_NODE = 2
 """...of them of one node key: an attempt, and the next before the first is known to be lost."""
+MARK_BYTES = 12
+ITEMS_MARKED = LINK_WINDOW
+"""Committed items whose marks are remembered, 20 bytes each: as many as go over a link without an answer.  Who repeats
+a number for another item runs from an old copy of their home."""
 RING_DAYS = 3
 """Days whose ring tags are kept: yesterday, today and, near midnight, tomorrow."""

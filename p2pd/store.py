@@ -89,6 +89,8 @@ class Counters:
     """All of theirs up to here are committed here."""
     received_above: tuple[int, ...] = ()
     """Theirs beyond that, ascending, fewer than `limits.UNACKNOWLEDGED`."""
+    marks: tuple[bytes, ...] = ()
+    """Sequence, 8 bytes, and mark of their envelopes committed here last, at most `limits.ITEMS_MARKED`."""
     acknowledgement_due: bool = False
     """Something of theirs was committed, and no acknowledgement of it has left."""
     heard_ms: int = 0
@@ -100,6 +102,11 @@ class Counters:
     mailbox_index: int = 0
     mailbox_items: int = 0
     """Where today's mail to them goes, and how many items it has had."""
+
+    def mark(self, sequence: int) -> bytes:
+        """The mark of the envelope that was committed under this number; empty where it is not known any more."""
+        number = sequence.to_bytes(8, "big")
+        return next((entry[8:] for entry in self.marks if entry.startswith(number)), b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,7 +285,10 @@ def _undone(store: SqliteUserStore) -> Iterator[None]:
 
 
 def friends(stack: ExitStack) -> tuple[Person, Person]:
-    """Two persons who have accepted each other, the lower identity first, with a session that both have used."""
+    """Two persons who have accepted each other, the lower identity first, with a session that both have used.
+
+    Each knows the epoch of the other's counters; nothing has a number yet.
+    """
     one, other = sorted((Person("alice", stack), Person("bob", stack)), key=lambda person: person.identity)
     one.knows(other)
     other.knows(one)
@@ -296,6 +299,9 @@ def friends(stack: ExitStack) -> tuple[Person, Person]:
     assert session is not None
     back = other.sessions.seal(session, 0, b"hello to you")
     one.sessions.open(one.contact(other), Envelope.decode(back), START)
+    for person, friend in ((one, other), (other, one)):
+        epoch = friend.outbox.counters(person.identity).epoch
+        person.store.save_contact(replace(person.contact(friend), epoch=epoch))
     return one, other
 
 

@@ -54,6 +54,17 @@ class Resident:
         """Vanish, as by kill -9."""
         self.town.world.kill(self.host)
 
+    def copy(self) -> SqliteUserStore:
+        """What a copy of the home holds now."""
+        copied = SqliteUserStore(":memory:", own_identity=self.store.own_identity, master_key=bytes(32))
+        self.store._database._connection.backup(copied._database._connection)
+        return copied
+
+    def restore(self, copied: SqliteUserStore) -> None:
+        """The daemon ends, and its home is replaced by a copy made before."""
+        self.down()
+        self.store = copied
+
     def do(self, function: Callable[[Engine, Now], T]) -> T:
         """Ask the engine something in a turn of its own."""
         answers: list[T] = []

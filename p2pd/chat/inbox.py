@@ -4,14 +4,16 @@ Knows no paths but their names.
 
 | an envelope | outcome |
 |---|---|
-| of a sequence that is committed | `DUPLICATE`: acknowledged again |
+| of a sequence that is committed | `DUPLICATE`: acknowledged again, or, where it is another item, all begins anew |
+| of counters that are gone | `DUPLICATE`: they hear of those that count, and it comes again |
 | too far ahead, malformed, or badly sealed | `REFUSED`: counted; never acknowledged |
 | ahead of what is missing before it, or of no session yet | `HELD`: in memory for a while, tried again after others |
 | otherwise | `DONE`: decrypted, its content acted on, to be acknowledged |
 
 Rules: a contact's items are acted on in their order; what is missing is waited for `limits.HOLD_S` at most.
 A body that makes no sense in an authenticated envelope is acknowledged and counted: it must not stall what follows.
-Another epoch in a session that they began means that their counters began anew, and so do ours with them.
+Another epoch in a session that they began means that their counters began anew, and so do ours with them; one that
+knows our present epoch is their answer to our own beginning.  Any other epoch is of old mail, which comes again.
 What was opened and could not be committed never opens again: where that is possible a new session is asked for.
 """
 
@@ -26,7 +28,7 @@ from p2pd.errors import DuplicateError, PeerError, UndecryptableError
 from p2pd.peer.sessions import Opened, Sessions
 from p2pd.store import Contact, ContactState, Counters, UserStore
 from p2pd.types import IdentityKey, Now
-from p2pd.wire.content import Body, Content, decode_content_body
+from p2pd.wire.content import Acknowledgement, Body, Content, decode_content_body
 from p2pd.wire.envelope import Envelope
 
 
@@ -118,8 +120,13 @@ class Inbox:
         if envelope.sequence:
             known = self._sessions.knows(contact.identity, envelope.session)
             if known and _committed(counters, envelope.sequence):
+                if _contradicts(counters, envelope):  # their home is an old copy: none of this is what it seems
+                    self._outbox.renew(contact.identity, now)
+                    return Outcome.DUPLICATE
                 return self._again(contact, now)
             if envelope.sequence > counters.received + limits.UNACKNOWLEDGED:
+                if known:
+                    self._again(contact, now)
                 return self._refuse("too_far_ahead")
             if not self._complete_below(contact, envelope, counters):
                 return self._hold(contact, envelope, via, now)
@@ -150,54 +157,62 @@ class Inbox:
             content = Content.decode(opened.plaintext)
         except PeerError as error:
             self._count(error.reason)
-            self._commit(contact, envelope.sequence, now)
+            self._commit(contact, envelope, now)
             return Outcome.DONE
-        contact, fresh = self._with_epoch(contact, content.acknowledgement.epoch, opened)
-        if not fresh:
-            return Outcome.DUPLICATE
+        before = self._outbox.counters(contact.identity).epoch
+        known = self._with_epoch(contact, content.acknowledgement, opened)
+        if known is None:
+            return self._again(contact, now) if envelope.sequence else Outcome.DUPLICATE
+        contact, epoch = known, self._outbox.counters(contact.identity).epoch
         self._outbox.on_acknowledgement(contact.identity, content.acknowledgement, now)
         counters = self._outbox.counters(contact.identity)
+        if counters.epoch != epoch:  # ours have just begun anew, and this comes again under another number
+            return Outcome.DUPLICATE
         if envelope.sequence and _committed(counters, envelope.sequence):
             return self._again(contact, now)
         if envelope.sequence > counters.received + limits.UNACKNOWLEDGED:  # once more: the counters may have begun anew
             return self._refuse("too_far_ahead")
-        self._commit(contact, envelope.sequence, now)
+        self._commit(contact, envelope, now)
         self._history.witness(content.clock, now)
         try:
             self._act(contact, content, decode_content_body(content.body), via, now)
         except PeerError as error:
             self._count(error.reason)
+        if epoch != before:  # what waits has new numbers, and goes again
+            self._outbox.pump(contact.identity, now)
         return Outcome.DONE
 
     def _again(self, contact: Contact, now: Now) -> Outcome:
-        """Something that is committed came again: perhaps its acknowledgement was lost."""
+        """Something is committed already, or of counters that are gone: they have to hear what counts here."""
         self._outbox.mark_due(contact.identity)
         if contact.state is ContactState.ACCEPTED:
             self._outbox.acknowledge(contact.identity, now)
         return Outcome.DUPLICATE
 
-    def _with_epoch(self, contact: Contact, epoch: bytes, opened: Opened) -> tuple[Contact, bool]:
-        """The contact as of this envelope, and whether the envelope belongs to its present counters."""
+    def _with_epoch(self, contact: Contact, said: Acknowledgement, opened: Opened) -> Contact | None:
+        """The contact as of this envelope; None where the envelope is not of its present counters."""
         known = self._store.contact(contact.identity) or contact
-        if known.epoch == epoch:
-            return known, True
-        if known.epoch and not opened.began:
-            return known, False
-        if known.epoch:
+        if known.epoch == said.epoch:
+            return known
+        counters = self._outbox.counters(contact.identity)
+        answers = said.of == counters.epoch
+        if not opened.began and not answers:
+            return None
+        if known.epoch and opened.began:
             self._outbox.begin_anew(contact.identity)
-            zero = tuple(pair for pair in known.pair_secrets if not pair.generation)
-            known = replace(known, pair_secrets=zero)
-        known = replace(known, epoch=epoch)
+        elif known.epoch:
+            self._store.save_counters(contact.identity, replace(counters, received=0, received_above=(), marks=()))
+        known = replace(self._store.contact(contact.identity) or contact, epoch=said.epoch)
         self._store.save_contact(known)
-        return known, True
+        return known
 
-    def _commit(self, contact: Contact, sequence: int, now: Now) -> None:
+    def _commit(self, contact: Contact, envelope: Envelope, now: Now) -> None:
         counters = replace(self._outbox.counters(contact.identity), heard_ms=now.wall_ms)
-        if sequence:
-            counters = _with_received(counters, sequence)
-            counters = replace(counters, acknowledgement_due=True)
+        if envelope.sequence:
+            marks = (*counters.marks, envelope.sequence.to_bytes(8, "big") + envelope.mark)[-limits.ITEMS_MARKED :]
+            counters = replace(_with_received(counters, envelope.sequence), marks=marks, acknowledgement_due=True)
         self._store.save_counters(contact.identity, counters)
-        if sequence and contact.state is ContactState.ACCEPTED:
+        if envelope.sequence and contact.state is ContactState.ACCEPTED:
             self._outbox.acknowledge(contact.identity, now)
 
     def _hold(self, contact: Contact, envelope: Envelope, via: str, now: Now, *, opens: bool = True) -> Outcome:
@@ -237,6 +252,12 @@ class Inbox:
 
 def _committed(counters: Counters, sequence: int) -> bool:
     return sequence <= counters.received or sequence in counters.received_above
+
+
+def _contradicts(counters: Counters, envelope: Envelope) -> bool:
+    """Whether this is another item than the one committed under its number: in a session an item keeps its bytes."""
+    mark = counters.mark(envelope.sequence)
+    return mark[:4] == envelope.mark[:4] and mark != envelope.mark
 
 
 def _with_received(counters: Counters, sequence: int) -> Counters:

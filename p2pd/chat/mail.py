@@ -1,6 +1,6 @@
 """Mail: envelopes as records in the mailbox of a pair, a direction and a day.
 
-Knows no order and no acknowledgements: `outbox` writes with it, `mailroom` reads with it.
+Knows no order and no acknowledgements: `posting` writes with it, `mailroom` reads with it.
 """
 
 from dataclasses import dataclass

@@ -15,6 +15,7 @@ from p2pd.chat import pairs
 from p2pd.chat.inbox import Inbox, Outcome
 from p2pd.chat.mail import MailAddress, open_mail, tombstone
 from p2pd.chat.requests import Requests, inbox_address
+from p2pd.chat.rings import Rings
 from p2pd.crypto.blinding import blind_secret
 from p2pd.crypto.stamp import stamp_bits
 from p2pd.dht.getting import Found
@@ -69,6 +70,7 @@ class Mailroom:
         self._reach = reach
         self._count = count
         self._inbox_bits = inbox_bits
+        self._rings = Rings(keys, store)
         self._listeners: dict[tuple[bytes, int], ListenHandle] = {}
         self._sweep_at: float | None = None
         self._listen_at: float | None = None
@@ -169,26 +171,20 @@ class Mailroom:
         return False
 
     def _on_rings(self, secret: bytes, day: int, rings: list[OpenItem], now: Now) -> None:
-        known = {
-            direction.ring(mail_day, index): (contact, MailAddress(direction, mail_day, index))
-            for contact in self._accepted()
-            for direction in pairs.reading(self._keys, contact)
-            for mail_day in (day, day - 1)  # put before midnight, rung after it
-            for index in range(limits.MAILBOX_INDEXES)
-        }
+        known = self._rings.mailboxes((ring.body for ring in rings), day)
         signer = blind_secret(self._keys.identity, INBOX, secret, day)
         ended: list[Record] = []
         read: set[MailAddress] = set()
         for ring in rings:
-            contact, where = known.get(ring.body, (None, None))
-            if contact is None or where is None:
+            identity, where = known.get(ring.body, (None, None))
+            if identity is None or where is None:
                 self._count("unknown_ring")
                 continue
             if where not in read:
                 read.add(where)
-                self._seen_index(contact.identity, where)
-                self._read(contact.identity, where, Sweep(1, whole=False), now)
-                self._reach.alive(contact.identity, now)
+                self._seen_index(identity, where)
+                self._read(identity, where, Sweep(1, whole=False), now)
+                self._reach.alive(identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
         for start in range(0, len(ended), limits.MAIL_BATCH):
             self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)

@@ -21,9 +21,10 @@ from dataclasses import replace
 
 from p2pd import limits
 from p2pd.chat import pairs
+from p2pd.chat.envelopes import NO_MESSAGE, NOTHING
 from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.names import checked_name, free_name, same_name
-from p2pd.chat.outbox import NO_MESSAGE, NOTHING, Outbox
+from p2pd.chat.outbox import Outbox
 from p2pd.chat.requests import Requests
 from p2pd.crypto.keys import equal
 from p2pd.errors import AmbiguousError, FailedError, NotFoundError, PeerError, RefusedError, UsageError

@@ -178,8 +178,9 @@ class Requests:
     ) -> None:
         """A session with a device of theirs, and in it our request; raises `PeerError` where its keys are bad."""
         identity, item = contact.identity, self._request_item(contact.identity)
-        if contact.state is ContactState.ACCEPTED:
+        if contact.state is ContactState.ACCEPTED:  # what each end knows of the other may be lost with the session
             self._sessions.begin(identity, device, now)
+            self._outbox.begin_anew(identity)
             self._asking.pop(identity, None)
             self._outbox.acknowledge(identity, now)
             self._outbox.pump(identity, now)

@@ -13,7 +13,7 @@ Rules: nothing of ours is said to a caller who does not already know whom they c
 open, is badly certified or not admitted ends the link with the same words.  A caller is proven only by what they seal
 after the handshake (Noise IK, section 7.7: the first frame alone could be made with our own stolen key).
 Of two links with one contact the newer stays; where both dialled at the same time, the one that the lower identity
-dialled.
+dialled.  Incoming links that are not proven have places of their own, so that they take none from contacts.
 """
 
 from collections.abc import Callable
@@ -99,7 +99,7 @@ class Links:
     def dial(self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], now: Now) -> int | None:
         """Begins a link to a contact's node; its id, or None where that node is being dialled or there are too many."""
         busy = any(link.contact == contact.identity and link.node == node for link in self._links.values())
-        if busy or contact.device is None or not endpoints or len(self._links) >= limits.LINKS:
+        if busy or contact.device is None or not endpoints or len(self._links) - len(self._unproven()) >= limits.LINKS:
             return None
         link = Link(self._next_id, True, node, None, now.steady, LinkState.DIALLING, contact.identity, contact.device)
         self._next_id += 1
@@ -125,7 +125,7 @@ class Links:
     ) -> None:
         """The stream is there and the nodes are proven; now the persons."""
         if not outgoing:
-            if len(self._links) >= limits.LINKS:
+            if not self._has_room(node, now):
                 self._refuse_unknown(id, "too_many_links")
                 return
             link = Link(id, False, node, endpoint, now.steady, LinkState.GREETING)
@@ -183,6 +183,23 @@ class Links:
             if link.state is not LinkState.UP and now.steady - link.since >= limits.HANDSHAKE_S:
                 self._drop(link, "time is up", now)
 
+    def _unproven(self) -> list[Link]:
+        """Incoming links that are not up, the oldest first."""
+        return [link for link in self._links.values() if not link.outgoing and link.state is not LinkState.UP]
+
+    def _has_room(self, node: NodeKey, now: Now) -> bool:
+        """Whether another incoming link may begin; where too many wait, the oldest that has said nothing ends."""
+        unproven = self._unproven()
+        if sum(link.node == node for link in unproven) >= limits.LINKS_UNPROVEN_PER_NODE:
+            return False
+        if len(unproven) < limits.LINKS_UNPROVEN:
+            return True
+        silent = next((link for link in unproven if link.state is LinkState.GREETING), None)
+        if silent is not None:
+            self._owner.count("too_many_links")
+            self._drop(silent, REFUSED, now)
+        return silent is not None
+
     def _introduction(self) -> bytes:
         return Introduction(self._own.certificate).encode()
 
@@ -237,6 +254,10 @@ class Links:
                 return False
             del self._links[other.id]
             self._effects.append(CloseLink(other.id, "a newer link is up"))
+        elif not link.outgoing and len(self._links) - len(self._unproven()) >= limits.LINKS:
+            self._owner.count("too_many_links")
+            self._drop(link, REFUSED, now)
+            return False
         link.state = LinkState.UP
         self._up[link.contact] = link
         self._owner.on_up(link.contact, link, now)

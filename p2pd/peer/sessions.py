@@ -131,6 +131,11 @@ class Sessions:
         self._save(self._used(replace(known, header=b""), now), ratchet)
         return Opened(plaintext, known.session, began=False)
 
+    def retire(self, contact: IdentityKey, now: Now) -> None:
+        """Nothing is sealed or opened with any of these ratchets again: they have gone back in time."""
+        for session in self._store.sessions(contact):
+            self._retire(replace(session, superseded_ms=session.superseded_ms or now.wall_ms))
+
     def expire(self, contact: IdentityKey, now: Now) -> None:
         """Retires what was superseded long ago, and forgets what was retired long ago."""
         for session in self._store.sessions(contact):

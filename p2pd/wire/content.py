@@ -24,6 +24,8 @@ class Acknowledgement(Wire, frozen=True):
     `epoch` is what this device chose when its counters with that one began: another one means that they began anew.
     `of` is the epoch of the counters that are acknowledged, zeros where it is not known yet: an acknowledgement of
     counters that are gone acknowledges nothing.
+    `mark` is the mark of the envelope of sequence `through`, empty where it is not known any more: whoever sent another
+    under that number has come back from an old copy.
     """
 
     LIMIT: ClassVar[int] = 128
@@ -31,6 +33,7 @@ class Acknowledgement(Wire, frozen=True):
     of: Bytes8
     through: U63
     above: Annotated[bytes, msgspec.Meta(max_length=limits.ACK_BITMAP_BYTES)] = b""
+    mark: Annotated[bytes, msgspec.Meta(max_length=limits.MARK_BYTES)] = b""
 
 
 class Text(Wire, frozen=True, tag=1):

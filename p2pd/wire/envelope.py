@@ -46,6 +46,11 @@ class Envelope(Wire, frozen=True):
     ciphertext: Annotated[bytes, msgspec.Meta(max_length=limits.ENVELOPE_BYTES)]
     first_contact: Annotated[bytes, msgspec.Meta(max_length=FIRST_CONTACT_BYTES)] = b""
 
+    @property
+    def mark(self) -> bytes:
+        """What tells it from another of the same sequence: 4 bytes of the session, the last 8 of the ciphertext."""
+        return self.session[:4] + self.ciphertext[-8:]
+
 
 def envelope_binding(session: bytes, sequence: int, first_contact: bytes) -> bytes:
     """What the ratchet authenticates beside its own header."""

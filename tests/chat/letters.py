@@ -1,11 +1,9 @@
 """Envelopes written by hand: any sequence, epoch, body and session."""
 
-from p2pd.chat.outbox import NO_EPOCH
+from p2pd.chat.envelopes import NO_EPOCH
 from p2pd.types import MessageId, Now
 from p2pd.wire.content import Acknowledgement, Body, Content, Text
 from tests.cast import START, Person
-
-EPOCH = b"epoch  1"
 
 
 def message_id(number: int) -> MessageId:
@@ -18,18 +16,19 @@ def letter(
     sequence: int,
     body: Body | bytes | str,
     *,
-    epoch: bytes = EPOCH,
+    epoch: bytes = b"",
     id: MessageId | None = None,
     of: bytes = NO_EPOCH,
     through: int = 0,
     above: bytes = b"",
     clock: int | None = None,
 ) -> bytes:
-    """A sealed content of the session that the sender would use; a text where the body is one."""
+    """A sealed content of the session that the sender would use, of their own epoch; a text where the body is one."""
     if isinstance(body, str):
         body = Text(body.encode())
     encoded = body if isinstance(body, bytes) else body.encode()
     when = (START.wall_ms << 16) + sequence if clock is None else clock
+    epoch = epoch or sender.outbox.counters(to.identity).epoch
     acknowledgement = Acknowledgement(epoch, of, through, above)
     content = Content(id or message_id(sequence), when, acknowledgement, encoded)
     return sealed(sender, to, sequence, content.encode())

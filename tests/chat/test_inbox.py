@@ -6,14 +6,14 @@ from random import Random
 import pytest
 
 from p2pd import limits
+from p2pd.chat.envelopes import NOTHING
 from p2pd.chat.inbox import Outcome
-from p2pd.chat.outbox import NOTHING
 from p2pd.store import ContactState
 from p2pd.types import DeviceKey
 from p2pd.wire.content import Nothing, PairProposal, Text
 from p2pd.wire.envelope import Envelope
 from tests.cast import START, Person, after
-from tests.chat.letters import EPOCH, begin, letter, message_id, sealed
+from tests.chat.letters import begin, letter, message_id, sealed
 
 Pair = tuple[Person, Person]
 HELD = START.steady + limits.HOLD_S
@@ -128,6 +128,8 @@ def test_the_widest_gap_fits_an_acknowledgement(friends: Pair) -> None:
     assert session is not None
     reader.outbox.seal_request(reader.contact(sender), session, item)
     envelope = reader.store.outbox(sender.identity)[0].envelope
+    sent = replace(sender.outbox.counters(reader.identity), next_sequence=limits.UNACKNOWLEDGED + 1)
+    sender.store.save_counters(reader.identity, sent)
     assert sender.receive(reader, envelope) is Outcome.DONE
     assert sender.acted[0][0].acknowledgement.above == bytes(63) + b"\x40"
 
@@ -245,14 +247,56 @@ def test_an_older_epoch_in_a_session_that_goes_on_is_dropped(friends: Pair) -> N
     receive(friends, *texts(friends, 1, 2))
     assert receive(friends, letter(sender, reader, 3, "old", epoch=b"epoch  0")) == [Outcome.DUPLICATE]
     assert (shown(friends), through(friends)) == (["text 1", "text 2"], 2)
-    assert reader.contact(sender).epoch == EPOCH
+    assert reader.contact(sender).epoch == sender.outbox.counters(reader.identity).epoch
+
+
+def test_an_answer_to_our_beginning_anew_is_taken_without_another(friends: Pair) -> None:
+    sender, reader = friends
+    receive(friends, *texts(friends, 1, 2))
+    ours = reader.outbox.counters(sender.identity).epoch
+    assert receive(friends, letter(sender, reader, 3, "anew", epoch=b"epoch  2", of=ours)) == [Outcome.DONE]
+    assert (shown(friends)[-1], through(friends)) == ("anew", 0)
+    assert reader.outbox.counters(sender.identity).epoch == ours
+    assert reader.contact(sender).epoch == b"epoch  2"
+
+
+def test_old_mail_of_counters_that_are_gone_is_not_taken_and_they_hear_of_it(friends: Pair) -> None:
+    sender, reader = friends
+    (old,) = texts(friends, 1)
+    reader.outbox.begin_anew(sender.identity)
+    assert receive(friends, old) == [Outcome.DUPLICATE]
+    assert (shown(friends), through(friends), reader.contact(sender).epoch) == ([], 0, b"")
+    assert reader.outbox.next_deadline() is not None
+
+
+def test_another_item_under_a_number_that_is_committed_begins_everything_anew(friends: Pair) -> None:
+    sender, reader = friends
+    session = sender.sessions.current(reader.identity)
+    assert session is not None
+    first, second = texts(friends, 1, 2)
+    receive(friends, first, second, first, second)
+    former = reader.outbox.counters(sender.identity).epoch
+    sender.store.save_session(session)  # an old copy
+    sender.start()
+    assert receive(friends, letter(sender, reader, 1, "another")) == [Outcome.DUPLICATE]
+    counters = reader.outbox.counters(sender.identity)
+    assert (counters.epoch != former, counters.received, reader.resyncs) == (True, 0, [sender.identity])
+    assert reader.sessions.current(sender.identity) is None
+
+
+def test_what_is_remembered_of_committed_items_is_bounded(friends: Pair) -> None:
+    receive(friends, *texts(friends, *range(1, limits.ITEMS_MARKED + 10)))
+    counters = friends[1].store.counters(friends[0].identity)
+    assert len(counters.marks) == limits.ITEMS_MARKED
+    assert {len(mark) for mark in counters.marks} == {8 + limits.MARK_BYTES}
+    assert counters.mark(1) == b""
+    assert len(counters.mark(limits.ITEMS_MARKED)) == limits.MARK_BYTES
 
 
 def test_an_epoch_that_began_anew_far_ahead_is_refused(friends: Pair) -> None:
     sender, reader = friends
     counters = reader.outbox.counters(sender.identity)
     reader.store.save_counters(sender.identity, replace(counters, received=5_000))
-    reader.store.save_contact(replace(reader.contact(sender), epoch=EPOCH))
     begin(sender, reader)
     assert receive(friends, letter(sender, reader, 5_001, "x", epoch=b"epoch  2")) == [Outcome.REFUSED]
     assert reader.store.counters(sender.identity).received_above == ()

@@ -334,11 +334,66 @@ def test_closing_ends_links_in_every_state(net: Net) -> None:
 
 
 def test_links_are_bounded(net: Net) -> None:
+    caller = net.sides[0]
+    contact = caller.person.contact(net.sides[1].person)
+    dialled = [
+        caller.links.dial(contact, NodeKey(number.to_bytes(32, "big")), (HERE,), START)
+        for number in range(limits.LINKS + 1)
+    ]
+    assert dialled[-1] is None
+    assert None not in dialled[:-1]
+
+
+def knock(called: Side, count: int, first: int = 0) -> None:
+    """Strangers open links and say nothing."""
+    for number in range(first, first + count):
+        called.links.on_link_opened(-100 - number, NodeKey(number.to_bytes(32, "big")), HERE, BINDING, False, START)
+
+
+def test_one_node_waits_with_two_links_at_most(net: Net) -> None:
     called = net.sides[1]
-    for link in range(limits.LINKS + 1):
+    for link in range(limits.LINKS_UNPROVEN_PER_NODE + 1):
         called.links.on_link_opened(-1 - link, NodeKey(b"n" * 32), HERE, BINDING, False, START)
     assert called.refused == ["too_many_links"]
-    assert called.effects.take() == [CloseLink(-1 - limits.LINKS, REFUSED)]
+    assert called.effects.take() == [CloseLink(-1 - limits.LINKS_UNPROVEN_PER_NODE, REFUSED)]
+
+
+def test_who_is_silent_longest_goes_when_too_many_wait(net: Net) -> None:
+    called = net.sides[1]
+    knock(called, limits.LINKS_UNPROVEN)
+    assert called.effects.take() == []
+    knock(called, 2, first=limits.LINKS_UNPROVEN)
+    assert called.effects.take() == [CloseLink(-100, REFUSED), CloseLink(-101, REFUSED)]
+
+
+def test_strangers_who_wait_keep_no_contact_out(net: Net) -> None:
+    caller, called = net.sides
+    knock(called, 2 * limits.LINKS_UNPROVEN)
+    assert called.dial(caller)
+    net.collect()
+    net.queues.clear()
+    caller.dial(called)
+    net.collect()
+    for _ in range(20):
+        knock(called, 1, first=1_000)
+        for key in [key for key, waiting in net.queues.items() if waiting]:
+            net.deliver(*key)
+        net.collect()
+    assert called.links.up(caller.person.identity) is not None
+    assert up(net) == [True, True]
+
+
+def test_a_caller_who_has_named_a_contact_is_not_the_one_who_goes(net: Net) -> None:
+    caller, called = net.sides
+    caller.dial(called)
+    for place, link in ((1, -2), (0, 1), (1, -2)):
+        net.collect()
+        net.deliver(place, link)
+    net.collect()
+    knock(called, 3 * limits.LINKS_UNPROVEN)
+    net.queues = {key: waiting for key, waiting in net.queues.items() if key in ((0, 1), (1, -2))}
+    net.run()
+    assert up(net) == [True, True]
 
 
 @pytest.mark.slow

@@ -139,7 +139,10 @@ ENVELOPE = Made(
 FIRST_ENVELOPE = Made("envelope.Envelope", {**ENVELOPE.fields, "sequence": 1, "first_contact": FIRST_CONTACT.encode()})
 CONTACT_REQUEST = Made("envelope.ContactRequest", {"certificate": CERTIFICATE, "envelope": FIRST_ENVELOPE.encode()})
 
-ACKNOWLEDGEMENT = Made("content.Acknowledgement", {"epoch": ID, "of": filled(8, 16), "through": 130, "above": b"\x05"})
+ACKNOWLEDGEMENT = Made(
+    "content.Acknowledgement",
+    {"epoch": ID, "of": filled(8, 16), "through": 130, "above": b"\x05", "mark": filled(12, 24)},
+)
 BODIES = [
     Made(
         "content.Text",

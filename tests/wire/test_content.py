@@ -56,13 +56,13 @@ def test_lists_of_one_value_are_not_another_ones() -> None:
 
 
 def test_all_of_a_full_window_can_be_acknowledged() -> None:
-    full = Acknowledgement(bytes(8), bytes(8), 2**63 - 1, b"\xff" * limits.ACK_BITMAP_BYTES)
+    full = Acknowledgement(bytes(8), bytes(8), 2**63 - 1, b"\xff" * limits.ACK_BITMAP_BYTES, bytes(limits.MARK_BYTES))
     assert len(full.above) * 8 >= limits.UNACKNOWLEDGED
     assert Acknowledgement.decode(full.encode()) == full
 
 
 def test_the_largest_part_with_everything_round_it_fits_the_largest_class() -> None:
-    full = Acknowledgement(bytes(8), bytes(8), 2**63 - 1, b"\xff" * limits.ACK_BITMAP_BYTES)
+    full = Acknowledgement(bytes(8), bytes(8), 2**63 - 1, b"\xff" * limits.ACK_BITMAP_BYTES, bytes(limits.MARK_BYTES))
     text = Text(bytes(limits.PART_BYTES), 18, limits.PARTS, [MESSAGE] * limits.PARENTS, bytes(16), 2**32 - 1)
     content = Content(MESSAGE, 2**63 - 1, full, text.encode()).encode()
     envelope = Envelope(

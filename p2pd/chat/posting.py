@@ -1,0 +1,260 @@
+"""Putting mail: into which mailbox, when again, what receipts mean, and the rings that tell the reader.
+
+Knows no links and no meaning of what it puts.
+
+| an item is put | when |
+|---|---|
+| for the first time | the outbox says that mail is due |
+| again, the same bytes at the same place | too few storers took it, after `limits.RETRY_S` |
+| again, as another item in the day's mailbox | the day is another, or `limits.MAIL_REISSUE_S` have gone by |
+| again, sealed anew | the session is another |
+
+Rules: an item counts as stored with the receipts that the DHT asks for, a message when all its items are.  A ring goes
+out when something is stored, and again, less and less often, until something is acknowledged.
+"""
+
+from dataclasses import replace
+
+from p2pd import limits
+from p2pd.chat import pairs
+from p2pd.chat.envelopes import NO_MESSAGE, Envelopes
+from p2pd.chat.flight import Flights
+from p2pd.chat.history import History
+from p2pd.chat.mail import MailAddress, mail_record, ring_record
+from p2pd.dht.node import Dht
+from p2pd.dht.storing import PutProgress
+from p2pd.peer.own import OwnKeys
+from p2pd.peer.published import INBOX, personal_address
+from p2pd.peer.sessions import Sessions
+from p2pd.store import Contact, MessageState, OutboxItem, Session, UserStore
+from p2pd.types import IdentityKey, ItemId, Now, RandomSource
+from p2pd.wire.record import Record
+
+
+class Posting:
+    """Mail to all contacts."""
+
+    def __init__(
+        self,
+        own: OwnKeys,
+        store: UserStore,
+        sessions: Sessions,
+        dht: Dht,
+        history: History,
+        random: RandomSource,
+        envelopes: Envelopes,
+        flights: Flights,
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._sessions = sessions
+        self._dht = dht
+        self._history = history
+        self._random = random
+        self._envelopes = envelopes
+        self._flights = flights
+
+    def post(self, contact: Contact, now: Now) -> None:
+        """Puts what is not on the DHT yet into the mailbox of the day."""
+        flight = self._flights.of(contact.identity)
+        flight.mail_at = now.steady + limits.RETRY_S[0]
+        session = self._envelopes.session(contact, now)
+        if session is None or not self._dht.joined:
+            return
+        window = self._window(contact.identity)
+        items = [
+            item
+            for item in window
+            if item.put_item not in flight.putting and _mail_due_ms(item, session.session, now) <= now.wall_ms
+        ]
+        batch = [sealed for item in items[: limits.MAIL_BATCH] if (sealed := self._posted(contact, item, now))]
+        if batch:
+            flight.putting.update(item.put_item for item, _ in batch)
+            flight.silent = True
+            self._put(contact.identity, batch, now)
+            flight.mail_at = now.steady if len(items) > limits.MAIL_BATCH else self._next_mail(contact.identity, now)
+        elif not items:
+            flight.mail_at = self._next_mail(contact.identity, now)
+
+    def acknowledge(self, contact: Contact, session: Session, now: Now) -> bool:
+        """Puts an acknowledgement into the mailbox; False where that is not possible now."""
+        where = self._mailbox(contact, now) if self._dht.joined else None
+        if where is None:
+            return False
+        envelope = self._envelopes.seal_acknowledgement(contact, session, self._history.tick(now))
+        item = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
+        record = mail_record(where, item, envelope, now.wall_s + limits.MAIL_LIFE_S)
+
+        def progress(result: PutProgress, later: Now) -> None:
+            if result.receipts:
+                self.ring(contact.identity, later)
+            elif result.done and self._store.contact(contact.identity) is not None:
+                self._envelopes.mark_due(contact.identity)
+                self._flights.of(contact.identity).acknowledge_at = later.steady + limits.RETRY_S[0]
+
+        self._dht.put([record], progress, now)
+        return True
+
+    def ring(self, contact: IdentityKey, now: Now) -> None:
+        """Tells them to look, at once or, where they were told and have not answered, later."""
+        known, flight = self._store.contact(contact), self._flights.of(contact)
+        counters = self._envelopes.counters(contact)
+        if known is None or not known.secret:
+            return
+        gap_s = limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S)) - 1] if counters.rings else 0
+        wait_s = gap_s - (now.wall_ms - counters.rung_ms) / 1000
+        if 0 < wait_s <= gap_s:
+            if flight.ring_at is None:
+                flight.ring_at = now.steady + wait_s
+            return
+        flight.ring_at = None
+        direction = pairs.writing(self._own, known)
+        if direction is None or not 0 <= now.day - counters.mailbox_day <= 1:
+            return  # what lies in older mailboxes is found by sweeps
+        self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + 1))
+        if self._store.outbox(contact, limit=1):
+            flight.ring_at = now.steady + limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S) - 1)]
+        tag = direction.ring(counters.mailbox_day, counters.mailbox_index)
+        inbox = personal_address(known.identity, INBOX, known.secret, now.day)
+        self._dht.put([ring_record(inbox, tag, self._random, now)], _ignore, now)
+
+    # --- which items, and where ---
+
+    def _window(self, contact: IdentityKey) -> list[OutboxItem]:
+        """The items that they would take now."""
+        last = self._envelopes.counters(contact).acknowledged + limits.UNACKNOWLEDGED
+        items = self._store.outbox(contact, limit=limits.UNACKNOWLEDGED)
+        return [item for item in items if item.sequence <= last]
+
+    def _next_mail(self, contact: IdentityKey, now: Now) -> float | None:
+        session = self._sessions.current(contact)
+        id = session.session if session else b""
+        waits = [_mail_due_ms(item, id, now) - now.wall_ms for item in self._window(contact)]
+        return now.steady + max(1.0, min(waits) / 1000) if waits else None
+
+    def _posted(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[OutboxItem, Record] | None:
+        envelope = self._envelopes.sealed(contact, item, now)
+        if envelope is None:
+            return None
+        item = self._store.outbox_item(contact.identity, item.sequence) or item
+        again = item.put_item and not _stale(item, now) and item.put_day == now.day
+        address = self._posted_at(contact, item) if again else None
+        fresh = address is None  # after a day the reader looks elsewhere, so it goes there as another item
+        address = address or self._mailbox(contact, now)
+        if address is None:
+            return None
+        put_item = ItemId(self._random.bytes(limits.ITEM_ID_BYTES)) if fresh else item.put_item
+        expires_s = now.wall_s + limits.MAIL_LIFE_S if fresh else item.record_expires_ms // 1000
+        if item.expires_ms:
+            expires_s = min(expires_s, item.expires_ms // 1000)
+        attempts = item.attempts + 1
+        retry_ms = now.wall_ms + limits.RETRY_S[min(attempts - 1, len(limits.RETRY_S) - 1)] * 1000
+        item = replace(
+            item,
+            attempts=attempts,
+            retry_ms=retry_ms,
+            put_day=address.day,
+            put_index=address.index,
+            put_generation=address.direction.pair.generation,
+            put_item=put_item,
+            put_ms=now.wall_ms,
+            record_expires_ms=expires_s * 1000,
+        )
+        self._store.save_outbox_item(item)
+        return item, mail_record(address, put_item, envelope, expires_s)
+
+    def _posted_at(self, contact: Contact, item: OutboxItem) -> MailAddress | None:
+        """Where an item was put before; None where that generation is gone."""
+        for pair in contact.pair_secrets:
+            if pair.generation == item.put_generation and contact.device is not None:
+                direction = pairs.Direction(pair, self._own.device_key, contact.device)
+                return MailAddress(direction, item.put_day, item.put_index)
+        return None
+
+    def _mailbox(self, contact: Contact, now: Now) -> MailAddress | None:
+        """Where the next item goes; None where today's mailboxes are full."""
+        direction = pairs.writing(self._own, contact)
+        if direction is None:
+            return None
+        counters = self._envelopes.counters(contact.identity)
+        index, items = counters.mailbox_index, counters.mailbox_items
+        if counters.mailbox_day != now.day:
+            index, items = 0, 0
+        if items >= limits.MAILBOX_INDEX_ITEMS:
+            index, items = index + 1, 0
+        if index >= limits.MAILBOX_INDEXES:
+            return None
+        fresh = replace(counters, mailbox_day=now.day, mailbox_index=index, mailbox_items=items + 1)
+        self._store.save_counters(contact.identity, fresh)
+        return MailAddress(direction, now.day, index)
+
+    # --- putting ---
+
+    def _put(self, contact: IdentityKey, batch: list[tuple[OutboxItem, Record]], now: Now) -> None:
+        by_key: dict[bytes, tuple[list[OutboxItem], list[Record]]] = {}
+        for item, record in batch:
+            items, records = by_key.setdefault(record.parse().address, ([], []))
+            items.append(item)
+            records.append(record)
+        for items, records in by_key.values():
+
+            def progress(result: PutProgress, later: Now, items: list[OutboxItem] = items) -> None:
+                self._on_put(contact, items, result, later)
+
+            self._dht.put(records, progress, now)
+
+    def _on_put(self, contact: IdentityKey, items: list[OutboxItem], progress: PutProgress, now: Now) -> None:
+        flight = self._flights.of(contact)
+        stored = progress.receipts >= progress.wanted > 0
+        for put in items:
+            if progress.done:
+                flight.putting.discard(put.put_item)
+            item = self._store.outbox_item(contact, put.sequence)
+            if item is None or item.put_item != put.put_item or not (stored or progress.done):
+                continue  # gone, or by now put elsewhere, which has receipts of its own
+            first = stored and not item.receipts
+            item = replace(item, receipts=progress.receipts if stored else 0, wanted=progress.wanted)
+            self._store.save_outbox_item(item)
+            if first:
+                self._stored(contact, item, progress, now)
+            elif progress.done and not stored and item.message != NO_MESSAGE:
+                self._history.step(item.message, "too few storers", now, have=progress.receipts, want=progress.wanted)
+        if stored:
+            self.ring(contact, now)
+        if progress.done and flight.mail_at is None:
+            flight.mail_at = self._next_mail(contact, now)
+
+    def _stored(self, contact: IdentityKey, item: OutboxItem, progress: PutProgress, now: Now) -> None:
+        message = self._store.message(item.message, contact=contact)
+        if message is None or message.state is not MessageState.QUEUED:
+            return
+        parts = self._store.outbox(contact, after=message.first_sequence - 1, limit=limits.PARTS)
+        if all(part.receipts for part in parts if part.sequence <= message.last_sequence):
+            note = {"note": "small network"} if progress.small_network else {}
+            self._history.change_state(
+                contact,
+                item.message,
+                MessageState.STORED,
+                now,
+                via="mailbox",
+                have=progress.receipts,
+                want=progress.wanted,
+                **note,
+            )
+
+
+def _stale(item: OutboxItem, now: Now) -> bool:
+    """Put long ago, or, after the wall clock was set back, in the future."""
+    return not 0 <= now.wall_ms - item.put_ms < limits.MAIL_REISSUE_S * 1000
+
+
+def _mail_due_ms(item: OutboxItem, session: bytes, now: Now) -> int:
+    """When an item is to be put (again), wall clock: what was sealed in another session may never be opened."""
+    if _stale(item, now):
+        return now.wall_ms
+    stored = item.put_item and item.receipts and item.session == session
+    return item.put_ms + limits.MAIL_REISSUE_S * 1000 if stored else item.retry_ms
+
+
+def _ignore(progress: PutProgress, now: Now) -> None:
+    """Rings are hints: nothing depends on their receipts."""
