@@ -92,6 +92,11 @@ class Settings:
         "info", "the least that is logged", flag="--log-level", choices=("debug", "info", "warning", "error")
     )
     log_file: str = _option("", "where the log goes; empty is standard error", flag="--log-file")
+    role: str = _option(
+        "auto",
+        "whether the node serves others: auto finds out whether it can be reached; first nodes of a network say server",
+        choices=("auto", "server", "client"),
+    )
     replicas: int = _option(limits.REPLICAS, "copies of a record on the network", least=1, most=limits.REPLICAS_MAX)
     storage_bytes: int = _option(limits.QUOTA_BYTES, "bytes kept for other people's records", least=0)
 

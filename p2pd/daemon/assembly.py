@@ -175,7 +175,7 @@ def _dht_settings(settings: Settings) -> DhtSettings:
     return DhtSettings(
         replicas=settings.replicas,
         private=settings.private,
-        role=Role.AUTO,
+        role=Role(settings.role),
         quota_bytes=settings.storage_bytes,
     )
 
