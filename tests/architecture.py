@@ -22,7 +22,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("peer",),
     ("chat",),
     ("engine",),
-    ("net", "sim", "storage"),
+    ("net", "storage"),
+    ("sim",),
     ("daemon", "client", "__main__"),
     ("p2pctl",),
 )
@@ -30,8 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-APART: tuple[frozenset[str], ...] = (frozenset({"wire", "crypto"}), frozenset({"net", "sim", "storage"}))
-"""Of one layer, yet they never import each other."""
+APART = tuple(frozenset(pair) for pair in ({"wire", "crypto"}, {"net", "storage"}, {"net", "sim"}))
+"""They never import each other: the simulated world has the shipped stores, and no socket."""
 
 PURE = frozenset(name for name in RANK if RANK[name] <= RANK["engine"]) - {"settings"}
 """From the engine down: time, chance and the outside come in as arguments and go out as effects."""

@@ -29,7 +29,7 @@ BITES = [
     (Rule.APART, "p2pd.crypto.seal", "from p2pd.wire.record import Record"),
     (Rule.APART, "p2pd.sim.world", "from p2pd.net.socket import Endpoint"),
     (Rule.APART, "p2pd.net.driver", "import p2pd.storage.database"),
-    (Rule.APART, "p2pd.storage.database", "from p2pd import sim"),
+    (Rule.DOWNWARD, "p2pd.storage.database", "from p2pd import sim"),
     *((Rule.PURE, f"p2pd.{layer}", "import asyncio") for layers in LAYERS[1:7] for layer in layers),
     *((Rule.PURE, "p2pd.chat.outbox", f"import {name}") for name in ("socket", "time", "os", "random", "secrets")),
     (Rule.PURE, "p2pd.chat.outbox", "from os.path import join"),

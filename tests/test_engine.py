@@ -3,8 +3,8 @@
 import pytest
 
 from p2pd.errors import FailedError
+from p2pd.sim.town import Town
 from p2pd.store import MessageState
-from tests.town import Town
 
 
 def test_two_friends_talk_over_a_link():

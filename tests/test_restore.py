@@ -2,8 +2,8 @@
 
 import pytest
 
+from p2pd.sim.town import Resident, Town
 from p2pd.store import MessageState
-from tests.town import Resident, Town
 
 BATCH = 20
 

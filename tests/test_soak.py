@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from p2pd.sim.town import Resident, Town
 from p2pd.store import Message, MessageState
-from tests.town import Resident, Town
 
 ENDED = (MessageState.DELIVERED, MessageState.READ, MessageState.FAILED)
 

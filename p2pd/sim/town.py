@@ -1,8 +1,11 @@
-"""A small network of whole engines in the virtual world, for tests that follow messages from one person to another."""
+"""A network of whole engines in the virtual world, with the shipped stores in memory: servers, and people who write.
+
+Knows no protocol.  Rules: what a node keeps lies in its stores only, so that its engine can be thrown away at any time.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from p2pd.dht.settings import DhtSettings
 from p2pd.engine import Engine, EngineSettings
@@ -102,7 +105,7 @@ class Town:
             server.up()
         self.world.run(5)
 
-    def person(self, *, up: bool = True, **settings: bool) -> Resident:
+    def person(self, *, up: bool = True, **settings: Any) -> Resident:
         self._people += 1
         person = self._resident(f"10.2.0.{self._people}", **settings)
         if up:
@@ -123,7 +126,7 @@ class Town:
     def until(self, predicate: Callable[[], bool], limit_s: float = 60) -> None:
         assert self.world.run_until(predicate, limit_s), f"not within {limit_s} s"
 
-    def _resident(self, host: str, **settings: bool) -> Resident:
+    def _resident(self, host: str, **settings: Any) -> Resident:
         known = [server.hint for server in getattr(self, "servers", [])][:3]
         if not known and host != "10.1.0.1":
             known = [NodeHint(self.world.add("10.1.0.1"))]
