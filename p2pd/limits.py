@@ -42,6 +42,9 @@ BUCKET_SIZE = 20
 """Kademlia's k."""
 LOOKUP_PARALLEL = 4
 """Requests in flight for one path of a look-up, Kademlia's alpha; 3 in the paper, one more hides one dead node."""
+GET_PARALLEL = 3
+"""Requests in flight for a get: the first wave nearly always meets a holder, and each one more costs both ends; a dead
+one frees its slot after `REQUEST_SLOW_MIN_S` or a little more than a usual round trip."""
 LOOKUP_PATHS = 8
 """Disjoint paths (R8)."""
 LOOKUP_PATH_STEPS = 6
@@ -54,9 +57,16 @@ LOOKUP_S = 10.0
 LOOKUPS_OPEN = 1_024
 """Look-ups waiting or under way; further ones fail at once."""
 LOOKUPS_ACTIVE = 64
+REQUEST_SLOW_MIN_S = 0.01
+"""A question unanswered for longer than 19 of 20 lately (never before this: it is what a busy machine's own turns
+take) is slow: another node is asked beside it."""
+RECEIPT_SLOW_MIN_S = 3 * REQUEST_SLOW_MIN_S
+"""The same for a question whose answer waits for a disk and for the commit before (`RECEIPTS_GAP_S`)."""
+REQUEST_SLOW_START_S = 0.25
 REQUEST_TIMEOUT_MIN_S = 0.05
+"""A question unanswered for so long is repeated."""
 REQUEST_TIMEOUT_START_S = 0.5
-"""Before any round trip has been measured."""
+"""Both before any round trip has been measured."""
 REQUEST_TIMEOUT_MAX_S = 2.0
 REPLICAS = 20
 """Copies of a record (c4)."""
@@ -72,6 +82,8 @@ CONTACTS_PER_REPLY = 20
 RECORD_LIFE_MAX_S = 15 * DAY_S
 """No record may expire later than this from now (R2)."""
 CLOCK_SKEW_S = 10 * MINUTE_S
+CLOCK_KEPT_AHEAD_MS = 1_000
+"""So far beyond the clock of what was said the stored one runs, so that it is written once a second at most."""
 CLOCK_WRONG_MS = MINUTE_S * 1000
 """Our wall clock is corrected for days, expiries and messages where most peers' differs by so much or more."""
 BODY_INLINE_BYTES = 832
@@ -134,13 +146,20 @@ UNACKNOWLEDGED = 512
 """Sealed items under way to one device; the rest wait unsealed."""
 ACK_BITMAP_BYTES = UNACKNOWLEDGED // 8
 MAILBOX_AFTER_S = 3.0
-"""A message with no link after so long is put into the mailbox too."""
+"""A message with no link after so long is put into the mailbox too; so is one that a link leaves unacknowledged, if
+nothing tells how long acknowledgements take there."""
+MAILBOX_AFTER_MIN_S = 0.3
+"""...or after four times as long as they usually take, but never sooner than this: a put that was not needed costs
+eight stores and as many tombstones, and a disk may stall for a moment."""
 HOLD_S = 5.0
 """How long what came too early waits for what is missing before it (R31)."""
 HELD_ENVELOPES = 512
 """Envelopes kept in memory for one contact because they came too early."""
 RETRY_S = (30, 120, 600, HOUR_S, 12 * HOUR_S)
 SWEEP_S = 6 * HOUR_S
+SWEEP_AGAIN_S = (HOLD_S + 1, MINUTE_S, 10 * MINUTE_S)
+"""Waits before a contact's mailboxes are read again that were not read whole: no holder answered, or none of those with
+more gave it."""
 SWEEP_DAYS = 15
 MAILBOX_INDEX_ITEMS = 192
 """Items put at one index of a mailbox before its writer goes on to the next; readers look one further from here."""
@@ -176,6 +195,8 @@ INPUTS_PER_TURN = 64
 """Inputs that one turn of the driver commits together; also datagrams read from a socket at once."""
 INPUTS_WAITING = 4_096
 """Inputs waiting for a turn; beyond it the newest datagrams are dropped."""
+CALLS_PER_TURN = 64
+"""Calls of the control API that share a turn, and so a commit."""
 CALLS_WAITING = 1_024
 """Calls of the control API waiting for a turn; further ones are refused."""
 SEND_WAITING = 1_024
@@ -226,6 +247,8 @@ DIAL_STAGGER_S = 0.25
 DIAL_S = 5.0
 DIALS = 64
 """Links being dialled; a further one fails at once."""
+ACK_DELAY_S = 0.01
+"""How long a QUIC packet alone waits for its acknowledgement, which may share a packet; at most 25 ms (RFC 9000)."""
 LINK_FRAMES_IN_HAND = 64
 """Frames of one link given to the core and not taken yet; the rest waits in the link's window."""
 LINK_UNSENT_HIGH_BYTES = 256 * KIB
@@ -281,8 +304,9 @@ LINKS = 256
 DIAL_GAPS_S = (0, 5, 30, 120, 600)
 """Before the next attempt to reach a contact whom we have something for; the last goes on."""
 HEARD_RECENTLY_S = 5 * MINUTE_S
-"""A contact heard from this recently gets `MAILBOX_AFTER_S` for a link; another `MAILBOX_AFTER_ABSENT_S` (c5)."""
-MAILBOX_AFTER_ABSENT_S = 0.15
+"""A contact heard from this recently gets `MAILBOX_AFTER_S` for a link; one whose link ended, or who was not found,
+none at all; another `MAILBOX_AFTER_ABSENT_S` (c5)."""
+MAILBOX_AFTER_ABSENT_S = 0.05
 """Time for a link to win on a short path; the put begins beside a longer dial."""
 PROFILE_RETRY_S = 60
 PAIR_ROTATE_S = 7 * DAY_S
@@ -354,7 +378,7 @@ LOOKUP_MERGED_PARALLEL = 16
 LOOKUP_ENDPOINTS = 3
 """Endpoints named for one key that a look-up tries, besides the first."""
 LOOKUP_DEAD_CLAIMS = 2
-"""A node that told us of so many dead ones: what else it tells is asked last (R8)."""
+"""A node that told us of so many dead ones, and of fewer living: what else it tells is asked last (R8)."""
 REGION_FACTOR = 1.5
 REGION_CEILING = 8
 """Where a key looks crowded, records go to all within the radius that should hold 1.5 times, to at most 8 times,
@@ -365,8 +389,10 @@ PREFIX_BITS_EXTRA = 4
 """Bits of a key beyond log2 of the network that nodes outside its region see (R14)."""
 SIZE_SAMPLES = 8
 """Look-ups whose density gives the network's size, by their median."""
-GET_KNOWN_IN_PACKET = 16
-"""Item ids that a `Get` in a datagram names as known; all of them are named over QUIC."""
+TIMINGS_KEPT = 1_000
+"""Look-ups, gets or puts whose times `dht stats` tells of: enough for the slowest in a hundred."""
+GET_KNOWN_IN_PACKET = 48
+"""Item ids that a `Get` in a datagram names as known, as many as fit; all of them are named over QUIC."""
 GET_WIDTH_MIN = 12
 """Nearest nodes that a get asks before it says that nothing is there, where `replicas` are fewer, at most twice as
 many: those who stored may have seen other neighbours than we do."""
@@ -374,8 +400,16 @@ GET_TOMBSTONES = 4
 """Tombstones that ride along in one answer."""
 FETCH_NEXT_S = 0.4
 """A holder that has not answered a fetch over QUIC in this time gets a second beside it."""
-FETCHES = 4
-"""Holders that one get fetches from over QUIC."""
+FETCHED_FROM = 4
+"""Holders asked at once for what did not fit a datagram; when so many have told, slow ones are not waited for..."""
+FETCHES = 2 * REPLICAS
+"""...and so often in all is one asked."""
+HOLDERS_KNOWN = 256
+"""Record keys whose holders are remembered..."""
+HOLDERS_SPARE = 4
+"""...with so many next nearest, for those of them that are slow..."""
+HOLDERS_KNOWN_S = 10 * MINUTE_S
+"""...for so long: the next put there, a conversation's next message, asks them at once, without a look-up."""
 PUT_RETRY_S = (0.5, 2.0)
 """Waits before a put that has too few receipts asks the failed holders again."""
 PUT_PACKETS = 4
@@ -472,9 +506,18 @@ HOUSEKEEPING_S = HOUR_S
 
 BUSY_S = 5.0
 """How long a change waits for another process that reads or copies the database; the daemon stands still meanwhile."""
-WAL_KEPT_BYTES = 4 * MIB
+WAL_PAGES = 4_000
+"""In the write-ahead log before a commit moves them into the database, which takes some milliseconds: with every 150th
+message or so, in place of every 40th."""
+WAL_KEPT_BYTES = WAL_PAGES * 4 * KIB
 """A write-ahead log that grew beyond this is cut back to it once its pages are in the database."""
 STATEMENTS_CACHED = 256
+ROWS_REMEMBERED = 1_024
+"""Opened rows of one table that stay in memory: of contacts, what waits for them, and what was said last."""
+CONVERSATION_END = 64
+"""Messages at the end of a conversation whose places are remembered; more than `PARENTS`."""
+ROW_REMEMBERED_BYTES = 4 * KIB
+"""Sealed; larger ones are read again when they are wanted."""
 STEPS_FIRST = 4
 STEPS_NEWEST = 60
 """Steps kept of one message: how it began, and what happened last."""
@@ -490,6 +533,8 @@ PRIVATE_FILE_BYTES = 64 * KIB
 
 # --- the engine ------------------------------------------------------------------------------------------------------
 
+SETTLE_S = 0.25
+"""After joining, what nobody waits for (publishing, listening) begins so much later than what somebody may."""
 LINKS_AT_START = 64
 """Contacts dialled when the node has joined, so that friends who are up see each other."""
 REASONS = 256

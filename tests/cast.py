@@ -52,8 +52,9 @@ class Get:
     address: AddressKey
     then: Callable[[Found, Now], None]
 
-    def answer(self, records: list[Record], now: Now, *, holders: int = 4) -> None:
-        self.then(Found([verified(record.encode()) for record in records], holders, 1, 1, 1.0), now)
+    def answer(self, records: list[Record], now: Now, *, holders: int = 4, complete: bool = True) -> None:
+        read = [verified(record.encode()) for record in records]
+        self.then(Found(read, holders, complete and holders > 0, 1, 1, 1.0), now)
 
 
 @dataclass

@@ -61,9 +61,9 @@ class Conversation:
             last_sequence=sequences[-1],
             request_id=request_id,
         )
-        self._history.sent(message, now)
+        message = self._history.sent(message, now)
         if contact.state is ContactState.PENDING:
-            self._history.step(id, "waits until they accept the contact request", now)
+            self._history.step(contact.identity, id, "waits until they accept the contact request", now)
         self._outbox.pump(contact.identity, now)
         return message
 

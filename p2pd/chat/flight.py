@@ -1,10 +1,14 @@
 """What memory knows of what is under way to each contact: what went over the link, what is due when.
 
-Knows no items.  Lost without harm: after a restart everything that waits goes on its way again.
+Knows no items but their numbers.  One item at a time is timed, from the link to its acknowledgement: where answers
+usually come in milliseconds, a silence of `limits.MAILBOX_AFTER_MIN_S` says that a link is dead before it knows itself.
+Lost without harm: after a restart everything that waits goes on its way again.
 """
 
 from dataclasses import dataclass, field
 
+from p2pd import limits
+from p2pd.dht.round_trips import RoundTrip
 from p2pd.types import IdentityKey, ItemId, Now
 
 
@@ -24,6 +28,35 @@ class Flight:
     ring_at: float | None = None
     putting: set[ItemId] = field(default_factory=set)
     """Items in a put that is not done."""
+    timed: tuple[int, float] | None = None
+    """The item whose acknowledgement is timed, and when it went over the link, steady seconds."""
+    answers: RoundTrip | None = None
+    """How long acknowledgements take over a link, their commit included."""
+
+    def sent(self, sequence: int, now: Now) -> None:
+        """An item went over the link: it is timed, unless another is."""
+        if self.timed is None:
+            self.timed = sequence, now.steady
+
+    def answered(self, through: int, now: Now) -> None:
+        """All up to here is acknowledged."""
+        if self.timed is None or self.timed[0] > through:
+            return
+        sample_s, self.timed = now.steady - self.timed[1], None
+        if self.answers is None:
+            self.answers = RoundTrip(sample_s)
+        else:
+            self.answers.add(sample_s)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a link may leave something unacknowledged before the mailbox gets it too."""
+        if self.silent:
+            return 0.0
+        if self.answers is None:
+            return limits.MAILBOX_AFTER_S
+        usual_s = self.answers.mean_s + max(3 * self.answers.mean_s, 4 * self.answers.spread_s)
+        return min(max(usual_s, limits.MAILBOX_AFTER_MIN_S), limits.MAILBOX_AFTER_S)
 
     def mail_by(self, when: float) -> None:
         """The mailbox is due then, unless it is due sooner."""

@@ -18,6 +18,7 @@ from p2pd.wire.address import encode_address, encode_id
 
 CLOCK_COUNTER_BITS = 16
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FINAL = (MessageState.DELIVERED, MessageState.READ, MessageState.EXPIRED, MessageState.RECALLED, MessageState.FAILED)
 
 
@@ -31,40 +32,45 @@ class History:
 
     def tick(self, now: Now) -> int:
         """The clock of something said now: above all seen so far."""
-        self._clock = max(now.wall_ms << CLOCK_COUNTER_BITS, self._clock + 1)
-        self._store.set_value("clock", self._clock.to_bytes(8, "big"))
+        self._advance(max(now.wall_ms << CLOCK_COUNTER_BITS, self._clock + 1))
         return self._clock
 
     def witness(self, clock: int, now: Now) -> None:
         """Something said elsewhere was seen: what we say next comes after it."""
-        clock = bounded_clock(clock, now)
-        if self._clock < clock:
-            self._clock = clock
-            self._store.set_value("clock", self._clock.to_bytes(8, "big"))
+        self._advance(bounded_clock(clock, now))
 
-    def event(self, type: str, data: dict[str, object], now: Now) -> None:
-        """Adds to the durable log and wakes who follows it."""
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        self._effects.append(Notify(self._store.add_event(type, text, now.wall_ms)))
+    def _advance(self, clock: int) -> None:
+        """What is kept runs ahead, so that it is written once in a while; after a restart the clock begins there."""
+        self._clock = max(self._clock, clock)
+        if self._clock > int.from_bytes(self._store.value("clock") or b"", "big"):
+            ahead = self._clock + (limits.CLOCK_KEPT_AHEAD_MS << CLOCK_COUNTER_BITS)
+            self._store.set_value("clock", ahead.to_bytes(8, "big"))
 
-    def step(self, message: MessageId, what: str, now: Now, **detail: str | int) -> None:
+    def event(self, type: str, data: dict[str, object], now: Now, *, message: bytes = b"", state: str = "") -> None:
+        """Adds to the durable log and wakes who follows it, or waits for this message."""
+        self._effects.append(Notify(self._store.add_event(type, _json(data), now.wall_ms), message, state))
+
+    def step(self, contact: IdentityKey, id: MessageId, what: str, now: Now, **detail: str | int) -> None:
         """Notes for `why` what happened to a message."""
-        self._store.add_step(message, Step(now.wall_ms, what, detail))
+        message = self._store.message(id, contact=contact)
+        if message is not None:
+            self._store.save_message(message.went(Step(now.wall_ms, what, detail)))
 
-    def sent(self, message: Message, now: Now) -> None:
-        """Our user said something."""
+    def sent(self, message: Message, now: Now) -> Message:
+        """Our user said something; the message as it is kept."""
+        message = message.went(Step(now.wall_ms, "queued"))
         self._store.save_message(message)
-        self.step(message.message, "queued", now)
+        return message
 
     def received(self, contact: Contact, message: Message, parents: Sequence[bytes], now: Now) -> None:
         """A contact said something, and it is whole; a second time changes nothing."""
         if self._store.message(message.message, contact=contact.identity) is not None:
             return
         gap = any(self._store.message(MessageId(parent), contact=contact.identity) is None for parent in parents)
-        clock = bounded_clock(message.clock, now)
-        message = replace(message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS)
+        clock = self._placed(contact.identity, message.clock, now)
+        steps = (Step(now.wall_ms, "received", {"via": message.via}),)
+        message = replace(message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS, steps=steps)
         self._store.save_message(message)
-        self.step(message.message, "received", now, via=message.via)
         data: dict[str, object] = {
             "id": encode_id(message.message),
             "from": encode_address(contact.identity),
@@ -80,6 +86,14 @@ class History:
             data["gap"] = True
         self.event("message", data, now)
 
+    def _placed(self, contact: IdentityKey, clock: int, now: Now) -> int:
+        """What a clock from elsewhere counts as; one too far ahead goes behind what is here, in its sender's order."""
+        bounded = bounded_clock(clock, now)
+        if bounded == clock:
+            return clock
+        newest = self._store.history(contact, limit=1)  # our own clock may have been set back since it came
+        return min(clock, max(bounded, newest[0].clock + 1)) if newest else bounded
+
     def change_state(
         self, contact: IdentityKey, id: MessageId, state: MessageState, now: Now, via: str = "", **detail: str | int
     ) -> None:
@@ -89,19 +103,18 @@ class History:
             return
         if message.state in _FINAL and (message.state, state) != (MessageState.DELIVERED, MessageState.READ):
             return
-        self._store.save_message(replace(message, state=state, via=via or message.via))
-        self.step(id, state.value, now, **({"via": via} if via else {}), **detail)
+        step = Step(now.wall_ms, state.value, {"via": via, **detail} if via else detail)
+        self._store.save_message(replace(message.went(step), state=state, via=via or message.via))
         known = self._store.contact(contact)
         address = encode_address(contact)
         data: dict[str, object] = {"id": encode_id(id), "state": state.value, "to": address, "conversation": address}
         if known is not None:
             data["to_name"] = known.petname
-        self.event("receipt", data, now)
+        self.event("receipt", data, now, message=id, state=state.value)
 
     def mark_read(self, message: Message, now: Now) -> None:
         """Our user saw a message of a contact's."""
-        self._store.save_message(replace(message, state=MessageState.READ))
-        self.step(message.message, "read", now)
+        self._store.save_message(replace(message.went(Step(now.wall_ms, "read")), state=MessageState.READ))
 
     def contact_event(self, contact: Contact, now: Now) -> None:
         """Where we stand with someone has changed."""

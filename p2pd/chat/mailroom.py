@@ -2,13 +2,14 @@
 
 Knows no contents: envelopes go to `inbox`, requests to `requests`.
 Rules: a ring says where to look and is only a hint: every mailbox is read when the node joins and each six hours,
-today's and yesterday's always, older ones back to the last complete reading.  What has been acted on is ended by a
-tombstone; what is held stays at the storers and is read again.
+today's and yesterday's always, older ones back to the last complete reading.  What was not read whole is read again,
+soon and then less often.  What has been acted on is ended by a tombstone; what is held stays at the storers and is read
+again.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from p2pd import limits
 from p2pd.chat import pairs
@@ -43,8 +44,10 @@ class Sweep:
     complete: bool = True
     whole: bool = True
     """Of all mailboxes: one that is not empty leads to the next index, and completeness is remembered."""
-    again: bool = False
-    """Whether it came soon after another, for what that one could not enter yet; a third one does not follow."""
+    places: set[MailAddress] = field(default_factory=set)
+    """What it reads, each mailbox once."""
+    tries: int = 0
+    """How many came before it, each soon after another: for what could not be entered yet, once, or not be read."""
 
 
 class Mailroom:
@@ -74,13 +77,13 @@ class Mailroom:
         self._listeners: dict[tuple[bytes, int], ListenHandle] = {}
         self._sweep_at: float | None = None
         self._listen_at: float | None = None
-        self._again: dict[IdentityKey, float] = {}
+        self._again: dict[IdentityKey, tuple[float, int]] = {}
         self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
         self._reading = 0
 
-    def start(self, now: Now) -> None:
-        """The node has joined: listen, and read everything."""
-        self._listen_at = self._sweep_at = now.steady
+    def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
+        """The node has joined: read everything, and then listen, which reads the inboxes."""
+        self._sweep_at, self._listen_at = now.steady, now.steady + settle_s
         self.on_timer(now)
 
     def contacts_changed(self, contact: IdentityKey, now: Now) -> None:
@@ -96,7 +99,11 @@ class Mailroom:
 
     def next_deadline(self) -> float | None:
         """When something is to be read again, steady seconds."""
-        due = [when for when in (self._sweep_at, self._listen_at, *self._again.values()) if when is not None]
+        due = [
+            when
+            for when in (self._sweep_at, self._listen_at, *(at for at, _ in self._again.values()))
+            if when is not None
+        ]
         return min(due, default=None)
 
     def on_timer(self, now: Now) -> None:
@@ -106,11 +113,11 @@ class Mailroom:
         if self._sweep_at is not None and self._sweep_at <= now.steady:
             self._sweep_at = now.steady + limits.SWEEP_S
             self._sweep_all(now)
-        for identity in [identity for identity, when in self._again.items() if when <= now.steady]:
+        for identity, (_, tries) in [again for again in self._again.items() if again[1][0] <= now.steady]:
             del self._again[identity]
             contact = self._store.contact(identity)
             if contact is not None and contact.state in (ContactState.ACCEPTED, ContactState.PENDING):
-                self._sweep_contact(contact, now, again=True)
+                self._sweep_contact(contact, now, tries=tries)
 
     # --- listening ---
 
@@ -141,7 +148,7 @@ class Mailroom:
             self._on_inbox_records(secret, day, result.records, later)
             if sweep is not None:
                 sweep.waiting -= 1
-                sweep.complete = sweep.complete and result.holders_asked > 0
+                sweep.complete = sweep.complete and result.complete
                 if sweep.waiting == 0 and sweep.complete:
                     self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
 
@@ -201,13 +208,13 @@ class Mailroom:
     def _sweep_all(self, now: Now) -> None:
         since = int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big")
         days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
+        for contact in self._accepted():
+            self._sweep_contact(contact, now)
         sweep = Sweep(len(days))
         for day in days:
             self._read_inbox(b"", day, now, sweep)
-        for contact in self._accepted():
-            self._sweep_contact(contact, now)
 
-    def _sweep_contact(self, contact: Contact, now: Now, *, again: bool = False) -> None:
+    def _sweep_contact(self, contact: Contact, now: Now, *, tries: int = 0) -> None:
         """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""
         oldest = max(contact.swept_day - 1, now.day - limits.SWEEP_DAYS + 1)
         days = [now.day, *range(now.day - 1, oldest - 1, -1), now.day + 1]
@@ -217,11 +224,15 @@ class Mailroom:
             for day in days
             for direction in directions
             if direction.used_on(day)
-            for index in range(1 + (contact.mail_index if day == contact.mail_day else 0))
+            for index in range(self._indexes(contact, day))
         ]
-        sweep = Sweep(len(places), again=again)
+        sweep = Sweep(len(places), places=set(places), tries=tries)
         for place in places:
             self._read(contact.identity, place, sweep, now)
+
+    def _indexes(self, contact: Contact, day: int) -> int:
+        """Up to the one after the last that had something: that one may have been filled, and ended, meanwhile."""
+        return min(contact.mail_index + 2, limits.MAILBOX_INDEXES) if day == contact.mail_day else 1
 
     def _seen_index(self, identity: IdentityKey, where: MailAddress) -> None:
         """Remembers how far the writer has come that day: sweeps look there too when what came before is read."""
@@ -252,11 +263,14 @@ class Mailroom:
         items = [record.content for record in found.records if isinstance(record.content, SetItem)]
         if items:
             self._seen_index(identity, where)
-        if items and where.index + 1 < limits.MAILBOX_INDEXES and sweep.whole:
+        following = replace(where, index=where.index + 1)
+        if items and following.index < limits.MAILBOX_INDEXES and sweep.whole and following not in sweep.places:
             sweep.waiting += 1
-            self._read(identity, replace(where, index=where.index + 1), sweep, now)
-        if not found.holders_asked:
+            sweep.places.add(following)
+            self._read(identity, following, sweep, now)
+        if not found.complete:
             sweep.complete = False
+            self._read_again(identity, sweep, now)
         ended = [item for item in self._in_order(where, items) if self._enter(identity, where, item, sweep, now)]
         self._end(where, ended, now)
         sweep.waiting -= 1
@@ -287,9 +301,13 @@ class Mailroom:
         outcome = self._inbox.on_envelope(contact, mail[1], "mailbox", now)
         if outcome is Outcome.HELD:
             sweep.complete = False
-            if not sweep.again:
-                self._again.setdefault(identity, now.steady + limits.HOLD_S + 1)
+            if not sweep.tries:
+                self._read_again(identity, sweep, now)
         return outcome in (Outcome.DONE, Outcome.DUPLICATE)
+
+    def _read_again(self, identity: IdentityKey, sweep: Sweep, now: Now) -> None:
+        if sweep.tries < len(limits.SWEEP_AGAIN_S):
+            self._again.setdefault(identity, (now.steady + limits.SWEEP_AGAIN_S[sweep.tries], sweep.tries + 1))
 
     def _end(self, where: MailAddress, ended: list[tuple[SetItem, bytes]], now: Now) -> None:
         signer = where.signer()

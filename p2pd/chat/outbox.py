@@ -104,7 +104,9 @@ class Outbox:
 
     def has_room(self, contact: IdentityKey) -> bool:
         """Whether further items may wait for this contact."""
-        return self._store.outbox_count(contact) < limits.OUTBOX_ITEMS
+        counters = self._envelopes.counters(contact)
+        most = counters.next_sequence - 1 - counters.acknowledged  # some of them may be acknowledged
+        return most < limits.OUTBOX_ITEMS or self._store.outbox_count(contact) < limits.OUTBOX_ITEMS
 
     def begin_anew(self, contact: IdentityKey) -> None:
         """Counters of a new epoch, and nothing known of theirs: what waits gets new numbers, from 1.
@@ -165,7 +167,7 @@ class Outbox:
         """A link is up: everything not acknowledged goes over it."""
         flight = self._flights.of(contact)
         flight.sent_through, flight.resends, flight.resend_at, flight.mail_at = 0, 0, None, None
-        flight.silent = False
+        flight.silent, flight.timed = False, None
         if flight.acknowledge_at is not None:
             flight.acknowledge_at = now.steady
         self.pump(contact, now)
@@ -173,7 +175,7 @@ class Outbox:
     def on_down(self, contact: IdentityKey, now: Now) -> None:
         """The link is gone."""
         flight = self._flights.of(contact)
-        flight.sent_through, flight.resend_at, flight.silent = 0, None, True
+        flight.sent_through, flight.resend_at, flight.silent, flight.timed = 0, None, True, None
         counters = self._store.counters(contact)
         if counters.received and 0 <= now.wall_ms - counters.heard_ms < limits.RETRY_S[0] * 1000:
             self.acknowledge(contact, now)  # the last one may have been lost with the link
@@ -241,9 +243,11 @@ class Outbox:
         """Something was acknowledged: what is still under way gets its whole time again."""
         flight.resends, flight.resend_at, flight.mail_at, flight.ring_at = 0, None, None, None
         flight.silent = flight.silent and not self._links.up(contact)
-        if self._links.up(contact) and self._store.outbox(contact, limit=1):
+        counters = self._envelopes.counters(contact)
+        flight.answered(counters.acknowledged, now)
+        if self._links.up(contact) and counters.acknowledged + 1 < counters.next_sequence:
             flight.resend_at = now.steady + limits.RETRY_S[0]
-            flight.mail_at = now.steady + limits.MAILBOX_AFTER_S
+            flight.mail_at = now.steady + flight.patience_s
         self.pump(contact, now)
 
     # --- sending ---
@@ -258,30 +262,41 @@ class Outbox:
             self._send_over_link(known, flight, now)
         elif self._store.outbox(contact, limit=1):
             self._reach.want(contact, now)
-            heard_s = (now.wall_ms - self._envelopes.counters(contact).heard_ms) / 1000
-            recently = 0 <= heard_s < limits.HEARD_RECENTLY_S and not flight.silent and not self._reach.failed(contact)
-            flight.mail_by(now.steady + (limits.MAILBOX_AFTER_S if recently else limits.MAILBOX_AFTER_ABSENT_S))
+            flight.mail_by(now.steady + self._patience_s(contact, flight, now))
+
+    def _patience_s(self, contact: IdentityKey, flight: Flight, now: Now) -> float:
+        """How long a link may take to come up before the mailbox gets what waits."""
+        if flight.silent or self._reach.failed(contact):
+            return 0.0
+        heard_s = (now.wall_ms - self._envelopes.counters(contact).heard_ms) / 1000
+        return limits.MAILBOX_AFTER_S if 0 <= heard_s < limits.HEARD_RECENTLY_S else limits.MAILBOX_AFTER_ABSENT_S
 
     def _send_over_link(self, contact: Contact, flight: Flight, now: Now) -> None:
         counters = self._envelopes.counters(contact.identity)
-        room = limits.LINK_WINDOW - max(0, flight.sent_through - counters.acknowledged)
-        for item in self._store.outbox(contact.identity, after=flight.sent_through, limit=max(0, room)):
-            if item.sequence > counters.acknowledged + limits.UNACKNOWLEDGED:
+        first = max(flight.sent_through, counters.acknowledged) + 1
+        room = limits.LINK_WINDOW - (first - 1 - counters.acknowledged)
+        for sequence in range(first, min(counters.next_sequence, counters.acknowledged + limits.UNACKNOWLEDGED + 1)):
+            if room <= 0:
                 return
+            item = self._store.outbox_item(contact.identity, sequence)
+            if item is None:  # acknowledged, before others
+                continue
+            room -= 1
             envelope = self._envelopes.sealed(contact, item, now)
             if envelope is None or not self._links.send(contact.identity, Carry(envelope)):
                 return
             flight.sent_through = item.sequence
             if flight.resend_at is None:
                 flight.resend_at = now.steady + limits.RETRY_S[min(flight.resends, len(limits.RETRY_S) - 1)]
-            flight.mail_by(now.steady + (limits.MAILBOX_AFTER_ABSENT_S if flight.silent else limits.MAILBOX_AFTER_S))
+            flight.sent(sequence, now)
+            flight.mail_by(now.steady + flight.patience_s)
 
     def _delivered(self, contact: IdentityKey, message: MessageId, flight: Flight, now: Now) -> None:
         known = self._store.message(message, contact=contact)
         if known is None:
             return
-        waiting = self._store.outbox(contact, after=known.first_sequence - 1, limit=1)
-        if not waiting or waiting[0].sequence > known.last_sequence:
+        parts = range(known.first_sequence, known.last_sequence + 1)
+        if all(self._store.outbox_item(contact, part) is None for part in parts):
             via = "direct" if known.last_sequence <= flight.sent_through else "mailbox"
             self._history.change_state(contact, message, MessageState.DELIVERED, now, via=via)
 
@@ -323,7 +338,7 @@ class Outbox:
     def _resend(self, contact: IdentityKey, flight: Flight, now: Now) -> None:
         """What went over the link long ago is not acknowledged: send it all again."""
         flight.resends += 1
-        flight.sent_through, flight.resend_at = 0, None
+        flight.sent_through, flight.resend_at, flight.timed = 0, None, None
         self.pump(contact, now)
 
     def expire(self, now: Now) -> None:

@@ -177,7 +177,7 @@ class People:
                 first_sequence=sequence,
                 last_sequence=sequence,
             )
-            self._history.sent(sent, now)
+            sent = self._history.sent(sent, now)
         self._history.contact_event(contact, now)
         self._requests.ask(contact.identity, now)
         return self._store.contact(contact.identity) or contact, sent

@@ -218,7 +218,8 @@ class Posting:
             if first:
                 self._stored(contact, item, progress, now)
             elif progress.done and not stored and item.message != NO_MESSAGE:
-                self._history.step(item.message, "too few storers", now, have=progress.receipts, want=progress.wanted)
+                have, want = progress.receipts, progress.wanted
+                self._history.step(contact, item.message, "too few storers", now, have=have, want=want)
         if stored:
             self.ring(contact, now)
         if progress.done and flight.mail_at is None:

@@ -266,7 +266,7 @@ class Requests:
     def _explain(self, identity: IdentityKey, what: str, now: Now) -> None:
         item = self._request_item(identity)
         if item is not None:
-            self._history.step(item.message, what, now)
+            self._history.step(identity, item.message, what, now)
 
     def _again(self, asking: Asking, now: Now) -> None:
         asking.busy = False

@@ -1,7 +1,9 @@
 """Address tokens: who returns one can read what is sent to its address (R5).
 
 A token is a keyed hash of the endpoint, so nothing is kept for those who ask.  The secret changes every half life, and
-the one before still counts: a token lives between half a life and a whole.
+the one before still counts: a token lives between half a life and a whole.  So what we were given is used for half a
+life after its giver last took or gave it; a question with a token that is no more could not be answered at all, since
+it is not padded.
 """
 
 from hmac import compare_digest
@@ -23,7 +25,8 @@ class AddressTokens:
         self._random = random
         self._secrets = (random.bytes(32), random.bytes(32))
         self._rotated_s: float | None = None
-        self._given: Recent[Peer, bytes] = Recent(limits.SOURCES)
+        self._given: Recent[Peer, tuple[bytes, float]] = Recent(limits.SOURCES)
+        """Tokens, and when they were known to be current."""
 
     def give(self, to: Endpoint, now: Now) -> bytes:
         """The token of an endpoint."""
@@ -41,18 +44,16 @@ class AddressTokens:
         """Whether it will go on proving for half a life at least."""
         return compare_digest(token, self._token(self._secrets[0], source))
 
-    def keep(self, peer: Peer, token: bytes) -> None:
-        """The peer gave us this; empty: nothing new."""
-        if token:
-            self._given.put(peer, token)
+    def keep(self, peer: Peer, token: bytes, now: Now) -> None:
+        """The peer gave us this; empty: the one it has from us is current."""
+        held = token or self.of(peer, now)
+        if held:
+            self._given.put(peer, (held, now.steady))
 
-    def of(self, peer: Peer) -> bytes:
-        """What the peer gave us, or nothing."""
-        return self._given.find(peer) or b""
-
-    def drop(self, peer: Peer) -> None:
-        """The peer does not take its token any more."""
-        self._given.pop(peer)
+    def of(self, peer: Peer, now: Now) -> bytes:
+        """What the peer gave us, while it is sure to count, or nothing."""
+        token, at_s = self._given.find(peer) or (b"", now.steady)
+        return token if now.steady - at_s < _HALF_LIFE_S else b""
 
     def _rotate(self, now: Now) -> None:
         if self._rotated_s is None:

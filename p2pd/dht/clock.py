@@ -21,6 +21,10 @@ class Clock:
         """The moment of this turn, uncorrected."""
         self._offsets: Recent[NodeKey, float] = Recent(limits.CLOCK_PEERS)
         self._observed: Recent[NodeKey, Endpoint] = Recent(limits.OBSERVERS)
+        self.offset_ms = 0
+        """What to add to our wall clock; 0 below five peers."""
+        self.endpoint: Endpoint | None = None
+        """Where most see us."""
 
     def enter(self, now: Now) -> Now:
         """A turn begins at this moment; the same, corrected."""
@@ -41,19 +45,10 @@ class Clock:
         """The moment of this turn for the application."""
         return self.current if abs(self.offset_ms) >= limits.CLOCK_WRONG_MS else self.raw
 
-    @property
-    def offset_ms(self) -> int:
-        """What to add to our wall clock; 0 below five peers."""
-        offsets = self._offsets.values()
-        return int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
-
     def add(self, peer: NodeKey, wall_ms: int, round_trip_s: float, observed: Endpoint) -> None:
         """A peer said what time it is, and where it sees us; half a round trip ago."""
         self._offsets.put(peer, wall_ms + round_trip_s * 500 - self.raw.wall_ms)
         self._observed.put(peer, observed)
-
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where most see us."""
-        counted = Counter(self._observed.values()).most_common(1)
-        return counted[0][0] if counted else None
+        offsets = self._offsets.values()
+        self.offset_ms = int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
+        self.endpoint = Counter(self._observed.values()).most_common(1)[0][0]

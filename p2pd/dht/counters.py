@@ -1,6 +1,7 @@
 """What happened, counted: bytes by cause, rejections by reason.
 
-Rules: causes and reasons are names of ours, never a stranger's bytes, so the number of counters is bounded.
+Rules: every byte of a datagram counts under one cause, and so does every byte of a payload over QUIC; causes and
+reasons are names of ours, never a stranger's bytes, so the number of counters is bounded.
 """
 
 import logging
@@ -13,14 +14,23 @@ _LOG_GAP_S = 60.0
 
 
 class Cause(StrEnum):
-    """Why bytes travel."""
+    """Why bytes travel: what we asked, and what was answered to it, by why; each byte under one."""
 
+    JOIN = "join"
+    """Finding the first nodes, and being found: hellos, challenges, being reached."""
     LOOKUP = "lookup"
-    STORE = "store"
-    REFRESH = "refresh"
+    """Of our own place and of others, so that the table is as it should be."""
+    CHECK = "check"
+    """Whether nodes of the table are still there."""
+    GET = "get"
+    PUT = "put"
     LISTEN = "listen"
-    MAINTENANCE = "maintenance"
-    SERVING = "serving"
+    """Pushes too, either way."""
+    REFRESH = "refresh"
+    ANSWER = "answer"
+    """What others asked, and what we said to it."""
+    REJECTED = "rejected"
+    """What came and was not right; the reasons are counted beside it."""
 
 
 class Counters:

@@ -3,8 +3,10 @@
 Knows nothing of what records mean.
 Rules:
 - whatever arrives is verified before it counts (R1), and belongs to the key that was asked for;
-- a single ends a grace after its first value, half a round trip, in which those asked beside it may bring a newer one;
-- sets are asked of all holders; what did not fit their datagrams comes over QUIC, from as few as hold more;
+- with the first value of a single nobody else is asked; it ends when those asked beside it have answered, which may
+  bring a newer one, or after a grace of half a round trip;
+- that nothing is there is said only when the nearest have all answered or failed, however slow they are;
+- sets are asked of all holders, however slow; what did not fit their datagrams comes over QUIC (`fetching`);
 - nodes outside the key's region are asked for nodes near a place that shares only its first bits (R14).
 """
 
@@ -16,6 +18,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarm
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
+from p2pd.dht.fetching import Fetching
 from p2pd.dht.peers import Peer, masked
 from p2pd.dht.records import VerifiedRecord, check_time, verified
 from p2pd.dht.searching import Searches
@@ -31,6 +34,8 @@ class Found:
 
     records: list[VerifiedRecord]
     holders_asked: int
+    complete: bool
+    """Whether somebody near the key answered, and nobody is known to hold more."""
     rounds: int
     """Hops to the farthest node that answered."""
     messages: int
@@ -46,9 +51,14 @@ class Gathered:
     items: dict[tuple[ItemId, bytes], VerifiedRecord] = field(default_factory=dict)
     ended: dict[ItemId, VerifiedRecord] = field(default_factory=dict)
     newest: VerifiedRecord | None = None
+    taken: dict[bytes, VerifiedRecord] = field(default_factory=dict)
+    """As they came: most holders give the same bytes, whose signature is checked once."""
 
-    def add(self, data: bytes, wall_s: int) -> None:
+    def add(self, data: bytes, wall_s: int) -> VerifiedRecord:
         """One record as it came; raises `PeerError`."""
+        known = self.taken.get(data)
+        if known is not None:
+            return known
         record = verified(data)
         if record.key != self.key:
             raise PeerError("not_asked", "a record of another key")
@@ -63,6 +73,8 @@ class Gathered:
             case _:
                 if record.item not in self.known:
                     self.items[(record.item, record.digest)] = record
+        self.taken[data] = record
+        return record
 
     @property
     def live(self) -> list[VerifiedRecord]:
@@ -116,16 +128,27 @@ class Getting:
         self._then = then
         self._began_s = now.steady
         self._gathered = Gathered(key, dict.fromkeys(list(known)[-limits.SET_ITEMS :]))
-        self._totals: dict[NodeKey, tuple[Peer, int]] = {}
-        """Holders by how many live items they hold beyond those we knew."""
-        self._asked: dict[NodeKey, None] = {}
-        self._fetching = 0
-        self._fetches = 0
+        self._asked: dict[NodeKey, int] = {}
+        """Who was asked, and how many of the items named to them as known are live."""
+        self._answered = 0
+        self._fetching = Fetching(
+            searches.alarms, self._place, ask=self._fetch, ours=self._ours, take=self._take, on_end=self._on_fetched
+        )
         self._grace: Alarm | None = None
         self._is_over = False
         for data in held:
             self._add(data, now)
-        self._search = searches.start(key, self, now, cause=Cause.LOOKUP, own=own, width=width)
+        self._search = searches.start(
+            key,
+            self,
+            now,
+            cause=Cause.GET,
+            own=own,
+            width=width,
+            parallel=width if self._all_holders else limits.GET_PARALLEL,
+            patient=width,
+            grows=True,
+        )
         if self._search is None:
             searches.alarms.at(now.steady, self._finish)
 
@@ -135,34 +158,42 @@ class Getting:
         """Nearer than the region's edge: the question itself; farther: only the way."""
         if peer.place ^ self._place > self._radius:
             return Find(masked(self._gathered.key, self._searches.prefix_bits(), self._random))
-        self._asked[peer.key] = None
+        named = self._gathered.seen[-limits.GET_KNOWN_IN_PACKET :]
+        self._asked[peer.key] = sum(item not in self._gathered.ended for item in named)
         newest = self._gathered.newest
         sequence = newest.content.sequence if newest and isinstance(newest.content, Single) else 0
-        return Get(self._gathered.key, self._gathered.seen[-limits.GET_KNOWN_IN_PACKET :], sequence)
+        return Get(self._gathered.key, named, sequence)
 
     def on_answer(self, peer: Peer, body: Body, now: Now) -> bool:
         if isinstance(body, Nodes):
             return True
-        if not isinstance(body, Values) or not all([self._add(data, now) for data in body.records]):
+        if not isinstance(body, Values):
             return False
+        given = [record for data in body.records if (record := self._add(data, now))]
+        if len(given) < len(body.records):
+            return False
+        self._answered += 1
         if body.more:
-            self._totals[peer.key] = (peer, len(body.records) + body.more)
+            live = sum(not isinstance(record.content, Tombstone) for record in given)
+            self._fetching.on_more(peer, self._asked.get(peer.key, 0) + live + body.more)
             if self._single:
-                self._fetch(peer, now)
-        if self._single and self._gathered.newest and not self._all_holders and self._grace is None:
-            grace_s = self._searches.rpc.round_trips.typical_s / 2
-            self._grace = self._searches.alarms.at(now.steady + grace_s, self._finish)
+                self._fetching.fetch(peer, now)
+        if self._single and self._search is not None and self._gathered.live:
+            self._search.lookup.patient = 0
+            if not self._all_holders and self._grace is None:
+                self._search.rest()
+                grace_s = self._searches.rpc.round_trips.typical_s / 2
+                self._grace = self._searches.alarms.at(now.steady + grace_s, self._finish)
         return True
 
     def on_end(self, now: Now) -> None:
         if self._widen(now):
             return
         self._note_density()
-        if self._single:
-            if self._fetching == 0 or self._gathered.newest:
-                self._finish(now)
-        else:
-            self._fetch_next(now)
+        if not self._single:
+            self._fetching.go_on(now)
+        elif self._gathered.newest or not self._fetching.under_way:
+            self._finish(now)
 
     def _widen(self, now: Now) -> bool:
         """Ask the whole region once where the key looks crowded: those who crowd it may hide what is there (R9)."""
@@ -174,7 +205,7 @@ class Getting:
             self._gathered.key,
             self,
             now,
-            cause=Cause.LOOKUP,
+            cause=Cause.GET,
             own=self._own,
             width=limits.REGION_CEILING * self._replicas,
             radius=self._radius,
@@ -185,57 +216,35 @@ class Getting:
 
     # --- over QUIC
 
-    def _fetch_next(self, now: Now) -> None:
-        """Ask the holder with the most that we may lack, until nobody has more than we do."""
-        fullest = max(self._totals.values(), key=lambda pair: pair[1], default=None)
-        enough = fullest is None or fullest[1] <= len(self._gathered.items) + len(self._gathered.ended)
-        if fullest is None or enough or self._fetches >= limits.FETCHES:
-            if self._fetching == 0:
-                self._finish(now)
-            return
-        del self._totals[fullest[0].key]
-        self._fetch(fullest[0], now)
+    def _fetch(self, peer: Peer, small: bool, then: Callable[[Body | None, Now], None], now: Now) -> None:
+        get = Get(self._gathered.key, self._gathered.seen)
+        if small and len(get.known) <= limits.GET_KNOWN_IN_PACKET:
+            self._searches.rpc.ask(peer, get, then, now, cause=Cause.GET, own=self._own)
+        else:
+            self._exchanges.ask(peer, self._own, get, then, now, Cause.GET)
 
-    def _fetch(self, peer: Peer, now: Now) -> None:
-        if self._fetches >= limits.FETCHES:
-            return
-        self._fetches += 1
-        self._fetching += 1
-        impatience = self._searches.alarms.at(now.steady + limits.FETCH_NEXT_S, self._on_impatience)
+    def _ours(self) -> int:
+        # What has ended is not counted: who holds nothing else has just as much to give.
+        return len(self._gathered.known) + len(self._gathered.live)
 
-        def on_response(body: Body | None, later: Now) -> None:
-            impatience.cancel()
-            self._fetching -= 1
-            if isinstance(body, Values):
-                for data in body.records:
-                    self._add(data, later)
-            if not self._is_over:
-                self._go_on(later)
+    def _take(self, body: Values, now: Now) -> None:
+        for data in body.records:
+            self._add(data, now)
+        if self._gathered.newest and not self._all_holders:
+            self._finish(now)
 
-        self._exchanges.ask(
-            peer, self._own, Get(self._gathered.key, self._gathered.seen), on_response, now, Cause.LOOKUP
-        )
-
-    def _on_impatience(self, now: Now) -> None:
-        if not self._is_over and not self._single:
-            self._fetch_next(now)
-
-    def _go_on(self, now: Now) -> None:
-        searching = self._search is not None and not self._search.is_over
-        if not self._single:
-            self._fetch_next(now)
-        elif (self._gathered.newest and not self._all_holders) or (not searching and self._fetching == 0):
+    def _on_fetched(self, now: Now) -> None:
+        if self._search is None or self._search.is_over:
             self._finish(now)
 
     # --- the end
 
-    def _add(self, data: bytes, now: Now) -> bool:
+    def _add(self, data: bytes, now: Now) -> VerifiedRecord | None:
         try:
-            self._gathered.add(data, now.wall_s)
+            return self._gathered.add(data, now.wall_s)
         except PeerError as error:
             self._counters.reject(error.reason, now)
-            return False
-        return True
+            return None
 
     def _finish(self, now: Now) -> None:
         if self._is_over:
@@ -245,8 +254,15 @@ class Getting:
         if self._search is not None:
             rounds, messages = self._search.lookup.rounds, self._search.lookup.messages
             self._search.stop()
-        elapsed_ms = (now.steady - self._began_s) * 1000
-        found = Found(self._gathered.live, len(self._asked), rounds, messages + self._fetches, elapsed_ms)
+        self._fetching.stop()
+        found = Found(
+            records=self._gathered.live,
+            holders_asked=len(self._asked),
+            complete=self._answered > 0 and self._fetching.complete,
+            rounds=rounds,
+            messages=messages + self._fetching.count,
+            elapsed_ms=(now.steady - self._began_s) * 1000,
+        )
         self._then(found, now)
 
     def _note_density(self) -> None:

@@ -25,12 +25,14 @@ from p2pd.domains import Domain
 from p2pd.errors import PeerError
 from p2pd.store import HeldRecord, RecordStore
 from p2pd.types import Now, RecordKey
-from p2pd.wire.record import OpenItem, Single, Tombstone
+from p2pd.wire.record import Family, OpenItem, Single, Tombstone
 from p2pd.wire.rpc import Refusal
 
 DIGEST_BYTES = 8
 """Of a record's digest, in refreshes."""
 _OPEN_SUFFIX_BYTES = 8
+_KINDS = {Family.SINGLE: "single", Family.SET: "set", Family.OPEN_SET: "open_set"}
+_TOMBSTONE = "tombstone"
 _DAY_S = float(limits.DAY_S)
 
 
@@ -82,6 +84,15 @@ class Holdings:
         if self._digests is None:  # only servers that are asked pay for the index
             self._digests = {short: None for key in self.keys() for short, _ in self.digests(key)}
         return short in self._digests
+
+    def by_kind(self) -> dict[str, dict[str, int]]:
+        """Records and bytes of each kind, for who looks after the node."""
+        found = {kind: {"records": 0, "bytes": 0} for kind in (*_KINDS.values(), _TOMBSTONE)}
+        for (family, tombstone), (records, size_bytes) in self._store.usage_by_kind().items():
+            of_kind = found[_TOMBSTONE if tombstone else _KINDS[Family(family)]]
+            of_kind["records"] += records
+            of_kind["bytes"] += size_bytes
+        return found
 
     # --- taking
 

@@ -113,7 +113,7 @@ class Joining:
 
     # --- who is there
 
-    def ping(self, peer: Peer, now: Now) -> None:
+    def ping(self, peer: Peer, now: Now, cause: Cause = Cause.JOIN) -> None:
         """Challenge a node: its answer brings it into the table."""
         sent_s = now.steady
 
@@ -126,7 +126,7 @@ class Joining:
                 return
             self._clock.add(peer.key, body.wall_ms, later.steady - sent_s, observed)
 
-        self._rpc.ask(peer, Ping(), then, now, cause=Cause.MAINTENANCE)
+        self._rpc.ask(peer, Ping(), then, now, cause=cause)
 
     def on_asked(self, peer: Peer, now: Now) -> None:
         """A server with a proven address asked us something: challenge it, where the table has a place (R4)."""
@@ -172,7 +172,7 @@ class Joining:
         self._alarms.at(now.steady + self._spread(limits.CHECK_S), self._check)
         entry = self._table.silent_longest()
         if entry is not None and now.steady - entry.seen_s >= limits.CHECK_SILENT_S:
-            self.ping(entry.peer, now)
+            self.ping(entry.peer, now, Cause.CHECK)
 
     def _look_again(self, now: Now) -> None:
         self._alarms.at(now.steady + self._spread(limits.SELF_LOOKUP_S), self._look_again)
@@ -187,7 +187,7 @@ class Joining:
     def _look(self, target: bytes, now: Now) -> None:
         if len(self._table):
             walk = _Walk(self._searches, target)
-            walk.search = self._searches.start(target, walk, now, cause=Cause.MAINTENANCE, width=limits.BUCKET_SIZE)
+            walk.search = self._searches.start(target, walk, now, cause=Cause.LOOKUP, width=limits.BUCKET_SIZE)
 
     def _anywhere(self) -> bytes:
         return self._random.bytes(SPACE_BITS // 8)

@@ -4,10 +4,13 @@ Knows no wire, no clock, no key's meaning: it is told who answered, who is slow,
 Rules (R8):
 - first along disjoint paths, each with one question under way and at most six steps: a node belongs to the path that
   first heard of it, so liars spoil their own;
-- merged, with what slots these leave, and then alone: the nearest `width` known are asked until each has answered, is
-  slow, or failed;
+- merged, every second question while paths run, and then alone: the nearest `width` known are asked until each has
+  answered, is slow, or failed;
+- a growing look-up has one question more under way with every answer and silence that did not end it;
 - a slow node loses its slot and may still answer; if most are slow, it is the estimate that is wrong: wait for them;
-- whoever named two nodes that did not answer is believed last;
+- who has left others without an answer lately (a suspect) is asked when nobody better is left, and not waited for;
+- a patient look-up waits for every slow node that may be among the nearest so many, until it has failed;
+- whoever named two nodes that did not answer, and fewer that did, is believed last;
 - of one network few are looked at (R7).
 
 | candidate | next |
@@ -46,13 +49,23 @@ class Candidate:
     """Hops from our own table: 1 for what stands in it."""
     source: "Candidate | None"
     state: State = State.KNOWN
+    on_path: bool = False
+    """It is its path that asks it."""
+    suspected: bool = False
+    """It was a suspect when it was asked."""
     dead_claims: int = 0
+    live_claims: int = 0
+    """Of the nodes that it was the first to name, how many failed and how many answered."""
     elsewhere: list[tuple[Peer, "Candidate"]] = field(default_factory=list)
     """Other endpoints named for this key, and by whom: one liar must not hide a node behind a wrong one."""
 
     @property
     def doubtful(self) -> bool:
-        return self.source is not None and self.source.dead_claims >= limits.LOOKUP_DEAD_CLAIMS
+        """It has not answered itself, and most of what its source named did not either."""
+        source = self.source
+        if source is None or self.state is State.ANSWERED:
+            return False
+        return source.dead_claims >= max(limits.LOOKUP_DEAD_CLAIMS, source.live_claims + 1)
 
 
 @dataclass(slots=True)
@@ -67,7 +80,7 @@ class _Path:
 class Lookup:
     """The search for the `width` nodes nearest to one place, with `radius` only for those within it (R9).
 
-    `caps` are a result's nodes per /24 and /16; `admit` is asked before a node is.
+    `caps` are a result's nodes per /24 and /16; `admit` is asked before a node is; `suspect` tells who is asked last.
     """
 
     def __init__(
@@ -82,6 +95,9 @@ class Lookup:
         parallel: int = limits.LOOKUP_PARALLEL,
         caps: tuple[int, int] | None = None,
         admit: Callable[[Peer], bool] = lambda _: True,
+        suspect: Callable[[Peer], bool] = lambda _: False,
+        patient: int = 0,
+        grows: bool = False,
     ) -> None:
         self._place = int.from_bytes(target, "big")
         self._own = own
@@ -89,11 +105,16 @@ class Lookup:
         self._parallel = parallel
         self._caps = caps
         self._admit = admit
+        self._suspect = suspect
+        self.patient = patient
+        self._grows = grows
         self._radius = radius
         self._candidates: dict[NodeKey, Candidate] = {}
         self._ranked: list[Candidate] = []
         self._paths = [_Path() for _ in range(paths)]
-        self._turn = 0
+        self._merged_next = False
+        self.in_flight = 0
+        """Questions that are neither answered nor slow."""
         self.messages = 0
         self.rounds = 0
         for index, peer in enumerate(sorted(seeds, key=by_distance(self._place))):
@@ -102,13 +123,18 @@ class Lookup:
     def next_asks(self) -> list[Peer]:
         """Whom to ask now; each counts as asked from here on."""
         asks: list[Peer] = []
-        while self.messages < limits.LOOKUP_MESSAGES and (candidate := self._next()) is not None:
+        while self.messages < limits.LOOKUP_MESSAGES and (choice := self._next()) is not None:
+            candidate, on_path = choice
             if not self._admit(candidate.peer):
                 self._fail(candidate)
                 continue
+            candidate.suspected = self._suspect(candidate.peer)
             candidate.state = State.ASKED
-            self._paths[candidate.path].asking += 1
-            self._paths[candidate.path].steps += 1
+            candidate.on_path = on_path
+            self._paths[candidate.path].asking += on_path
+            self._paths[candidate.path].steps += on_path
+            self._merged_next = on_path
+            self.in_flight += 1
             self.messages += 1
             asks.append(candidate.peer)
         return asks
@@ -117,6 +143,9 @@ class Lookup:
         """The node answered, and named these others."""
         candidate = self._candidates[peer.key]
         self._free(candidate)
+        self._grow()
+        if candidate.source is not None and candidate.state is not State.ANSWERED:
+            candidate.source.live_claims += 1
         candidate.state = State.ANSWERED
         candidate.peer = peer  # it is there, wherever else it was looked for
         self.rounds = max(self.rounds, candidate.depth)
@@ -131,6 +160,7 @@ class Lookup:
         candidate = self._candidates[peer.key]
         if candidate.state is State.ASKED and candidate.peer == peer:
             self._free(candidate)
+            self._grow()
             candidate.state = State.SLOW
             self._try_elsewhere(candidate)
 
@@ -153,10 +183,17 @@ class Lookup:
     @property
     def is_over(self) -> bool:
         """Nothing under way, nothing left to ask that matters."""
-        if self._in_flight() or (self.messages < limits.LOOKUP_MESSAGES and self._next() is not None):
+        if self.in_flight or (self.messages < limits.LOOKUP_MESSAGES and self._next() is not None):
             return False
-        slow = sum(candidate.state is State.SLOW for candidate in self._candidates.values())
-        return slow == 0 or slow <= self._answered()
+        slow = [c for c in self._candidates.values() if c.state is State.SLOW and not c.suspected]
+        if self.patient and slow:
+            answered = sorted(c.distance for c in self._candidates.values() if c.state is State.ANSWERED)
+            return len(answered) >= self.patient and all(c.distance > answered[self.patient - 1] for c in slow)
+        return len(slow) <= self._answered()
+
+    def settled(self, count: int) -> list[Peer]:
+        """Those that have answered of the nearest `count` that may yet answer, nearest first."""
+        return [candidate.peer for candidate in self._view(count) if candidate.state is State.ANSWERED]
 
     def nearest(self, count: int) -> list[Peer]:
         """The nearest that answered, nearest first, few of one network."""
@@ -173,38 +210,51 @@ class Lookup:
 
     # --- choosing
 
-    def _next(self) -> Candidate | None:
-        if self._in_flight() < self._parallel:
-            for _ in self._paths:
-                path = self._paths[self._turn % len(self._paths)]
-                self._turn += 1
-                candidate = self._next_of_path(path)
-                if candidate is not None:
-                    return candidate
-        # Slots that the paths leave free ask what is nearest of all; more at once when the paths have ended.
-        paths_run = any(path.asking for path in self._paths)
-        return self._next_merged(self._parallel if paths_run else limits.LOOKUP_MERGED_PARALLEL)
+    def _next(self) -> tuple[Candidate, bool] | None:
+        """Whom to ask next, and whether it is its path that asks."""
+        most = self._parallel if self._grows else max(self._parallel, limits.LOOKUP_MERGED_PARALLEL)
+        if self.in_flight >= most:
+            return None
+        by_path = self._next_of_paths()
+        if self.in_flight >= self._parallel and (by_path or any(path.asking for path in self._paths)):
+            return None  # more at once only when the paths have ended
+        if by_path is None or self._merged_next:
+            merged = self._next_merged()
+            if merged is not None:
+                return merged, False
+        return None if by_path is None else (by_path, True)
+
+    def _next_of_paths(self) -> Candidate | None:
+        """The nearest that any path may ask now."""
+        free = [candidate for path in self._paths if (candidate := self._next_of_path(path)) is not None]
+        return min(free, key=lambda candidate: candidate.distance, default=None)
 
     def _next_of_path(self, path: _Path) -> Candidate | None:
         if path.asking or path.steps >= limits.LOOKUP_PATH_STEPS:
             return None
-        unasked = [c for c in path.members if c.state is State.KNOWN and not c.doubtful]
-        nearest = min(unasked, key=lambda c: c.distance, default=None)
+        nearest: Candidate | None = None
+        for candidate in path.members:
+            if candidate.state is not State.KNOWN or (nearest and nearest.distance < candidate.distance):
+                continue
+            if not candidate.doubtful and not self._suspect(candidate.peer):
+                nearest = candidate
         if nearest is None or (path.best is not None and nearest.distance > path.best):
             return None
         return nearest
 
-    def _next_merged(self, at_once: int) -> Candidate | None:
-        if self._in_flight() >= at_once:
-            return None
-        return next((c for c in self._view(self._width) if c.state is State.KNOWN), None)
+    def _next_merged(self) -> Candidate | None:
+        known = [candidate for candidate in self._view(self._width) if candidate.state is State.KNOWN]
+        return next(
+            (candidate for candidate in known if not self._suspect(candidate.peer)), known[0] if known else None
+        )
 
     def _view(self, count: int) -> list[Candidate]:
-        """The `count` best that have not failed and are not slow, few of one network."""
+        """The `count` best that have not failed and are not slow, and suspects between them; few of one network."""
         diversity = Diversity(*self._caps) if self._caps else None
         chosen: list[Candidate] = []
+        counted = 0
         for candidate in self._by_rank():
-            if len(chosen) >= count:
+            if counted >= count:
                 break
             if self._radius and candidate.distance > self._radius:
                 continue
@@ -213,6 +263,7 @@ class Lookup:
             if diversity:
                 diversity.add(candidate.peer)
             chosen.append(candidate)
+            counted += candidate.state is not State.KNOWN or not self._suspect(candidate.peer)
         return chosen
 
     def _by_rank(self) -> list[Candidate]:
@@ -220,9 +271,6 @@ class Lookup:
         if len(believed) == len(self._ranked):
             return believed
         return believed + [candidate for candidate in self._ranked if candidate.doubtful]
-
-    def _in_flight(self) -> int:
-        return sum(path.asking for path in self._paths)
 
     def _answered(self) -> int:
         return sum(candidate.state is State.ANSWERED for candidate in self._candidates.values())
@@ -255,11 +303,16 @@ class Lookup:
     def _try_elsewhere(self, candidate: Candidate) -> None:
         if candidate.elsewhere:
             candidate.peer, candidate.source = candidate.elsewhere.pop(0)
-            candidate.state = State.KNOWN
+            candidate.state, candidate.on_path = State.KNOWN, False
 
     def _free(self, candidate: Candidate) -> None:
         if candidate.state is State.ASKED:
-            self._paths[candidate.path].asking -= 1
+            self.in_flight -= 1
+            self._paths[candidate.path].asking -= candidate.on_path
+
+    def _grow(self) -> None:
+        if self._grows:
+            self._parallel = min(self._parallel + 1, limits.LOOKUP_MERGED_PARALLEL)
 
     def _fail(self, candidate: Candidate) -> None:
         candidate.state = State.FAILED

@@ -6,18 +6,21 @@ within a later input's turn, never before the call that asked for them has retur
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarms
+from p2pd.dht.bounded import Recent
 from p2pd.dht.clock import Clock
-from p2pd.dht.counters import Counters
+from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
 from p2pd.dht.getting import Found, Getting
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.joining import Joining
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
+from p2pd.dht.measures import Timings
 from p2pd.dht.peers import Peer, node_id, source_prefix
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.questions import Answer, Question
@@ -32,17 +35,17 @@ from p2pd.dht.serving import Serving
 from p2pd.dht.settings import DhtSettings
 from p2pd.dht.sizing import NetworkSize
 from p2pd.dht.status import DhtStatus
-from p2pd.dht.storing import Progress, Putting
+from p2pd.dht.storing import Progress, PutProgress, Putting
 from p2pd.dht.throwaways import Throwaways
 from p2pd.effects import EffectQueue, Respond
 from p2pd.errors import PeerError, UsageError
 from p2pd.store import RecordStore
-from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource
+from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource, RecordKey
 from p2pd.wire.record import Family, Record, record_key
 from p2pd.wire.rpc import Body, Failed, Refusal, Store, decode_body
 
-_GET_RADIUS_FACTOR = 4
-"""Nodes within the radius that should hold so many times `replicas` are asked for the record itself."""
+_SHOWN_FACTOR = 4
+"""Nodes within the radius that should hold so many times `replicas` are shown the key itself (R14)."""
 _RECORDS_PER_CHARGE = 8
 """Records in a request over QUIC that cost as much of the asker's rate as a datagram: signatures to check."""
 
@@ -67,6 +70,7 @@ class Dht:
         self.id = node_id(self.key)
         caps = None if settings.private else (settings.bucket_per_24, settings.table_per_24, settings.table_per_16)
         self._random = random
+        self._gets, self._puts = Timings(), Timings()
         self._alarms = Alarms()
         self._clock = Clock()
         self._counters = Counters()
@@ -74,6 +78,7 @@ class Dht:
         self._table = Table(self.id, caps=caps)
         self._size = NetworkSize(self._table, self.id)
         self._throwaways = Throwaways(node)
+        self._holders: Recent[RecordKey, tuple[float, list[Peer]]] = Recent(limits.HOLDERS_KNOWN)
         self._holdings = Holdings(
             records, quota_bytes=settings.quota_bytes, source_bytes_per_day=settings.store_bytes_per_day
         )
@@ -176,12 +181,15 @@ class Dht:
     def on_request(self, exchange: int, node_key: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
         """Someone who proved this key and address asks over QUIC; answered by a `Respond` effect."""
         now = self._enter(now)
+        self._counters.received(Cause.ANSWER, len(payload))
         try:
             answer = self._answer_request(Peer(node_key, endpoint), payload, now)
         except PeerError as error:
             self._counters.reject(error.reason, now)
             answer = Answer(Failed(Refusal.BUSY if error.reason == "rate" else Refusal.INVALID))
-        self._effects.append(Respond(exchange, answer.body.encode(), answer.after_records))
+        said = answer.body.encode()
+        self._counters.sent(Cause.ANSWER, len(said))
+        self._effects.append(Respond(exchange, said, answer.after_records))
 
     def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
         """The answer to a `Request`; None: there was no whole one."""
@@ -220,11 +228,11 @@ class Dht:
             key=key,
             width=self._settings.get_width,
             replicas=self._settings.replicas,
-            radius=self._size.radius(_GET_RADIUS_FACTOR * self._settings.replicas),
+            radius=self._size.radius(_SHOWN_FACTOR * self._settings.replicas),
             known=known,
             all_holders=all_holders,
             held=[row.data for row in self._holdings.held(key)],
-            then=lambda found, _: then(found, self._clock.told),
+            then=lambda found, _: self._found(found, then),
             now=now,
         )
 
@@ -248,8 +256,11 @@ class Dht:
             replicas=self._settings.replicas,
             parallel=self._settings.paths + self._settings.parallel,
             radius=self._size.radius(limits.REGION_FACTOR * self._settings.replicas),
+            shown=self._size.radius(_SHOWN_FACTOR * self._settings.replicas),
+            known=self._known_holders(key, now),
+            remember=lambda holders, later: self._holders.put(key, (later.steady, holders)),
             keep=lambda near, later: self._keep_own(checked, near, later),
-            progress=lambda report, _: progress(report, self._clock.told),
+            progress=lambda report, later: self._stored(report, later.steady - now.steady, progress),
             now=now,
         )
 
@@ -264,6 +275,11 @@ class Dht:
         key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
         own = self._throwaways.key(key, now.day)
         return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.told), now)
+
+    def _known_holders(self, key: RecordKey, now: Now) -> list[Peer]:
+        """Who took the last put there, all of it, not long ago."""
+        at_s, holders = self._holders.find(key) or (0.0, [])
+        return holders if now.steady - at_s < limits.HOLDERS_KNOWN_S else []
 
     # --- what it tells
 
@@ -319,6 +335,18 @@ class Dht:
             rejected=dict(self._counters.rejected),
         )
 
+    def figures(self) -> dict[str, Any]:
+        """What it holds and how its work goes, for who looks after the node."""
+        return {
+            "quota_bytes": self._settings.quota_bytes,
+            "records_by_kind": self._holdings.by_kind(),
+            "lookups": self._searches.timings.facts(),
+            "gets": self._gets.facts(),
+            "puts": self._puts.facts(),
+            "refresh": {"rounds": self._refresh.rounds, "records_sent": self._refresh.sent},
+            "crowded": self._searches.crowded,
+        }
+
     # --- the rpc's handler
 
     def on_question(self, question: Question, now: Now) -> Answer | None:
@@ -356,6 +384,15 @@ class Dht:
         self._joining.on_welcome(peer, now)
 
     # --- inside
+
+    def _found(self, found: Found, then: Callable[[Found, Now], None]) -> None:
+        self._gets.add(found.elapsed_ms, found.rounds, went_well=bool(found.records))
+        then(found, self._clock.told)
+
+    def _stored(self, report: PutProgress, elapsed_s: float, progress: Progress) -> None:
+        if report.done:
+            self._puts.add(elapsed_s * 1000, report.rounds, went_well=report.receipts >= report.wanted)
+        progress(report, self._clock.told)
 
     def _introduce(self, peer: Peer, now: Now) -> None:
         """Let a neighbour that does not know us yet challenge us: its answer gave the token that proves our address."""

@@ -34,6 +34,9 @@ class Peer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", int.from_bytes(node_id(self.key), "big"))
 
+    def __hash__(self) -> int:
+        return hash(self.key)  # look-ups hash peers by the hundred; few keys have two endpoints
+
     @property
     def id(self) -> NodeId:
         return NodeId(self.place.to_bytes(SPACE_BITS // 8, "big"))

@@ -81,6 +81,8 @@ class Refresh:
         self._confirmed: Recent[RecordKey, dict[NodeKey, None]] = Recent(limits.SOURCES)
         self.sent = 0
         """Records handed to others so far."""
+        self.rounds = 0
+        """Times that all was gone through."""
 
     def start(self, now: Now) -> None:
         """Set the first round."""
@@ -111,6 +113,7 @@ class Refresh:
     def _on_time(self, now: Now) -> None:
         self._set_round(limits.REFRESH_S, now)
         self._holdings.expire(now)
+        self.rounds += 1
         self._begin(None, now)
 
     def _hand_over(self, peer: Peer, now: Now) -> None:

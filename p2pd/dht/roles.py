@@ -92,7 +92,7 @@ class Roles:
         entries = self._table.entries()
         for _ in range(min(limits.REACHED_NETWORKS, len(entries))):
             entry = entries.pop(int(self._random.uniform(0, len(entries))))
-            self._rpc.ask(entry.peer, Probe(), _ignore, now, cause=Cause.MAINTENANCE)
+            self._rpc.ask(entry.peer, Probe(), _ignore, now, cause=Cause.JOIN)
         self._set_probe(now)
 
     # --- reaching others
@@ -108,7 +108,7 @@ class Roles:
             return Failed(Refusal.BUSY)
         other = others[int(self._random.uniform(0, len(others)))]
         reach = Reach(asker.key, pack_endpoint(asker.endpoint))
-        self._rpc.ask(other, reach, _ignore, now, cause=Cause.MAINTENANCE)
+        self._rpc.ask(other, reach, _ignore, now, cause=Cause.JOIN)
         return Probing()
 
     def on_reach(self, reach: Reach, question: Question, now: Now) -> Body:
@@ -120,7 +120,7 @@ class Roles:
         except PeerError:
             return Failed(Refusal.INVALID)
         if question.asker.key in self._table and self._may_reach(peer, now):
-            self._rpc.tell(peer, Reached(), now, cause=Cause.MAINTENANCE)
+            self._rpc.tell(peer, Reached(), now, cause=Cause.JOIN)
         return Probing()
 
     def _network(self, peer: Peer) -> bytes:

@@ -1,7 +1,10 @@
 """How long nodes take to answer: smoothed round trips after RFC 6298, one for each of the nodes used last.
 
+Two times follow from them: after the first a question is slow, and another node is asked beside it, which costs one
+message; after the second it is repeated, which says something of the node.
 Rules: a repeated request gives no sample (Karn), since one cannot tell which of the two was answered.
-A node not measured yet is taken to be like all others.
+A node not measured yet is taken to be like all others; whether a question is slow is judged by all others too, so that
+what was measured of a node in a busy hour costs nobody a wait in a quiet one.
 """
 
 from p2pd import limits
@@ -23,15 +26,21 @@ class RoundTrip:
         self.mean_s += (sample_s - self.mean_s) / 8
 
     @property
+    def slow_s(self) -> float:
+        """What 19 of 20 do not reach, where they are spread evenly about the mean."""
+        return self.mean_s + 2 * self.spread_s
+
+    @property
     def timeout_s(self) -> float:
         timeout_s = self.mean_s + 4 * self.spread_s
         return min(max(timeout_s, limits.REQUEST_TIMEOUT_MIN_S), limits.REQUEST_TIMEOUT_MAX_S)
 
 
 class RoundTrips:
-    """The estimates of all nodes, and of all together."""
+    """The estimates of all nodes, and of all together, for questions that are never slow before `slow_min_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow_min_s: float = limits.REQUEST_SLOW_MIN_S) -> None:
+        self._slow_min_s = slow_min_s
         self._nodes: Recent[NodeKey, RoundTrip] = Recent(limits.SOURCES)
         self._all: RoundTrip | None = None
 
@@ -47,8 +56,16 @@ class RoundTrips:
         else:
             self._all.add(sample_s)
 
+    def slow_s(self, node: NodeKey) -> float:
+        """After this long without an answer another node is asked beside it."""
+        if self._all is None:
+            return limits.REQUEST_SLOW_START_S
+        estimate = self._nodes.find(node) or self._all
+        slow_s = max(min(estimate.slow_s, self._all.slow_s), self._slow_min_s)
+        return min(slow_s, estimate.timeout_s)
+
     def timeout_s(self, node: NodeKey) -> float:
-        """After this long without an answer the node counts as slow."""
+        """After this long without an answer the question is repeated."""
         estimate = self._nodes.find(node) or self._all
         return estimate.timeout_s if estimate else limits.REQUEST_TIMEOUT_START_S
 

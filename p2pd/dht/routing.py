@@ -19,8 +19,9 @@ from kademlia.node import Node, NodeHeap
 from kademlia.routing import KBucket, RoutingTable
 
 from p2pd import limits
-from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, networks
+from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, contact_of, networks
 from p2pd.types import NodeId, NodeKey
+from p2pd.wire.rpc import Contact
 
 
 class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
@@ -31,6 +32,7 @@ class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
     def __init__(self, peer: Peer, seen_s: float) -> None:
         super().__init__(peer.id, peer.endpoint.host, peer.endpoint.port)
         self.peer = peer
+        self.contact = contact_of(peer)
         self.first_seen_s = seen_s
         self.seen_s = seen_s
         self.strikes = 0
@@ -46,6 +48,11 @@ class _Bucket(KBucket):  # type: ignore[misc]
     def __init__(self, low: int, high: int, size: int) -> None:
         super().__init__(low, high, size, limits.REPLACEMENT_FACTOR)
         self.touched_s = 0.0
+
+    def distance(self, place: int) -> int:
+        """To the nearest place of the range."""
+        low, high = self.range
+        return 0 if low <= place <= high else (low ^ place) & ~(high - low)
 
     def touch_last_updated(self) -> None:
         """The library's idea of the time; unused."""
@@ -63,7 +70,7 @@ class _Bucket(KBucket):  # type: ignore[misc]
 class _Nearest(NodeHeap):  # type: ignore[misc]
     """A heap filled at once, without the library's search for duplicates: a table has none."""
 
-    def __init__(self, target: Node, size: int, entries: Iterator[Entry]) -> None:
+    def __init__(self, target: Node, size: int, entries: list[Entry]) -> None:
         super().__init__(target, size)
         # Nodes that failed lately come after all others; ids break no ties, since no two are equal.
         self.heap = [((entry.strikes > 0, target.long_id ^ entry.long_id), entry) for entry in entries]
@@ -97,8 +104,19 @@ class _Buckets(RoutingTable):  # type: ignore[misc]
         return self.add_contact(node)
 
     def find_neighbors(self, node: Node, k: int | None = None, exclude: Any = None) -> list[Entry]:
-        """The true nearest `k`; the library's `exclude` is not used."""
-        return list(_Nearest(node, k or self.ksize, self.entries()))
+        """The true nearest `k`; the library's `exclude` is not used.
+
+        Buckets are key ranges with a common prefix: all of a nearer one's nodes are nearer than any of the next.
+        """
+        count = k or self.ksize
+        found: list[Entry] = []
+        healthy = 0
+        for bucket in sorted(self.buckets, key=lambda bucket: bucket.distance(node.long_id)):
+            if healthy >= count:
+                break
+            found += bucket.nodes.values()
+            healthy += sum(not entry.strikes for entry in bucket.nodes.values())
+        return list(_Nearest(node, count, found))
 
     def entries(self) -> Iterator[Entry]:
         return chain.from_iterable(bucket.nodes.values() for bucket in self.buckets)
@@ -113,6 +131,8 @@ class Table:
         self._own = Node(own)
         self._buckets = _Buckets(None, bucket_size, self._own)
         self._entries: dict[NodeKey, Entry] = {}
+        self.changes = 0
+        """How often a node came or went: what follows from who is there holds as long as this does."""
         self._caps = caps
         self._diversity = Diversity(caps[1], caps[2]) if caps else None
 
@@ -154,6 +174,7 @@ class Table:
     def remove(self, key: NodeKey) -> None:
         """Take a node out; the replacement seen last that is diverse enough moves up."""
         entry = self._entries.pop(key)
+        self.changes += 1
         if self._diversity:
             self._diversity.remove(entry.peer)
         bucket = self._bucket(entry)
@@ -177,6 +198,10 @@ class Table:
         """The nearest to `target`, nearest first; those that failed lately last."""
         return [entry.peer for entry in self._buckets.find_neighbors(Node(target), count)]
 
+    def contacts(self, target: bytes, count: int) -> list[Contact]:
+        """The same, as others are told of them."""
+        return [entry.contact for entry in self._buckets.find_neighbors(Node(target), count)]
+
     def silent_longest(self) -> Entry | None:
         """The node heard of longest ago."""
         return min(self._buckets.entries(), key=lambda entry: entry.seen_s, default=None)
@@ -197,7 +222,7 @@ class Table:
             if not admitted:
                 self.remove(entry.peer.key)
                 return False
-        entry.peer = peer
+        entry.peer, entry.contact = peer, contact_of(peer)
         return True
 
     def _refresh(self, entry: Entry, now_s: float) -> None:
@@ -212,6 +237,7 @@ class Table:
             return False
         self._bucket(entry).touched_s = entry.seen_s
         self._entries[entry.peer.key] = entry
+        self.changes += 1
         if self._diversity:
             self._diversity.add(entry.peer)
         return True

@@ -5,13 +5,15 @@ Rules:
 - an answer counts only from the address and the key that were asked, under the id of the question (design 5);
 - whoever has not proven its address gets no byte more than it sent (R5);
 - sources are counted before any cryptography (R12), key agreements before they are made;
-- a question is repeated once, after the node's own time-out; `on_slow` rings then, so that nobody need wait longer;
+- a question slower than most is slow: `on_slow` rings, so that another node can be asked beside it, and this one is
+  suspected until it says something; it is repeated once, after the node's own time-out;
 - an unsealed hello is answered by something smaller, and what a welcome says is believed only after a sealed answer.
 
 | a question of ours | next |
 |---|---|
-| sent | answered; slow after one time-out, and repeated |
-| slow | answered; failed after three |
+| sent | answered; slow when most others would have been answered |
+| slow | answered; repeated after one time-out |
+| repeated | answered; failed after three |
 """
 
 from collections.abc import Callable
@@ -30,6 +32,7 @@ from p2pd.dht.questions import SEALED_OVERHEAD_BYTES, Handler, Question
 from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.round_trips import RoundTrips
 from p2pd.dht.settings import DhtSettings
+from p2pd.dht.suspects import Suspects
 from p2pd.effects import EffectQueue, SendDatagram
 from p2pd.errors import PeerError
 from p2pd.types import Endpoint, NodeKey, Now, RandomSource
@@ -55,6 +58,7 @@ class _Open:
     sent_s: float
     timeout_s: float
     token: bytes
+    slow: bool = False
     repeated: bool = False
     alarm: Alarm | None = None
 
@@ -83,6 +87,9 @@ class Rpc:
         self._random = random
         self._handler = handler
         self.round_trips = RoundTrips()
+        self._receipts = RoundTrips(limits.RECEIPT_SLOW_MIN_S)
+        """Of what is answered only when it is on a disk."""
+        self.suspects = Suspects()
         self._contacted: Recent[Endpoint, float] = Recent(limits.CONTACTED)
         self._tokens = AddressTokens(random)
         self._open: dict[bytes, _Open] = {}
@@ -126,14 +133,15 @@ class Rpc:
             if on_slow:
                 self._alarms.at(now.steady, on_slow)
             return
-        timeout_s = self.round_trips.timeout_s(peer.key)
-        token = self._tokens.of(peer)
+        times = self._times(body)
+        timeout_s = times.timeout_s(peer.key)
+        token = self._tokens.of(peer, now)
         question = _Open(peer, own or self._node, body, cause, then, on_slow, now.steady, timeout_s, token)
         id = self._random.bytes(limits.RPC_ID_BYTES)
         self._open[id] = question
         self._awaited.setdefault(peer, {})[id] = None
         self._send_question(id, question, now)
-        question.alarm = self._alarms.at(now.steady + timeout_s, lambda later: self._repeat(id, later))
+        question.alarm = self._alarms.at(now.steady + times.slow_s(peer.key), lambda later: self._on_silence(id, later))
 
     def _ask_again(
         self,
@@ -151,7 +159,7 @@ class Rpc:
 
     def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
         """Send what is not answered."""
-        packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer), self._handler.serves, body)
+        packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), self._handler.serves, body)
         self._send(peer, self._node, packet, cause)
 
     def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
@@ -165,7 +173,7 @@ class Rpc:
         self._hellos.put(id, endpoint)
         self._contacted.put(endpoint, now.steady)
         data = Hello(self._network, id).encode()
-        self._counters.sent(Cause.MAINTENANCE, len(data))
+        self._counters.sent(Cause.JOIN, len(data))
         self._effects.append(SendDatagram(endpoint, data))
 
     def accept_as(self, own: SigningKey, peer: NodeKey) -> None:
@@ -177,28 +185,37 @@ class Rpc:
             del aliases[next(iter(aliases))]
         self._aliases.put(peer, aliases)
 
+    def _times(self, body: Body) -> RoundTrips:
+        return self._receipts if isinstance(body, rpc.Store) else self.round_trips
+
     def _send_question(self, id: bytes, question: _Open, now: Now) -> None:
         own_routing = question.own is self._node
         packet = Packet(id, question.token, own_routing and self._handler.serves, question.body)
-        if not question.token:
+        if not question.token or question.repeated:  # who has started anew takes no token of before
             least = limits.SMALL_PADDING_BYTES if isinstance(question.body, _SMALL) else limits.DATAGRAM_BYTES
             packet = _padded(packet, least)
         self._contacted.put(question.peer.endpoint, now.steady)
         self._send(question.peer, question.own, packet, question.cause)
 
-    def _repeat(self, id: bytes, now: Now) -> None:
+    def _on_silence(self, id: bytes, now: Now) -> None:
+        """The next step of the table above."""
         question = self._open[id]
-        if question.repeated:
+        if now.steady >= question.sent_s + limits.HARD_TIMEOUTS * question.timeout_s:
             self._close(id)
             self._handler.on_unanswered(question.peer, now)
             question.then(None, now)
             return
-        question.repeated = True
-        self._send_question(id, question, now)
-        left_s = (limits.HARD_TIMEOUTS - 1) * question.timeout_s
-        question.alarm = self._alarms.at(now.steady + left_s, lambda later: self._repeat(id, later))
-        if question.on_slow:
-            question.on_slow(now)
+        if not question.repeated and now.steady >= question.sent_s + question.timeout_s:
+            question.repeated = True
+            self._send_question(id, question, now)
+        timeouts = limits.HARD_TIMEOUTS if question.repeated else 1
+        again_s = question.sent_s + timeouts * question.timeout_s
+        question.alarm = self._alarms.at(again_s, lambda later: self._on_silence(id, later))
+        if not question.slow:
+            question.slow = True
+            self.suspects.add(question.peer)
+            if question.on_slow:
+                question.on_slow(now)
 
     def _close(self, id: bytes) -> None:
         question = self._open.pop(id)
@@ -219,35 +236,38 @@ class Rpc:
                 raise PeerError("network")
             match datagram:
                 case Sealed():
-                    self._on_sealed(datagram, len(data), source, now)
+                    cause = self._on_sealed(datagram, len(data), source, now)
                 case Hello():
-                    self._on_hello(datagram, source, now)
+                    cause = self._on_hello(datagram, source, now)
                 case Welcome():
-                    self._on_welcome(datagram, source, now)
+                    cause = self._on_welcome(datagram, source, now)
         except PeerError as error:
             self._counters.reject(error.reason, now)
+            cause = Cause.REJECTED
+        self._counters.received(cause, len(data))
 
-    def _on_hello(self, hello: Hello, source: Endpoint, now: Now) -> None:
+    def _on_hello(self, hello: Hello, source: Endpoint, now: Now) -> Cause:
         self._admit(source, None, now)
         token = self._tokens.give(source, now)
         key = NodeKey(self._node.public)
         welcome = Welcome(self._network, hello.id, key, token, now.wall_ms, self._handler.serves, source)
         data = welcome.encode()
-        self._counters.received(Cause.SERVING, limits.HELLO_BYTES)
-        self._counters.sent(Cause.SERVING, len(data))
+        self._counters.sent(Cause.ANSWER, len(data))
         self._effects.append(SendDatagram(source, data))
+        return Cause.ANSWER
 
-    def _on_welcome(self, welcome: Welcome, source: Endpoint, now: Now) -> None:
+    def _on_welcome(self, welcome: Welcome, source: Endpoint, now: Now) -> Cause:
         if self._hellos.find(welcome.id) != source:
             raise PeerError("unasked")
         self._hellos.pop(welcome.id)
         if welcome.key == self._node.public:
             raise PeerError("ourselves")
         peer = Peer(welcome.key, source)
-        self._tokens.keep(peer, welcome.token)
+        self._tokens.keep(peer, welcome.token, now)
         self._handler.on_welcome(peer, now)
+        return Cause.JOIN
 
-    def _on_sealed(self, sealed: Sealed, size: int, source: Endpoint, now: Now) -> None:
+    def _on_sealed(self, sealed: Sealed, size: int, source: Endpoint, now: Now) -> Cause:
         if sealed.sender == self._node.public:
             raise PeerError("ourselves")
         peer = Peer(sealed.sender, source)
@@ -255,10 +275,10 @@ class Rpc:
         if not awaited:
             self._admit(source, sealed.sender, now)
         own, packet = self._opened(sealed, awaited, now)
+        self.suspects.clear(peer)
         if isinstance(packet.body, rpc.Reply):
-            self._on_reply(peer, own, packet, size, now)
-        else:
-            self._on_question(peer, own, packet, size, now)
+            return self._on_reply(peer, own, packet, now)
+        return self._on_question(peer, own, packet, size, now)
 
     def _opened(self, sealed: Sealed, awaited: dict[bytes, None], now: Now) -> tuple[SigningKey, Packet]:
         """The packet, and the key of ours that it was sealed for: one that asks, or listens, or the node's."""
@@ -274,38 +294,39 @@ class Rpc:
                     raise
         raise PeerError("unsealable")
 
-    def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> None:
+    def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, now: Now) -> Cause:
         question = self._open.get(packet.id)
         if question is None or question.peer != peer or question.own is not own:
             raise PeerError("unasked")
-        self._counters.received(question.cause, size)
-        self._tokens.keep(peer, packet.token)
+        self._tokens.keep(peer, packet.token, now)
         if isinstance(packet.body, Failed) and packet.body.reason == Refusal.TOKEN and not question.repeated:
             question.repeated = True
             question.token = packet.token
             self._send_question(packet.id, question, now)
-            return
+            return question.cause
         self._close(packet.id)
         if not question.repeated:
-            self.round_trips.add(peer.key, now.steady - question.sent_s)
+            self._times(question.body).add(peer.key, now.steady - question.sent_s)
         self._handler.on_answered(peer, packet.serves, now)
         question.then(packet.body, now)
+        return question.cause
 
-    def _on_question(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> None:
-        self._counters.received(Cause.SERVING, size)
+    def _on_question(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> Cause:
+        cause = Cause.LISTEN if isinstance(packet.body, rpc.Push) else Cause.ANSWER
         proven = self._tokens.proves(packet.token, peer.endpoint, now)
         allowed = limits.DATAGRAM_BYTES if proven else size
         question = Question(peer, packet.body, packet.serves, proven, own, allowed - SEALED_OVERHEAD_BYTES)
         answer = self._handler.on_question(question, now)
         if answer is None:
-            return
+            return cause
         fresh = proven and self._tokens.is_current(packet.token, peer.endpoint)
         token = b"" if fresh else self._tokens.give(peer.endpoint, now)
         serves = own is self._node and self._handler.serves
         reply = Packet(packet.id, token, serves, answer.body)
         if len(reply.encode()) + BOX_AT + limits.BOX_OVERHEAD_BYTES > allowed:
             raise PeerError("unpadded")
-        self._send(peer, own, reply, Cause.SERVING, after_records=answer.after_records)
+        self._send(peer, own, reply, cause, after_records=answer.after_records)
+        return cause
 
     # --- what both need
 

@@ -14,6 +14,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.counters import Cause
 from p2pd.dht.lookup import Lookup
+from p2pd.dht.measures import Timings
 from p2pd.dht.peers import SPACE_BITS, Peer, peers_of
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.routing import Table
@@ -51,22 +52,30 @@ class Search:
         cause: Cause,
         own: SigningKey | None,
         make_lookup: Callable[[], Lookup],
+        on_step: Callable[[Now], None] | None,
     ) -> None:
         self._searches = searches
         self._errand = errand
         self._cause = cause
         self._own = own
         self._make_lookup = make_lookup
+        self._on_step = on_step
         self._lookup: Lookup | None = None
         self._deadline: Alarm | None = None
         self.began_s = 0.0
         self.is_over = False
+        self._is_resting = False
 
     @property
     def lookup(self) -> Lookup:
         """The state; once it has begun."""
         assert self._lookup is not None  # noqa: S101 - an errand is only called back by a search that runs
         return self._lookup
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its turn has come."""
+        return self._lookup is not None
 
     def begin(self, now: Now) -> None:
         self.began_s = now.steady
@@ -76,6 +85,10 @@ class Search:
             self._ask(peer, now)
         if self._lookup.is_over:  # nobody to ask; its owner does not expect the end before the beginning
             self._searches.alarms.at(now.steady, self._end)
+
+    def rest(self) -> None:
+        """Ask nobody more: end with the answers that are under way."""
+        self._is_resting = True
 
     def stop(self) -> None:
         """End without telling the errand; answers still on their way are forgotten."""
@@ -90,10 +103,16 @@ class Search:
         """Ask whoever comes next; the end, where there is nobody; nothing, where an answer has ended it."""
         if self.is_over:
             return
+        if self._is_resting:
+            if not self.lookup.in_flight:
+                self._end(now)
+            return
         for peer in self.lookup.next_asks():
             self._ask(peer, now)
         if self.lookup.is_over:
             self._end(now)
+        elif self._on_step:
+            self._on_step(now)
 
     def _ask(self, peer: Peer, now: Now) -> None:
         self._searches.rpc.ask(
@@ -115,7 +134,7 @@ class Search:
         if self.is_over:
             return
         if isinstance(body, Nodes | Values) and self._errand.on_answer(peer, body, now):
-            self.lookup.on_answered(peer, peers_of(body.contacts))
+            self.lookup.on_answered(peer, [] if self._is_resting else peers_of(body.contacts))
         else:
             self.lookup.on_failed(peer)
         self.go_on(now)
@@ -124,6 +143,7 @@ class Search:
         if self.is_over:
             return
         self.stop()
+        self._searches.timings.add((now.steady - self.began_s) * 1000, self.lookup.rounds)
         self._errand.on_end(now)
 
 
@@ -148,6 +168,10 @@ class Searches:
         self._size = size
         self.rpc = rpc
         self.alarms = alarms
+        self.timings = Timings()
+        """Of look-ups that went to their end; one that found what it was for is stopped, and not among them."""
+        self.crowded = 0
+        """Look-ups whose region looked as if someone had put nodes there."""
         self._active: dict[Search, None] = {}
         self._waiting: deque[Search] = deque()
 
@@ -163,10 +187,16 @@ class Searches:
         radius: int = 0,
         seeds: Sequence[Peer] = (),
         parallel: int | None = None,
+        patient: int = 0,
+        grows: bool = False,
+        on_step: Callable[[Now], None] | None = None,
     ) -> Search | None:
         """Begin a look-up, now or when its turn comes; None when too many wait already.
 
-        It starts from what the table knows and `seeds`, and looks at the nearest `width`, or at those within `radius`.
+        It starts from what the table knows and `seeds`, and looks at the nearest `width`, or at those within `radius`;
+        does not end before the nearest `patient` have answered or failed; one that `grows` asks more at once the
+        longer it lasts.  `on_step` is called with each answer
+        or silence that has not ended it.
         """
         if len(self._waiting) >= limits.LOOKUPS_OPEN:
             return None
@@ -177,8 +207,10 @@ class Searches:
             radius,
             seeds,
             parallel or self._settings.parallel,
+            patient,
+            grows,
         )
-        search = Search(self, errand, cause=cause, own=own, make_lookup=make)
+        search = Search(self, errand, cause=cause, own=own, make_lookup=make, on_step=on_step)
         self._waiting.append(search)
         self._begin_waiting(now)
         return search
@@ -195,7 +227,9 @@ class Searches:
         if len(nearest) < count:
             return False
         farthest = nearest[-1].place ^ int.from_bytes(target, "big")
-        return farthest < self._size.radius(count) / limits.CROWDED
+        crowded = farthest < self._size.radius(count) / limits.CROWDED
+        self.crowded += crowded
+        return crowded
 
     def note_density(self, lookup: Lookup, target: bytes) -> None:
         """A converged look-up tells how large the network is."""
@@ -205,7 +239,16 @@ class Searches:
         """How much of a key those outside its region are shown (R14)."""
         return min(SPACE_BITS, self._size.estimate().bit_length() + limits.PREFIX_BITS_EXTRA)
 
-    def _new_lookup(self, target: bytes, width: int, radius: int, seeds: Sequence[Peer], parallel: int) -> Lookup:
+    def _new_lookup(
+        self,
+        target: bytes,
+        width: int,
+        radius: int,
+        seeds: Sequence[Peer],
+        parallel: int,
+        patient: int,
+        grows: bool,
+    ) -> Lookup:
         settings = self._settings
         return Lookup(
             target,
@@ -217,6 +260,9 @@ class Searches:
             parallel=parallel,
             caps=None if settings.private else (settings.result_per_24, settings.result_per_16),
             admit=lambda peer: self._puzzles.satisfied(peer.key),
+            suspect=self.rpc.suspects.__contains__,
+            patient=patient,
+            grows=grows,
         )
 
     def _begin_waiting(self, now: Now) -> None:

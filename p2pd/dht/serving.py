@@ -16,7 +16,7 @@ from p2pd.dht.counters import Counters
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.listening import Listens
-from p2pd.dht.peers import Peer, contact_of, networks
+from p2pd.dht.peers import Peer, networks
 from p2pd.dht.questions import Answer, Question
 from p2pd.dht.records import VerifiedRecord, signed_receipt, verified
 from p2pd.dht.refresh import Refresh
@@ -122,12 +122,11 @@ class Serving:
 
     def _contacts(self, target: bytes, asker: Peer, room: int) -> list[Contact]:
         contacts: list[Contact] = []
-        for peer in self._table.nearest(target, limits.CONTACTS_PER_REPLY + 1):
-            contact = contact_of(peer)
+        for contact in self._table.contacts(target, limits.CONTACTS_PER_REPLY + 1):
             room -= _CONTACT_HEAD_BYTES + len(contact.endpoint)
             if room < 0 or len(contacts) >= limits.CONTACTS_PER_REPLY:
                 break
-            if peer.key != asker.key:
+            if contact.key != asker.key:
                 contacts.append(contact)
         return contacts
 

@@ -27,14 +27,24 @@ class NetworkSize:
         self._own = own
         self._samples: deque[tuple[int, int]] = deque(maxlen=limits.SIZE_SAMPLES)
         """Estimates, and how many nodes the table held at the time."""
+        self._estimate = 1
+        self._estimated: int | None = None
+        """The changes of the table that the estimate knows of; None: there are new samples."""
 
     def add(self, nearest: Sequence[Peer], target: bytes) -> None:
         """The true nearest to a place, nearest first."""
         if len(nearest) >= _FEWEST:
             self._samples.append((_density(nearest, target), len(self._table)))
+            self._estimated = None
 
     def estimate(self) -> int:
         """At least 1."""
+        if self._estimated != self._table.changes:
+            self._estimated = self._table.changes
+            self._estimate = self._estimated_anew()
+        return self._estimate
+
+    def _estimated_anew(self) -> int:
         known = len(self._table)
         if known < limits.BUCKET_SIZE:
             return known + 1

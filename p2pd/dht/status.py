@@ -23,7 +23,7 @@ class DhtStatus:
     round_trip_ms: float
     """The mean to all nodes asked lately."""
     sent_bytes: dict[str, int]
-    """By cause: lookup, store, refresh, listen, maintenance, serving."""
+    """By cause, see `counters.Cause`."""
     received_bytes: dict[str, int]
     rejected: dict[str, int]
     """What came and was not right, by reason."""

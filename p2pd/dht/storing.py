@@ -3,6 +3,9 @@
 Knows nothing of what records mean.
 Rules:
 - records go to the `replicas` nearest that answer; where the key looks crowded, to the whole region (R9);
+- whoever has answered and is among the nearest known within the region is asked to keep them while the look-up still
+  converges; where it finds nearer ones, they are asked too;
+- a put where all holders are known from the one before asks them at once, and looks for others only when one is slow;
 - a receipt counts when its signature does; a tombstone has none, and counts when the holder says that it is kept;
 - a holder counts once all records are kept there; our own copy never counts;
 - `stored` needs 8 holders, or all live servers where there are fewer, at least 2;
@@ -18,8 +21,8 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
 from p2pd.dht.lookup import Lookup
-from p2pd.dht.peers import SPACE_BITS, Peer, masked
-from p2pd.dht.questions import BODY_ROOM_BYTES
+from p2pd.dht.parcels import Parcel, parcels_of
+from p2pd.dht.peers import SPACE_BITS, Peer, by_distance, masked
 from p2pd.dht.records import VerifiedRecord, check_receipt
 from p2pd.dht.searching import Search, Searches
 from p2pd.errors import PeerError
@@ -27,8 +30,6 @@ from p2pd.types import NodeKey, Now, RandomSource
 from p2pd.wire.record import Tombstone
 from p2pd.wire.rpc import Body, Failed, Find, Nodes, Refusal, Store, Stored
 
-_STORE_OVERHEAD_BYTES = 8
-_RECORD_HEAD_BYTES = 3
 _VERDICTS = frozenset(
     (
         Refusal.KEPT,
@@ -83,10 +84,12 @@ class _Holder:
 
 @dataclass(slots=True)
 class _State:
+    copies: int
+    live: int
+    """Servers that were found; as many as are needed, until the look-up has converged."""
     holders: dict[NodeKey, _Holder] = field(default_factory=dict)
     spare: list[Peer] = field(default_factory=list)
-    live: int = 0
-    copies: int = 0
+    converged: bool = False
     tries: int = 0
     messages: int = 0
     refused: dict[Refusal, int] = field(default_factory=dict)
@@ -110,7 +113,10 @@ class Putting:
         replicas: int,
         parallel: int,
         radius: int,
+        shown: int,
+        known: Sequence[Peer],
         keep: Callable[[list[Peer], Now], None],
+        remember: Callable[[list[Peer], Now], None],
         progress: Progress,
         now: Now,
     ) -> None:
@@ -120,17 +126,42 @@ class Putting:
         self._random = random
         self._own = own
         self._key = records[0].key
-        self._parcels = _parcels(records)
+        self._place = int.from_bytes(self._key, "big")
+        self._parcels = parcels_of(records)
         self._replicas = replicas
         self._radius = radius
+        self._shown = shown
+        self._parallel = parallel
+        self._known = known
         self._keep = keep
+        self._remember = remember
         self._progress = progress
-        self._state = _State()
-        self._search: Search | None = searches.start(
-            self._key, self, now, cause=Cause.STORE, own=own, parallel=parallel
+        self._state = _State(copies=replicas, live=replicas)
+        self._search: Search | None = None
+        if len(known) < replicas:
+            self._look_up(now)
+        else:
+            self._state.converged = True
+            self._keep(list(known), now)
+            self._state.spare = list(known[replicas:])
+            for peer in known[:replicas]:
+                self._begin(peer, now)
+
+    def _look_up(self, now: Now) -> None:
+        self._state.converged = False
+        self._search = self._searches.start(
+            self._key,
+            self,
+            now,
+            cause=Cause.PUT,
+            own=self._own,
+            parallel=self._parallel,
+            seeds=self._known,
+            patient=self._replicas,
+            on_step=self._on_step,
         )
         if self._search is None:
-            searches.alarms.at(now.steady, self._finish)
+            self._searches.alarms.at(now.steady, self._finish)
 
     # --- the look-up's errand
 
@@ -144,21 +175,33 @@ class Putting:
         return isinstance(body, Nodes)
 
     def on_end(self, now: Now) -> None:
-        search = self._search
+        search, state = self._search, self._state
         assert search is not None  # noqa: S101 - it is this search that calls
         lookup = search.lookup
-        if not self._state.widened and self._searches.is_crowded(lookup, self._key) and self._widen(lookup, now):
+        if not state.widened and self._searches.is_crowded(lookup, self._key) and self._widen(lookup, now):
             return
         self._searches.note_density(lookup, self._key)
         near = lookup.nearest(limits.LOOKUP_CANDIDATES)
         self._keep(near, now)
-        copies = self._replicas
-        if self._state.widened:
-            copies = max(copies, min(len(lookup.within(self._radius)), limits.REGION_CEILING * copies))
-        self._state.live = len(near)
-        self._state.copies = copies
-        self._state.spare = near + lookup.further(limits.LOOKUP_CONVERGE)
+        if state.widened:
+            within = len(lookup.within(self._radius))
+            state.copies = max(self._replicas, min(within, limits.REGION_CEILING * self._replicas))
+        state.live = len(near)
+        state.converged = True
+        state.spare = near[state.copies :] + lookup.further(limits.LOOKUP_CONVERGE)
+        for peer in near[: state.copies]:
+            self._begin(peer, now)
         self._fill(now)
+
+    def _on_step(self, now: Now) -> None:
+        """Who is sure to be among the nearest need not wait for the look-up's end."""
+        state, search = self._state, self._search
+        if search is None or not search.has_begun or state.converged or state.widened:
+            return
+        failed = sum(holder.failed for holder in state.holders.values())
+        for peer in search.lookup.settled(self._replicas + failed):
+            if peer.place ^ self._place <= self._shown and len(state.holders) < 2 * self._replicas:
+                self._begin(peer, now)
 
     def _widen(self, lookup: Lookup, now: Now) -> bool:
         """Look again, at the whole region; False when it cannot be begun."""
@@ -168,7 +211,7 @@ class Putting:
             self._key,
             self,
             now,
-            cause=Cause.STORE,
+            cause=Cause.PUT,
             own=self._own,
             width=limits.REGION_CEILING * self._replicas,
             radius=self._radius,
@@ -182,12 +225,22 @@ class Putting:
     def _fill(self, now: Now) -> None:
         """Ask the next nearest until enough have it or are being asked."""
         state = self._state
-        while state.spare and sum(not holder.failed for holder in state.holders.values()) < state.copies:
-            peer = state.spare.pop(0)
-            holder = _Holder(peer, dict.fromkeys(range(len(self._parcels))))
-            state.holders[peer.key] = holder
-            self._store(holder, now)
+        self._on_step(now)
+        while state.converged and sum(not holder.failed for holder in state.holders.values()) < state.copies:
+            if state.spare:
+                self._begin(state.spare.pop(0), now)
+            elif self._search is None:  # those known from before do not suffice
+                self._look_up(now)
+            else:
+                break
         self._look(now)
+
+    def _begin(self, peer: Peer, now: Now) -> None:
+        """Ask a node to keep all of it, unless it was asked."""
+        if peer.key not in self._state.holders:
+            holder = _Holder(peer, dict.fromkeys(range(len(self._parcels))))
+            self._state.holders[peer.key] = holder
+            self._store(holder, now)
 
     def _store(self, holder: _Holder, now: Now) -> None:
         holder.failed = False
@@ -217,12 +270,12 @@ class Putting:
                 body,
                 then,
                 now,
-                cause=Cause.STORE,
+                cause=Cause.PUT,
                 own=self._own,
                 on_slow=lambda later: self._on_slow(holder, later),
             )
         else:
-            self._exchanges.ask(holder.peer, self._own, body, then, now, Cause.STORE)
+            self._exchanges.ask(holder.peer, self._own, body, then, now, Cause.PUT)
 
     def _on_slow(self, holder: _Holder, now: Now) -> None:
         """Another is asked beside it; it may still confirm."""
@@ -230,7 +283,7 @@ class Putting:
         if not self._state.done:
             self._fill(now)
 
-    def _confirms(self, reply: Body | None, holder: NodeKey, parcel: "_Parcel", now: Now) -> bool:
+    def _confirms(self, reply: Body | None, holder: NodeKey, parcel: Parcel, now: Now) -> bool:
         match reply:
             case Stored():
                 results = reply.results
@@ -246,7 +299,7 @@ class Putting:
             return False
         return self._receipts_hold(reply.receipts, holder, parcel, now)
 
-    def _receipts_hold(self, receipts: list[bytes], holder: NodeKey, parcel: "_Parcel", now: Now) -> bool:
+    def _receipts_hold(self, receipts: list[bytes], holder: NodeKey, parcel: Parcel, now: Now) -> bool:
         promised = [record for record in parcel.records if not isinstance(record.content, Tombstone)]
         if len(receipts) != len(promised):
             return False
@@ -262,11 +315,14 @@ class Putting:
 
     def _look(self, now: Now) -> None:
         state = self._state
+        enough = len(self._complete()) >= state.copies
         if self._report(done=False).stored and not state.told_stored:
             state.told_stored = True
-            if self._under_way() and len(self._complete()) < state.copies:
+            if not state.converged or (self._under_way() and not enough):
                 self._progress(self._report(done=False), now)
-        if len(self._complete()) >= state.copies:
+        if not state.converged:
+            return
+        if enough:
             self._finish(now)
         elif not self._under_way():
             self._retry_or_finish(now)
@@ -299,7 +355,7 @@ class Putting:
         usual = min(limits.STORED_RECEIPTS, self._replicas)
         complete = self._complete()
         rounds = messages = 0
-        if self._search is not None:
+        if self._search is not None and self._search.has_begun:
             rounds, messages = self._search.lookup.rounds, self._search.lookup.messages
         return PutProgress(
             receipts=len(complete),
@@ -313,31 +369,11 @@ class Putting:
         )
 
     def _finish(self, now: Now) -> None:
-        if not self._state.done:
-            self._state.done = True
+        state = self._state
+        if not state.done:
+            state.done = True
+            complete = self._complete()
+            if len(complete) >= state.copies and not state.widened:
+                nearest = sorted((state.holders[key].peer for key in complete), key=by_distance(self._place))
+                self._remember([*nearest[: state.copies], *state.spare[: limits.HOLDERS_SPARE]], now)
             self._progress(self._report(done=True), now)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """Records that travel together."""
-
-    records: list[VerifiedRecord]
-    fits_datagram: bool
-
-
-def _parcels(records: Sequence[VerifiedRecord]) -> list[_Parcel]:
-    """Few datagrams where they will do, else all in one exchange."""
-    parcels: list[list[VerifiedRecord]] = [[]]
-    room = BODY_ROOM_BYTES - _STORE_OVERHEAD_BYTES
-    for record in records:
-        size = len(record.data) + _RECORD_HEAD_BYTES
-        used = sum(len(other.data) + _RECORD_HEAD_BYTES for other in parcels[-1])
-        if parcels[-1] and (used + size > room or len(parcels[-1]) >= limits.RECEIPTS_PER_PACKET):
-            parcels.append([])
-        parcels[-1].append(record)
-    largest = max(len(record.data) + _RECORD_HEAD_BYTES for record in records)
-    if largest > room or len(parcels) > limits.PUT_PACKETS:
-        step = limits.RECORDS_PER_REQUEST
-        return [_Parcel(list(records[at : at + step]), False) for at in range(0, len(records), step)]
-    return [_Parcel(parcel, True) for parcel in parcels]

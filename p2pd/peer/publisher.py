@@ -1,7 +1,7 @@
 """Publishing ourselves: the profile for everyone, presence for accepted contacts.
 
 Knows no contents.
-Rules: today's profile is put when the node has joined, and when the day, the prekey or the name changes; presence
+Rules: today's profile is put soon after the node has joined, and when the day, the prekey or the name changes; presence
 hourly, and when our endpoints or our contact secret change.  A put that too few nodes took is tried again.
 With `public_presence` the presence is put under the empty secret too, where everyone can find it.
 """
@@ -46,13 +46,13 @@ class Publisher:
         self._endpoints = endpoints
         self._profile_due: float | None = None
         self._presence_due: float | None = None
-        self._presence_at = 0.0
+        self._presence_at: float | None = None
         self._published: tuple[Endpoint, ...] = ()
         self._profile_made_ms = 0
 
-    def start(self, now: Now) -> None:
-        """The node has joined: publish both."""
-        self._profile_due = self._presence_due = now.steady
+    def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
+        """The node has joined: publish both, once what somebody waits for is on its way."""
+        self._profile_due = self._presence_due = now.steady + settle_s
 
     def profile_changed(self, now: Now) -> None:
         """The name changed."""
@@ -75,7 +75,7 @@ class Publisher:
             self._publish_profile(now)
         if self._presence_due is None:
             return
-        if self._endpoints(now) != self._published:
+        if self._presence_at is not None and self._endpoints(now) != self._published:
             self._presence_due = min(self._presence_due, self._presence_at + limits.PRESENCE_GAP_S)
         if self._presence_due <= now.steady:
             self._publish_presence(now)

@@ -88,7 +88,6 @@ class Sessions:
         ratchet = Ratchet.begin(started.secret, prekey.exchange, started.associated)
         for session in self._store.sessions(contact):
             self._supersede(session, now)
-        self._bound(contact)
         session = Session(
             contact,
             self._random.bytes(limits.SESSION_ID_BYTES),
@@ -99,6 +98,7 @@ class Sessions:
             header=_encoded(started.header),
         )
         self._save(session, ratchet)
+        self._bound(contact)
         return Begun(session, started)
 
     def seal(self, session: Session, sequence: int, plaintext: bytes) -> bytes:

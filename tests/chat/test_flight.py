@@ -1,5 +1,6 @@
 """What is due, and when, for each contact."""
 
+from p2pd import limits
 from p2pd.chat.flight import Flight, Flights
 from p2pd.types import IdentityKey
 from tests.cast import START, after
@@ -32,3 +33,20 @@ def test_what_is_forgotten_is_due_no_more() -> None:
     flights.forget(ALICE)
     flights.forget(BOB)
     assert (flights.due(START), flights.known(ALICE)) == ([], None)
+
+
+def test_a_link_is_trusted_as_long_as_it_usually_takes() -> None:
+    flight = Flight()
+    assert flight.patience_s == limits.MAILBOX_AFTER_S
+    for number in range(1, 6):
+        flight.sent(number, after(number))
+        flight.sent(number + 100, after(number))  # one at a time
+        flight.answered(number - 1, after(number + 0.001))
+        flight.answered(number, after(number + 0.002))
+    assert flight.patience_s == limits.MAILBOX_AFTER_MIN_S
+    for number in range(6, 40):
+        flight.sent(number, after(number))
+        flight.answered(number, after(number + 0.5))
+    assert 4 * 0.4 < flight.patience_s < limits.MAILBOX_AFTER_S
+    flight.silent = True
+    assert flight.patience_s == 0

@@ -52,6 +52,14 @@ def test_a_clock_from_far_ahead_counts_as_ten_minutes_ahead(friends: tuple[Perso
     assert person.store.history(other.identity, limit=1)[0].clock < clock
 
 
+def test_a_sender_keeps_its_order_though_our_clock_is_set_back(friends: tuple[Person, Person]) -> None:
+    person, other = friends
+    for number, back_s in ((1, 0), (2, 7_200), (3, 7_200), (4, 7_200)):
+        clock = (START.wall_ms + number) << CLOCK_COUNTER_BITS
+        person.history.received(person.contact(other), incoming(person, other, number, clock), (), after(-back_s))
+    assert person.texts(other) == ["text 1", "text 2", "text 3", "text 4"]
+
+
 def test_what_was_received_is_told_once(friends: tuple[Person, Person]) -> None:
     person, other = friends
     for _ in range(2):

@@ -59,6 +59,11 @@ class Post:
         self.keep()
         return count
 
+    def begin(self, now: Now) -> None:
+        """The reader's node has joined, and a moment has passed."""
+        self.reader.mailroom.start(now)
+        self.reader.mailroom.on_timer(after(limits.SETTLE_S, now))
+
     def keep(self) -> list[Record]:
         """What the reader has put, which are tombstones."""
         records = [record for put in self.reader.dht.take_puts() for record in put.records]
@@ -91,24 +96,34 @@ def push(post: Post, record: Record, now: Now) -> None:
 
 def test_at_the_start_everything_is_read_and_ended(post: Post) -> None:
     post.put(3, 1, 2)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     assert post.shown() == ["text 1", "text 2", "text 3"]
     assert sum(isinstance(record.parse(), Tombstone) for record in post.records) == 3
     assert post.swept_day == NOON.day
 
 
+def test_mail_is_read_before_anything_is_listened_for(post: Post) -> None:
+    room, dht = post.reader.mailroom, post.reader.dht
+    room.start(NOON)
+    assert post.asked()
+    assert dht.listens == []
+    assert room.next_deadline() == NOON.steady + limits.SETTLE_S
+    room.on_timer(after(limits.SETTLE_S, NOON))
+    assert len(dht.listens) == 2
+
+
 def test_what_was_missed_while_away_is_read(post: Post) -> None:
     post.put(1, day=NOON.day)
     post.put(2, day=NOON.day + 5)
     back = after(6 * limits.DAY_S, NOON)
-    post.reader.mailroom.start(back)
+    post.begin(back)
     post.serve(back)
     assert post.shown() == ["text 1", "text 2"]
 
 
 def test_a_sweep_comes_every_six_hours_and_looks_back_a_day(post: Post) -> None:
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     post.put(1, day=NOON.day - 1)
     later = after(limits.SWEEP_S, NOON)
@@ -120,7 +135,7 @@ def test_a_sweep_comes_every_six_hours_and_looks_back_a_day(post: Post) -> None:
 def test_an_answer_without_holders_completes_nothing(post: Post) -> None:
     before = post.swept_day
     two_days = after(2 * limits.DAY_S, NOON)
-    post.reader.mailroom.start(two_days)
+    post.begin(two_days)
     post.serve(two_days, holders=0)
     assert post.swept_day == before
     again = after(limits.SWEEP_S, two_days)
@@ -131,7 +146,7 @@ def test_an_answer_without_holders_completes_nothing(post: Post) -> None:
 
 def test_a_ring_reads_one_mailbox_and_says_nothing_of_the_others(post: Post) -> None:
     back = after(6 * limits.DAY_S, NOON)
-    post.reader.mailroom.start(back)
+    post.begin(back)
     post.reader.dht.take_gets()  # the whole sweep is lost
     post.put(1, day=NOON.day)
     post.put(2, day=back.day)
@@ -148,7 +163,7 @@ def test_a_ring_reads_one_mailbox_and_says_nothing_of_the_others(post: Post) -> 
 
 def test_a_ring_after_midnight_leads_to_the_mailbox_before_it(post: Post) -> None:
     midnight = after(limits.DAY_S - START.wall_s % limits.DAY_S)
-    post.reader.mailroom.start(after(60, midnight))
+    post.begin(after(60, midnight))
     post.serve(after(60, midnight))
     post.put(1, day=midnight.day - 1)
     push(post, post.ring(after(61, midnight), midnight.day - 1), after(61, midnight))
@@ -157,7 +172,7 @@ def test_a_ring_after_midnight_leads_to_the_mailbox_before_it(post: Post) -> Non
 
 
 def test_rings_are_ended_and_forged_ones_are_not(post: Post) -> None:
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     ring = post.ring(NOON, NOON.day)
     push(post, ring, NOON)
@@ -174,7 +189,7 @@ def test_many_mails_go_on_in_the_next_mailbox(post: Post) -> None:
     post.put(1, 2, index=0)
     post.put(3, index=1)
     post.put(4, index=2)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     assert post.shown() == [f"text {number}" for number in range(1, 5)]
 
@@ -182,20 +197,67 @@ def test_many_mails_go_on_in_the_next_mailbox(post: Post) -> None:
 def test_a_later_index_is_read_although_the_first_is_empty_by_now(post: Post) -> None:
     post.put(1, index=0)
     post.put(2, index=1)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     post.reader.start()
     post.put(3, index=1)
     post.put(4, index=2)
-    post.reader.mailroom.start(after(60, NOON))
+    post.begin(after(60, NOON))
     post.serve(after(60, NOON))
     assert post.shown() == [f"text {number}" for number in range(1, 5)]
+
+
+def test_an_index_that_was_filled_and_ended_leads_to_the_next(post: Post) -> None:
+    post.put(1)
+    post.begin(NOON)
+    post.serve()
+    post.put(2, index=1)  # the writer has filled the first meanwhile, and we have read it
+    later = after(limits.SWEEP_S, NOON)
+    post.reader.mailroom.on_timer(later)
+    post.serve(later)
+    assert post.shown() == ["text 1", "text 2"]
+
+
+def test_no_mailbox_is_read_twice_in_a_sweep(post: Post) -> None:
+    for index in range(3):
+        post.put(index + 1, index=index)
+    post.begin(NOON)
+    post.serve()
+    post.put(4, index=0)
+    post.put(5, index=1)
+    later = after(limits.SWEEP_S, NOON)
+    post.reader.mailroom.on_timer(later)
+    asked = []
+    while new := post.asked():
+        asked += new
+        post.serve(later)
+    assert len(asked) == len(set(asked))
+
+
+def test_what_was_not_read_whole_is_read_again_soon_and_not_for_ever(post: Post) -> None:
+    post.put(1)
+    post.begin(NOON)
+    now, waits = NOON, []
+    while len(waits) < 10:
+        for get in post.reader.dht.take_gets():
+            get.answer([], now, complete=False)
+        due = post.reader.mailroom.next_deadline()
+        assert due is not None
+        waits.append(due - now.steady)
+        now = after(due - now.steady, now)
+        post.reader.mailroom.on_timer(now)
+        if len(waits) == len(limits.SWEEP_AGAIN_S):
+            break
+    assert waits == list(limits.SWEEP_AGAIN_S)
+    post.serve(now)
+    assert post.shown() == ["text 1"]
+    assert post.swept_day == now.day
 
 
 def test_indexes_end(post: Post) -> None:
     for index in range(limits.MAILBOX_INDEXES):
         post.put(index + 1, index=index)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     assert len(post.shown()) == limits.MAILBOX_INDEXES
 
@@ -203,7 +265,7 @@ def test_indexes_end(post: Post) -> None:
 def test_mail_that_came_too_early_is_ended_soon_after(post: Post) -> None:
     post.reader.store.save_contact(replace(post.reader.contact(post.writer), swept_day=NOON.day - 1))
     post.put(2)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     assert post.shown() == []
     assert post.swept_day != NOON.day
@@ -222,7 +284,7 @@ def test_mail_that_never_opens_is_not_read_for_ever(post: Post) -> None:
     post.put(1)
     for prekey in post.reader.store.prekeys():
         post.reader.store.remove_prekey(prekey.id)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     now, reads = NOON, 0
     for _ in range(20):
@@ -244,7 +306,7 @@ def test_mail_that_is_no_envelope_is_counted_and_does_not_stop_the_rest(post: Po
     post.records.append(signed_record(content, where.signer()))
     post.put_bytes(b"no envelope")
     post.put(1)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.serve()
     assert post.shown() == ["text 1"]
     assert sum(post.reader.counts.values()) >= 2
@@ -256,7 +318,7 @@ def test_a_long_absence_with_many_contacts_is_read_in_pieces(post: Post, stack: 
         post.reader.knows(other)
     post.put(1, day=NOON.day)
     back = after(14 * limits.DAY_S, NOON)
-    post.reader.mailroom.start(back)
+    post.begin(back)
     assert len(post.asked()) == limits.MAILBOXES_READ
     post.serve(back)
     assert post.shown() == ["text 1"]
@@ -265,7 +327,7 @@ def test_a_long_absence_with_many_contacts_is_read_in_pieces(post: Post, stack: 
 
 def test_nothing_is_read_of_the_blocked(post: Post) -> None:
     post.put(1)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.reader.store.save_contact(replace(post.reader.contact(post.writer), state=ContactState.BLOCKED))
     post.serve()
     assert post.shown() == []
@@ -277,7 +339,7 @@ def test_nothing_is_read_of_the_blocked(post: Post) -> None:
 
 def test_a_contact_who_is_removed_meanwhile_breaks_nothing(post: Post) -> None:
     post.put(1)
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     post.reader.store.remove_contact(post.writer.identity)
     post.serve()
     assert post.reader.store.contacts() == []
@@ -289,14 +351,14 @@ def test_all_generations_are_read_from_the_day_that_they_began(post: Post) -> No
     post.reader.store.save_contact(pairs.with_pair(contact, pair, NOON))
     post.reader.mailroom.contacts_changed(post.writer.identity, NOON)
     assert post.asked() == []
-    post.reader.mailroom.start(NOON)
+    post.begin(NOON)
     days = len({*range(NOON.day - 1, NOON.day + 2)})
     assert len(post.asked()) == 2 * days
 
 
 def test_listening_follows_the_day(post: Post) -> None:
     room, dht = post.reader.mailroom, post.reader.dht
-    room.start(NOON)
+    post.begin(NOON)
     secret = own.secrets(post.reader.store)[0].secret
 
     def open_now(days: list[int]) -> bool:
@@ -313,7 +375,7 @@ def test_listening_follows_the_day(post: Post) -> None:
 
 def test_the_next_watch_is_never_missed_by_much(post: Post) -> None:
     room = post.reader.mailroom
-    room.start(NOON)
+    post.begin(NOON)
     midnight = after(limits.DAY_S // 2, NOON)
     now = NOON
     while now.wall_ms < midnight.wall_ms:
@@ -331,7 +393,7 @@ def test_a_changed_secret_is_listened_at_beside_the_old(post: Post) -> None:
     room = post.reader.mailroom
     room.secret_changed(NOON)
     assert room.next_deadline() is None
-    room.start(NOON)
+    post.begin(NOON)
     own.rotate_secret(post.reader.store, post.reader.random, NOON)
     room.secret_changed(after(1, NOON))
     room.on_timer(after(1, NOON))
@@ -342,7 +404,7 @@ def test_the_public_inbox_is_read_back_to_the_last_time(post: Post, stack: ExitS
     stranger = Person("carol", stack)
     post.records.append(asked(stranger, post.reader, now=NOON))
     back = after(5 * limits.DAY_S, NOON)
-    post.reader.mailroom.start(back)
+    post.begin(back)
     post.serve(back)
     assert [request.identity for request in post.reader.people.requests()] == [stranger.identity]
     value = post.reader.store.value(own.INBOX_READ_DAY)
@@ -356,7 +418,7 @@ def test_a_request_must_have_been_paid(post: Post, stack: ExitStack, bits: int, 
     reader.start()
     record = asked(Person("carol", stack), reader, now=NOON)
     nonce = solve(Domain.STAMP, record.digest, bits)
-    reader.mailroom.start(NOON)
+    post.begin(NOON)
     for stamp in (b"", nonce) if taken else (b"", b"\0" * 8):
         push(post, Record(record.content, record.signature, stamp), NOON)
     assert len(reader.people.requests()) == int(taken)

@@ -1,16 +1,20 @@
 """What liars, floods and garbage do to a node: nothing but counters."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.crypto.sealing import datagram_key, seal
-from p2pd.dht.peers import Peer, contact_of, networks
+from p2pd.dht.node import Dht
+from p2pd.dht.peers import Peer, networks
 from p2pd.domains import Domain
-from p2pd.sim.network import SeededRandom
-from p2pd.types import AddressKey, Endpoint, NodeKey, Now
+from p2pd.sim.adversaries import Inventor, Liar, Lie
+from p2pd.sim.chance import SeededRandom
+from p2pd.types import AddressKey, Endpoint, NodeKey, Now, RandomSource
 from p2pd.wire.datagram import Hello, Sealed, network_id
 from p2pd.wire.record import Family, Record, record_key
 from p2pd.wire.rpc import (
@@ -29,7 +33,6 @@ from p2pd.wire.rpc import (
     Reached,
     Store,
     Stored,
-    Values,
     pack_endpoint,
 )
 from tests.dht.virtual import OPEN, PRIVATE, DhtMachine, Network, item_of, key_of, set_item, single
@@ -190,63 +193,32 @@ def test_answers_count_only_from_whom_they_were_asked() -> None:
     assert other.key in {entry.peer.key for entry in machine.dht.table()}
 
 
-class Liar(DhtMachine):
-    """A node whose answers are not what they should be."""
-
-    lie = "garbage"
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        honest = self.dht._serving.answer
-        self._count = 0
-
-        def answer(question, now):  # type: ignore[no-untyped-def]
-            said = honest(question, now)
-            if said is None or not isinstance(question.body, Find | Get | Store):
-                return said
-            body = self.said(question.body, question.asker)
-            return replace(said, body=body) if body else None
-
-        self.dht._serving.answer = answer  # type: ignore[method-assign]
-
-    def said(self, body: Body, asker: Peer) -> Body | None:
-        target = getattr(body, "target", getattr(body, "key", bytes(32)))
-        match self.lie:
-            case "garbage":
-                return Values([b"garbage"] * 3, 7, [])
-            case "wrong kind":
-                return Pong(0, pack_endpoint(VICTIM))
-            case "nearer":
-                return Nodes([contact_of(self._invented(target)) for _ in range(20)])
-            case "wrong endpoints":
-                told = [Peer(entry.peer.key, VICTIM) for entry in self.dht.table()]
-                return Nodes([contact_of(peer) for peer in told][:20])
-            case "accepts and drops":
-                return Stored([0], [bytes(100)]) if isinstance(body, Store) else Nodes([])
-        return None
-
-    def _invented(self, target: bytes) -> Peer:
-        self._count += 1
-        key = SeededRandom((self.key, self._count)).bytes(32)
-        return Peer(NodeKey(key), Endpoint(f"66.{self._count % 200}.1.1", 4242))
+BEHAVIOURS: dict[str, tuple[Callable[[Dht, RandomSource], object], bool]] = {
+    # who misbehaves, and whether they keep what they are given all the same
+    "garbage": (partial(Liar, lie=Lie.GARBAGE), False),
+    "wrong kind": (partial(Liar, lie=Lie.WRONG_KIND), False),
+    "wrong endpoints": (partial(Liar, lie=Lie.WRONG_ENDPOINTS), True),
+    "false receipts": (partial(Liar, lie=Lie.FALSE_RECEIPT), False),
+    "nearer": (Inventor, True),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lie", ["garbage", "wrong kind", "nearer", "wrong endpoints", "accepts and drops"])
-def test_a_third_of_liars_hides_nothing(lie: str) -> None:
-    network = Network(("liars", lie))
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_a_third_of_liars_hides_nothing(name: str) -> None:
+    behaviour, keeps = BEHAVIOURS[name]
+    network = Network(("liars", name))
     hosts = network.grow(18, settle_s=5)
     liars = hosts[2::3]
     for host in liars:
-        liar = Liar((network.seed, host), PRIVATE, network.stores[host])
-        liar.lie = lie
-        network.machines[host] = liar
-        network.world.run_at(host, liar, lambda now, liar=liar: liar.dht.start([], now))  # type: ignore[misc]
+        machine = DhtMachine((network.seed, host), PRIVATE, network.stores[host])
+        behaviour(machine.dht, SeededRandom(host))
+        network.run(host, machine)
     network.world.run(5)
     for number in range(6):
-        key = key_of(("hidden", lie, number))
+        key = key_of(("hidden", name, number))
         done = network.put(hosts[0], [single(key, network.world.now)])[-1]
-        assert not {network.machines[host].key for host in liars} & set(done.holders)
+        assert keeps or not {network.machines[host].key for host in liars} & set(done.holders)
         assert done.stored
         assert done.messages < limits.LOOKUP_MESSAGES
         found = network.get(hosts[1], Family.SINGLE, key.public)

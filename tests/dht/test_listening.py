@@ -106,7 +106,7 @@ def test_what_came_just_before_a_holder_promised_is_heard_too() -> None:
     for step in range(12):
         item = open_item(key, network.world.now, item_of(step))
         dht = network.machines[hosts[1]].dht
-        network.world.turn(hosts[1], lambda now, dht=dht, item=item: dht.put([item], lambda report, at: None, now))
+        network.world.call(hosts[1], lambda now, dht=dht, item=item: dht.put([item], lambda report, at: None, now))
         network.world.run(0.01 * step)
         heard, close = network.listen(hosts[0], key)
         assert network.world.run_until(lambda heard=heard, step=step: len(heard) >= step + 1, 10)

@@ -8,7 +8,7 @@ import pytest
 from p2pd import limits
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.peers import Peer, by_distance
-from p2pd.sim.network import SeededRandom
+from p2pd.sim.chance import SeededRandom
 from p2pd.types import Endpoint, NodeKey
 
 OWN = NodeKey(bytes(32))

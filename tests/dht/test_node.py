@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from p2pd.dht.holdings import Source
 from p2pd.domains import Domain
 from p2pd.errors import UsageError
 from p2pd.types import AddressKey, Endpoint, NodeHint
@@ -45,6 +46,7 @@ class TestForty:
             assert set(truth) <= known
 
     def test_records_lie_with_the_nearest_and_nowhere_else(self, forty: Network) -> None:
+        copies = 0
         for number in range(8):
             key = key_of(("place", number))
             writer = forty.host(number)
@@ -52,17 +54,19 @@ class TestForty:
             place = record_key(Family.SINGLE, key.public)
             assert done.stored
             assert done.rounds >= 2
-            nearest = forty.nearest(place, 5)
-            holders = set(forty.holders(place))
-            # Our own copy is one more, where we belong to the nearest.
-            assert holders - {writer} == set([host for host in nearest if host != writer][:4])
+            nearest = [host for host in forty.nearest(place, 9) if host != writer]
+            holders = set(forty.holders(place)) - {writer}
+            # Our own copy is one more, where we belong to the nearest; so is the next nearest's, where one was slow.
+            assert set(nearest[:4]) <= holders <= set(nearest)
+            copies += len(holders)
             found = forty.get(reader_of(forty, place), Family.SINGLE, key.public)
             assert [record.body for record in found.records] == [b"value"]
+        assert copies <= 8 * 5
 
     def test_receipts_are_counted_once_for_each_holder(self, forty: Network) -> None:
         key = key_of("receipts")
         told = forty.put(forty.host(1), [single(key, forty.world.now)])
-        assert told[-1].receipts == len(set(told[-1].holders)) == 4
+        assert 4 <= told[-1].receipts == len(set(told[-1].holders)) <= 5
         assert told[-1].wanted == 4
         assert not told[-1].small_network
 
@@ -71,7 +75,8 @@ class TestForty:
         writer, now = forty.host(2), forty.world.now
         forty.put(writer, [single(key, now, 2, b"two")])
         older = forty.put(writer, [single(key, now, 1, b"one")])[-1]
-        assert older.receipts == 0
+        assert not older.stored
+        assert older.receipts <= 1  # someone who stood in for a slow holder, and had none
         assert set(older.refused) == {Refusal.OLDER}
         reader = reader_of(forty, record_key(Family.SINGLE, key.public))
         assert forty.get(reader, Family.SINGLE, key.public).records[0].body == b"two"
@@ -195,11 +200,24 @@ def test_two_islands_find_each_other_by_a_hint() -> None:
     network.start("12.2.0.1", ["12.1.0.1"])
     network.world.run(5)
     hint = NodeHint(Endpoint("12.1.0.1", 4242))
-    network.world.turn("11.1.0.1", lambda now: network.machines["11.1.0.1"].dht.add_hint(hint, now))
+    network.world.call("11.1.0.1", lambda now: network.machines["11.1.0.1"].dht.add_hint(hint, now))
     network.world.run(5)
     assert len(network.machines["11.1.0.1"].dht.table()) == 3
     network.world.run(5_000)
     assert all(len(machine.dht.table()) == 3 for machine in network.machines.values())
+
+
+@pytest.mark.parametrize("hours", [0.5, 2.5])
+def test_a_network_that_fell_apart_for_hours_grows_together_again(hours: float) -> None:
+    network = Network("apart")
+    hosts = network.grow(4, settle_s=10)
+    cuts = [network.world.cut([host]) for host in hosts]
+    network.world.run(hours * 3600)
+    assert network.world.run_until(lambda: not any(network.machines[host].dht.joined for host in hosts), 3600)
+    for cut in cuts:
+        network.world.heal(cut)
+    # Their address tokens are taken no more: a question that shows one has to be asked without it in the end.
+    assert network.world.run_until(lambda: all(len(network.machines[host].dht.table()) == 3 for host in hosts), 300)
 
 
 def test_a_node_restarts_with_its_records_and_its_nodes() -> None:
@@ -208,6 +226,7 @@ def test_a_node_restarts_with_its_records_and_its_nodes() -> None:
     key = key_of("restart")
     network.put(hosts[0], [single(key, network.world.now)])
     place = record_key(Family.SINGLE, key.public)
+    network.world.run(1)  # the putter's own copy is promised to nobody, and committed a little later
     (holder, *_) = network.holders(place)
     network.world.kill(holder)
     network.world.run(1)
@@ -219,6 +238,58 @@ def test_a_node_restarts_with_its_records_and_its_nodes() -> None:
         network.world.kill(host)
     reader = next(host for host in hosts if host not in [holder, *others])
     assert network.get(reader, Family.SINGLE, key.public).records[0].body == b"value"
+
+
+def test_what_has_ended_does_not_hide_what_came_since() -> None:
+    network = Network("emptied and filled")
+    hosts = network.grow(6, settle_s=3)
+    key, now = key_of("emptied and filled"), network.world.now
+    old, new = ([item_of((word, number)) for number in range(count)] for word, count in (("old", 60), ("new", 30)))
+    network.put(hosts[0], [set_item(key, now, item, b"x" * 300) for item in old])
+    for start in range(0, len(old), 20):
+        network.put(hosts[0], [tombstone(key, now, item, Family.SET) for item in old[start : start + 20]])
+    holder = next(host for host in network.holders(record_key(Family.SET, key.public)) if host != hosts[0])
+    network.world.run(1)
+    network.world.kill(holder)
+    network.put(hosts[0], [set_item(key, now, item, b"x" * 300) for item in new])
+    network.start(holder)  # it knows of all that has ended, and of nothing else
+    network.world.run(5)
+    found = network.get(holder, Family.SET, key.public)
+    assert sorted(record.item for record in found.records) == sorted(new)
+
+
+def test_who_has_missed_that_items_ended_does_not_hide_what_others_have() -> None:
+    network = Network("as many, but others")
+    hosts = network.grow(8, settle_s=3)
+    key, now = key_of("as many, but others"), network.world.now
+    nearest = network.nearest(record_key(Family.SET, key.public), 7)
+    reader = next(host for host in hosts if host not in nearest)
+    new = [item_of(("new", number)) for number in range(30)]
+    for host in nearest:
+        items = new if host != nearest[0] else [item_of(("old", number)) for number in range(40)]
+        keep = network.machines[host].dht._serving.keep
+        for item in items:
+            keep(set_item(key, now, item, b"x" * 300).encode(), Source(b"writer", is_server=True), now)
+    found = network.get(reader, Family.SET, key.public)
+    assert {record.item for record in found.records} >= set(new)
+    assert found.complete
+
+
+def test_a_slow_holder_is_waited_for_although_others_have_answered() -> None:
+    network = Network("the slow one has it")
+    hosts = network.grow(8, settle_s=3)
+    key, now = key_of("the slow one has it"), network.world.now
+    nearest = network.nearest(record_key(Family.SET, key.public), 7)
+    reader = next(host for host in hosts if host not in nearest)
+    for number, host in enumerate(nearest):
+        item = set_item(key, now, item_of("all have it" if number else "one has it"))
+        network.machines[host].dht._serving.keep(item.encode(), Source(b"writer", is_server=True), now)
+    slow = network.machines[nearest[0]]
+    hear = slow.on_datagram
+    slow.on_datagram = lambda data, source, now: slow.dht._alarms.at(  # type: ignore[method-assign]
+        now.steady + 0.1, lambda later: hear(data, source, later)
+    )
+    assert len(network.get(reader, Family.SET, key.public).records) == 2
 
 
 def test_the_same_seed_gives_the_same_course() -> None:
@@ -308,7 +379,7 @@ def test_many_questions_at_once_cost_nobody_its_place() -> None:
     dht = network.machines[hosts[0]].dht
     for number in range(400):
         address = AddressKey(key_of(("pace", number)).public)
-        network.world.turn(
+        network.world.call(
             hosts[0], lambda now, address=address: dht.get(Family.SINGLE, address, lambda *_: ended.append(1), now)
         )
     assert network.world.run_until(lambda: len(ended) == 400, 120)

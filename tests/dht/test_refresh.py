@@ -34,7 +34,7 @@ def test_records_outlive_all_their_first_holders() -> None:
     first = network.holders(place)
     for round, host in enumerate(first):
         network.world.kill(host)
-        del network.machines[host], network.stores[host]
+        del network.machines[host], network.disks[host]
         network.start(network.host(100 + round), [h for h in hosts if h in network.machines][:1])
         network.world.run(15 * 3_600 if round % 2 else 60)
     reader = next(host for host in network.machines if host not in network.holders(place))

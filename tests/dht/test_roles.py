@@ -54,7 +54,9 @@ def _behind_router(world: World, hidden: str) -> None:
             written[to.host] = world.now.steady
 
     world.taps.append(note)
-    world.partition(lambda sender, receiver: receiver == hidden and world.now.steady - written.get(sender, -1e9) > 120)
+    world.weather.stops = lambda sender, receiver: (
+        receiver == hidden and world.now.steady - written.get(sender, -1e9) > 120
+    )
 
 
 def test_a_private_node_that_others_see_elsewhere_stops_serving():

@@ -5,7 +5,7 @@ import pytest
 from p2pd import limits
 from p2pd.dht.peers import Peer, masked, node_id
 from p2pd.dht.routing import Table
-from p2pd.sim.network import SeededRandom
+from p2pd.sim.chance import SeededRandom
 from p2pd.types import Endpoint, NodeId, NodeKey
 
 OWN = NodeId(b"\xff" * 32)

@@ -11,7 +11,11 @@ from p2pd.dht.records import VerifiedRecord
 from p2pd.dht.settings import DhtSettings
 from p2pd.dht.storing import PutProgress
 from p2pd.effects import Effect, EffectQueue
-from p2pd.sim.network import SeededRandom, World
+from p2pd.sim.chance import SeededRandom
+from p2pd.sim.conditions import Conditions
+from p2pd.sim.disk import Disk
+from p2pd.sim.hosts import Node
+from p2pd.sim.network import World
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.types import AddressKey, ItemId, NodeHint, NodeKey, Now, RecordKey
 from p2pd.wire.record import Content, Family, OpenItem, Record, SetItem, Single, Tombstone, signing_domain
@@ -50,12 +54,16 @@ class DhtMachine:
 class Network:
     """A world with nodes that join one after another by the first."""
 
-    def __init__(self, seed: object = 0, *, settings: DhtSettings = PRIVATE, **world: Any) -> None:
-        self.world = World(seed, **world)
+    def __init__(self, seed: object = 0, *, settings: DhtSettings = PRIVATE, **conditions: Any) -> None:
+        self.world = World(seed, conditions=Conditions(**conditions))
         self.settings = settings
         self.seed = seed
         self.machines: dict[str, DhtMachine] = {}
-        self.stores: dict[str, SqliteRecordStore] = {}
+        self.disks: dict[str, Disk] = {}
+
+    @property
+    def stores(self) -> dict[str, SqliteRecordStore]:
+        return {host: disk.records for host, disk in self.disks.items()}
 
     def host(self, number: int) -> str:
         """Every node in a /16 of its own, as in the open."""
@@ -63,12 +71,15 @@ class Network:
 
     def start(self, host: str, bootstrap: Sequence[str] = (), settings: DhtSettings | None = None) -> DhtMachine:
         """A node starts, or starts again with what it has on disk."""
-        store = self.stores.setdefault(host, SqliteRecordStore())
-        machine = DhtMachine((self.seed, host), settings or self.settings, store)
+        disk = self.disks.setdefault(host, Disk())
+        machine = DhtMachine((self.seed, host), settings or self.settings, disk.records)
+        return self.run(host, machine, [NodeHint(self.world.add(other)) for other in bootstrap])
+
+    def run(self, host: str, machine: DhtMachine, hints: Sequence[NodeHint] = ()) -> DhtMachine:
+        """This machine runs there from now on."""
         self.machines[host] = machine
-        hints = [NodeHint(self.world.add(other)) for other in bootstrap]
-        self.world.add(host)
-        self.world.run_at(host, machine, lambda now: machine.dht.start(hints, now))
+        node = Node(machine.key, lambda: machine, self.disks[host])
+        self.world.run_at(host, node, lambda now: machine.dht.start(hints, now))
         return machine
 
     def grow(self, count: int, *, gap_s: float = 0.2, settle_s: float = 30.0) -> list[str]:
@@ -85,7 +96,7 @@ class Network:
     def get(self, host: str, family: Family, address: bytes, limit_s: float = 30.0, **options: Any) -> Found:
         results: list[Found] = []
         dht = self.machines[host].dht
-        self.world.turn(
+        self.world.call(
             host,
             lambda now: dht.get(family, AddressKey(address), lambda found, _: results.append(found), now, **options),
         )
@@ -96,7 +107,7 @@ class Network:
         """All that was told of the put, done last."""
         told: list[PutProgress] = []
         dht = self.machines[host].dht
-        self.world.turn(host, lambda now: dht.put(records, lambda report, _: told.append(report), now))
+        self.world.call(host, lambda now: dht.put(records, lambda report, _: told.append(report), now))
         assert self.world.run_until(lambda: bool(told) and told[-1].done, limit_s), "a put never ended"
         return told
 
@@ -105,7 +116,7 @@ class Network:
         heard: list[VerifiedRecord] = []
         handles = []
         dht = self.machines[host].dht
-        self.world.turn(
+        self.world.call(
             host, lambda now: handles.append(dht.listen(address, lambda record, _: heard.append(record), now))
         )
         return heard, handles[0].close

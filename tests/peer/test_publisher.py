@@ -12,6 +12,7 @@ from p2pd.wire.record import Single
 from tests.cast import START, Person, Put, after
 
 HERE = Endpoint("192.0.2.1", 4242)
+SETTLED = after(limits.SETTLE_S)
 
 
 class Publishing:
@@ -25,6 +26,11 @@ class Publishing:
             person.keys, person.store, person.prekeys, person.dht, person.random,  # type: ignore[arg-type]
             inbox_bits=7, public_presence=public, endpoints=lambda now: self.endpoints,
         )  # fmt: skip
+
+    def begin(self) -> list[Put]:
+        """The node has joined, and a moment has passed: what is put."""
+        self.publisher.start(START)
+        return self.at(SETTLED)
 
     def at(self, now: Now) -> list[Put]:
         """What is put at this time."""
@@ -59,51 +65,50 @@ def test_nothing_is_published_before_the_node_has_joined(publishing: Publishing)
 
 def test_both_are_published_at_the_start(publishing: Publishing) -> None:
     publishing.publisher.start(START)
-    profile, presence = publishing.at(START)
+    assert publishing.at(START) == []
+    assert publishing.publisher.next_deadline() == SETTLED.steady
+    profile, presence = publishing.at(SETTLED)
     assert publishing.profile(profile, START.day).inbox_bits == 7
     assert publishing.presence(presence, START.day).node == publishing.person.keys.node_key
     assert publishing.at(after(1)) == []
 
 
 def test_each_day_has_a_profile_of_its_own(publishing: Publishing) -> None:
-    publishing.publisher.start(START)
-    first = publishing.profile(publishing.at(START)[0], START.day)
-    midnight = after(limits.DAY_S - START.wall_s % limits.DAY_S + 1)
+    first = publishing.profile(publishing.begin()[0], START.day)
+    midnight = after(limits.DAY_S - START.wall_s % limits.DAY_S + 2)
     second = publishing.profile(publishing.at(midnight)[0], START.day + 1)
     assert second.made_ms > first.made_ms
 
 
 def test_presence_is_renewed_hourly(publishing: Publishing) -> None:
-    publishing.publisher.start(START)
-    publishing.at(START)
-    assert publishing.at(after(limits.PRESENCE_RENEW_S - 1)) == []
-    (again,) = publishing.at(after(limits.PRESENCE_RENEW_S))
-    assert publishing.presence(again, after(limits.PRESENCE_RENEW_S).day)
+    publishing.begin()
+    due = after(limits.PRESENCE_RENEW_S, SETTLED)
+    assert publishing.at(after(-1, due)) == []
+    (again,) = publishing.at(due)
+    assert publishing.presence(again, due.day)
 
 
 def test_presence_follows_our_endpoints(publishing: Publishing) -> None:
     publishing.endpoints = ()
-    publishing.publisher.start(START)
-    publishing.at(START)
+    publishing.begin()
     publishing.endpoints = (HERE,)
     assert publishing.at(after(1)) == []
-    assert publishing.publisher.next_deadline() == START.steady + limits.PRESENCE_GAP_S
-    (put,) = publishing.at(after(limits.PRESENCE_GAP_S))
+    due = after(limits.PRESENCE_GAP_S, SETTLED)
+    assert publishing.publisher.next_deadline() == due.steady
+    (put,) = publishing.at(due)
     assert len(publishing.presence(put, START.day).endpoints) == 1
     assert publishing.at(after(2 * limits.PRESENCE_GAP_S)) == []
 
 
 @pytest.mark.parametrize(("receipts", "again"), [(8, False), (3, True)])
 def test_what_too_few_took_is_put_again(publishing: Publishing, receipts: int, again: bool) -> None:
-    publishing.publisher.start(START)
-    for put in publishing.at(START):
-        put.answer(START, receipts=receipts)
-    assert len(publishing.at(after(limits.PROFILE_RETRY_S))) == (2 if again else 0)
+    for put in publishing.begin():
+        put.answer(SETTLED, receipts=receipts)
+    assert len(publishing.at(after(limits.PROFILE_RETRY_S, SETTLED))) == (2 if again else 0)
 
 
 def test_a_change_is_published_at_once(publishing: Publishing) -> None:
-    publishing.publisher.start(START)
-    publishing.at(START)
+    publishing.begin()
     publishing.person.store.set_value("name", b"Alice")
     publishing.publisher.profile_changed(after(5))
     assert publishing.profile(publishing.at(after(5))[0], START.day).name == "Alice"
@@ -114,15 +119,13 @@ def test_a_change_is_published_at_once(publishing: Publishing) -> None:
 
 def test_presence_can_be_for_everyone_too(stack: ExitStack) -> None:
     publishing = Publishing(stack, public=True)
-    publishing.publisher.start(START)
-    _, closed, public = publishing.at(START)
+    _, closed, public = publishing.begin()
     assert publishing.presence(closed, START.day)
     assert publishing.presence(public, START.day, b"")
 
 
 def test_a_profile_has_the_new_prekey_when_the_old_is_a_week_old(publishing: Publishing) -> None:
-    publishing.publisher.start(START)
-    before = publishing.profile(publishing.at(START)[0], START.day)
+    before = publishing.profile(publishing.begin()[0], START.day)
     week = after(limits.PREKEY_ROTATE_S + 1)
     later = publishing.profile(publishing.at(week)[0], week.day)
     assert before.devices[0].prekey != later.devices[0].prekey

@@ -198,8 +198,8 @@ def test_a_contact_who_begins_without_end_costs_little(stack: ExitStack) -> None
         assert current(higher, lower) == current(lower, higher)
     for person, other in ((lower, higher), (higher, lower)):
         rows = person.store.sessions(other.identity)
-        assert sum(bool(row.ratchet) for row in rows) <= limits.SESSIONS_PER_CONTACT + 1
-        assert len(rows) <= limits.SESSIONS_RETIRED + limits.SESSIONS_PER_CONTACT + 1
+        assert sum(bool(row.ratchet) for row in rows) <= limits.SESSIONS_PER_CONTACT
+        assert len(rows) <= limits.SESSIONS_RETIRED + limits.SESSIONS_PER_CONTACT
 
 
 def test_begin_refuses_a_profile_whose_keys_are_bad(stack: ExitStack) -> None:
