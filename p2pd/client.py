@@ -8,8 +8,8 @@
 
 Knows the protocol (JSON-RPC 2.0, a message a line) and no method: names are sent as they are written, so every method
 of `docs/api.md` is there.  Errors arrive as the `P2pdError` that the daemon raised.
-Rules: an answer that is too long for a line comes in pages, which are joined; asyncio is imported by those who use it,
-so that the command line starts fast.
+Rules: an answer that is too long for a line comes in pages, which are joined; asyncio and the limits are imported by
+those who use them, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from p2pd.errors import P2pdError, RefusedError, TimeUpError
-from p2pd.settings import CONTROL_LINE_BYTES, find_control, resolve_home
+from p2pd.places import find_control, resolve_home
 
 if TYPE_CHECKING:
     import asyncio
@@ -144,7 +144,7 @@ class Connection:
 
     def _receive(self, parameters: dict[str, Answer]) -> dict[str, Answer]:
         try:
-            line = self._lines.readline(CONTROL_LINE_BYTES + 1)
+            line = self._lines.readline()  # of any length: who answers is our own daemon, or root's
         except TimeoutError:
             raise TimeUpError("the daemon has not answered in time", hint="give it longer with --timeout") from None
         except OSError:
@@ -296,6 +296,8 @@ class _AsyncLine:
     async def open(cls, home: Home) -> _AsyncLine:
         import asyncio
 
+        from p2pd.limits import CONTROL_LINE_BYTES
+
         connected = _connected(resolve_home(home))
         connected.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=connected, limit=CONTROL_LINE_BYTES))
@@ -370,10 +372,15 @@ def _connected(home: Path) -> socket.socket:
         if isinstance(error, PermissionError):
             raise RefusedError(f"{home} is not yours", hint="run this as the user whose daemon it is") from None
         raise NotRunningError(f"no daemon is running for {home}", hint="start it: p2pctl start") from None
-    if owner not in (None, 0, os.geteuid()):
+    if owner not in (None, 0, os.geteuid()) and not _is_of_home(owner, home):
         connected.close()
         raise RefusedError(f"the daemon of {home} runs as another user", hint="run this as that user")
     return connected
+
+
+def _is_of_home(owner: int | None, home: Path) -> bool:
+    """Whether we are root, who looks after other users' daemons, and this one runs as the user whose home it is."""
+    return os.geteuid() == 0 and owner == home.stat().st_uid
 
 
 def _request(number: int, method: str, parameters: dict[str, Answer]) -> bytes:

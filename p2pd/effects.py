@@ -86,9 +86,14 @@ class SolveStamp:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Events up to and with `cursor` are committed: wake whoever follows them."""
+    """Events up to and with `cursor` are committed: wake whoever follows them.
+
+    Where the event is that a message of ours got further, its id and its state tell whoever waits for that.
+    """
 
     cursor: int
+    message: bytes = b""
+    state: str = ""
 
 
 Effect = SendDatagram | OpenLink | SendFrame | CloseLink | Request | Respond | SolveStamp | Notify

@@ -226,17 +226,19 @@ class Engine:
     # --- between the machines ---
 
     def _look_for_network(self, now: Now) -> None:
-        """The first node is in the table: publish, listen, read, send."""
+        """The first node is in the table: ask, read and send what somebody may wait for, then publish and listen."""
         if self._joined or not self._dht.joined:
             return
         self._joined = True
         if self._settings.storage_only:
             return
-        self._publisher.start(now)
-        self._mailroom.start(now)
+        listed = self._people.listed()
+        settle_s = limits.SETTLE_S if listed else 0.0
         self._requests.start(now)
+        self._mailroom.start(now, settle_s)
         self._outbox.start(now)
-        accepted = [contact for contact in self._people.listed() if contact.state is ContactState.ACCEPTED]
+        self._publisher.start(now, settle_s)
+        accepted = [contact for contact in listed if contact.state is ContactState.ACCEPTED]
         for contact in accepted[: limits.LINKS_AT_START]:
             self._reach.want(contact.identity, now)
 
@@ -386,6 +388,11 @@ class Engine:
         """The same, as the contact."""
         return self._people.find(text)
 
+    def petname(self, identity: IdentityKey) -> str:
+        """What our user calls someone; empty for one who is no contact any more."""
+        contact = self._store.contact(identity)
+        return "" if contact is None else contact.petname
+
     def contacts(self) -> list[Contact]:
         """The contact list."""
         return self._people.listed()
@@ -509,7 +516,7 @@ class Engine:
         if items and message.state is MessageState.STORED:
             worst = min(items, key=lambda item: item.receipts)
             receipts = {"have": worst.receipts, "want": worst.wanted, "expires_at_ms": worst.record_expires_ms}
-        return message, self._store.steps(message.message), receipts
+        return message, list(message.steps), receipts
 
     def mark_read(self, id_prefix: str, now: Now) -> Message:
         """Our user has seen a message; its sender is told."""
@@ -585,6 +592,13 @@ class Engine:
         places = {encode_node_key(entry.peer.id): own_place ^ entry.peer.place for entry in self._dht.table()}
         return [{**row, "shared_bits": 256 - places[row["node_id"]].bit_length()} for row in self.peers(now)]
 
+    def dht_stats(self, now: Now) -> Facts:
+        """What the DHT holds for others, and how its look-ups go."""
+        dht = self._dht.status()
+        shown: Facts = self.status(now)["dht"]
+        more = {"round_trip_ms": round(dht.round_trip_ms, 1), "listeners": dht.listeners}
+        return {**shown, **more, **self._dht.figures()}
+
     def net_stats(self, now: Now) -> Facts:
         """Bytes by cause and rejections by reason."""
         dht = self._dht.status()
@@ -622,8 +636,12 @@ class Engine:
         address = AddressKey(signer.public)
         record = signed_record(Single(address, now.wall_ms, now.wall_s + ttl_s, value), signer)
 
+        told = False
+
         def progress(result: Any, later: Now) -> None:
-            if result.done:
+            nonlocal told
+            if not told and (result.stored or result.done):
+                told = True
                 then({"key": encode_letters(address), "receipts": result.receipts, "wanted": result.wanted})
 
         self._dht.put([record], progress, now)

@@ -1,15 +1,13 @@
-"""What a user may set, where it is written, and where a home and its control socket lie.
+"""What a user may set, and where it is written.
 
 The fields of `Settings` are the one table of options: they feed the daemon's flags, `config list|get|set` and the
-documentation.  Knows no address syntax: what names a node stays text here.
+documentation.  Knows no address syntax: what names a node stays text here.  `places` knows where a home lies.
 Rules: flags, then the home's `config.toml`, then the platform's configuration folder, then `/etc/p2pd/`, then the
 defaults; an unknown key or a wrong type is a `UsageError` that names the file and the key.
-The command line imports this at every start, so what is slow to import is imported where it is used.
 """
 
 import contextlib
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -17,17 +15,14 @@ from typing import Any, TypeVar
 
 from p2pd import limits
 from p2pd.errors import FailedError, StorageError, UsageError
+from p2pd.places import APPLICATION
 
 Value = str | int | bool | tuple[str, ...]
 T = TypeVar("T")
 
-APPLICATION = "p2pd"
 COMMAND_LINE = "command line"
 CONFIG_NAME = "config.toml"
 SYSTEM_FOLDER = Path("/etc/p2pd")
-CONTROL_LINE_BYTES = limits.CONTROL_LINE_BYTES
-_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
-"""What `sockaddr_un` holds, without its closing zero (unix(7); macOS has 104 bytes)."""
 _CONFIG_BYTES = 256 * limits.KIB
 _BOOTSTRAP_LINES = 1_000
 _TYPE_WORDS = {str: "text", int: "a whole number", bool: "true or false", tuple: "a list of texts"}
@@ -330,49 +325,7 @@ def _replace(file: Path, text: str) -> None:
         ) from None
 
 
-# --- places ----------------------------------------------------------------------------------------------------------
-
-
-def resolve_home(given: str | os.PathLike[str] | None = None) -> Path:
-    """The absolute home: what was given, else `P2PD_HOME`, else the platform's data folder; it need not exist."""
-    named = given or os.environ.get("P2PD_HOME")
-    if named:
-        return Path(os.path.abspath(Path(named).expanduser()))
-    from platformdirs import user_data_path
-
-    return user_data_path(APPLICATION)
-
-
-def control_path(home: Path) -> Path:
-    """Where the home's control socket lies, or would lie.
-
-    A path too long for the system lies in the runtime folder instead, under a hash of the home; in `/tmp` where that
-    is too long as well.
-    """
-    inside = home / "run" / "control.sock"
-    if _is_socket_path(inside):
-        return inside
-    from hashlib import blake2b
-
-    from platformdirs import user_runtime_path
-
-    name = blake2b(os.fsencode(home), digest_size=16).hexdigest()
-    outside = user_runtime_path(APPLICATION) / name / "control.sock"
-    in_temporary = Path(f"/tmp/{APPLICATION}-{os.geteuid()}", name, "control.sock")  # noqa: S108  checked when it is made
-    return outside if _is_socket_path(outside) else in_temporary
-
-
-def _is_socket_path(path: Path) -> bool:
-    return len(os.fsencode(path)) <= _SOCKET_PATH_BYTES
-
-
-def find_control(home: Path) -> Path:
-    """Where a client finds the socket: what the home's `control` file says, else `control_path`."""
-    try:
-        said = (home / "control").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        said = ""
-    return Path(said) if said else control_path(home)
+# --- the first nodes -------------------------------------------------------------------------------------------------
 
 
 def read_bootstrap(settings: Settings) -> tuple[str, ...]:

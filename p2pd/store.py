@@ -8,10 +8,11 @@ Writing raises `StorageError` where the disk refuses; a row that cannot be read 
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
+from p2pd import limits
 from p2pd.types import DeviceKey, IdentityKey, ItemId, MessageId, NodeKey, RecordKey
 
 # --- one user's ------------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Counters:
     def mark(self, sequence: int) -> bytes:
         """The mark of the envelope that was committed under this number; empty where it is not known any more."""
         number = sequence.to_bytes(8, "big")
-        return next((entry[8:] for entry in self.marks if entry.startswith(number)), b"")
+        return next((entry[8:] for entry in reversed(self.marks) if entry.startswith(number)), b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,15 @@ class MessageState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to a message, for `why`."""
+
+    at_ms: int
+    what: str
+    detail: dict[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One text of a conversation."""
 
@@ -200,6 +210,14 @@ class Message:
     """The outbox items that carry it; outgoing only."""
     request_id: str = ""
     """The caller's id of the call that sent it."""
+    steps: tuple[Step, ...] = ()
+    """What happened to it, for `why`: how it began, and the newest."""
+
+    def went(self, step: Step) -> "Message":
+        """This message, with one more thing that happened to it."""
+        first, later = self.steps[: limits.STEPS_FIRST], self.steps[limits.STEPS_FIRST :]
+        steps = (*first, *later, step) if len(later) < limits.STEPS_NEWEST else (*first, *later[1:], step)
+        return replace(self, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +229,6 @@ class Part:
     part: int
     parts: int
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened to a message, for `why`."""
-
-    at_ms: int
-    what: str
-    detail: dict[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +257,10 @@ class UserStore(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything changed inside is durable when it ends, or nothing is, where an exception passes."""
+        ...
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of a transaction: an exception that passes undoes this part alone."""
         ...
 
     # single values: keys, name, settings that the daemon changes
@@ -327,10 +340,6 @@ class UserStore(Protocol):
 
     def unread_count(self, contact: IdentityKey) -> int: ...
     def steps(self, message: MessageId) -> list[Step]: ...
-    def add_step(self, message: MessageId, step: Step) -> None:
-        """Keeps the first `limits.STEPS_FIRST` and the newest `limits.STEPS_NEWEST` of a message."""
-        ...
-
     # parts of incoming texts
     def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]: ...
     def save_part(self, part: Part) -> None: ...
@@ -395,6 +404,10 @@ class RecordStore(Protocol):
         """Groups changes; an exception undoes them."""
         ...
 
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of a transaction: an exception that passes undoes this part alone."""
+        ...
+
     def commit(self, *, durable: bool) -> None:
         """Makes all changes since the last commit survive a crash of the process, and if `durable` of the machine."""
         ...
@@ -414,6 +427,10 @@ class RecordStore(Protocol):
 
     def usage(self) -> tuple[int, int]:
         """Records and bytes held."""
+        ...
+
+    def usage_by_kind(self) -> dict[tuple[int, bool], tuple[int, int]]:
+        """The same by family, and by whether they are tombstones."""
         ...
 
     def keys_held(self) -> list[RecordKey]:

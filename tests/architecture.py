@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "domains", "errors", "limits", "settings"),
+    ("types", "domains", "errors", "limits", "places", "settings", "stand_ins"),
     ("wire", "crypto"),
     ("effects", "store"),
     ("dht",),
@@ -34,7 +34,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 APART = tuple(frozenset(pair) for pair in ({"wire", "crypto"}, {"net", "storage"}, {"net", "sim"}))
 """They never import each other: the simulated world has the shipped stores, and no socket."""
 
-PURE = frozenset(name for name in RANK if RANK[name] <= RANK["engine"]) - {"settings"}
+PURE = frozenset(name for name in RANK if RANK[name] <= RANK["engine"]) - {"places", "settings"}
 """From the engine down: time, chance and the outside come in as arguments and go out as effects."""
 
 # fmt: off
@@ -48,7 +48,8 @@ IMPURE = (
     # has a clock or dice of its own, where the core is given now: Now and a RandomSource
     "random", "secrets", "time", "uuid",
     # serves the packages above
-    "aiohttp", "aioice", "aioquic", "click", "miniupnpc", "platformdirs", "rich", "zeroconf", "p2pd.settings",
+    "aiohttp", "aioice", "aioquic", "click", "miniupnpc", "platformdirs", "rich", "zeroconf",
+    "p2pd.places", "p2pd.settings",
 )
 # fmt: on
 
@@ -57,7 +58,9 @@ DANGEROUS = ("dill", "marshal", "pickle", "shelve", "cloudpickle")
 SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
     "kademlia": ("p2pd.dht.routing",),
     **dict.fromkeys(("rpcudp", "umsgpack"), ()),
-    **dict.fromkeys(("nacl", "cryptography", "doubleratchet", "x3dh", "xeddsa"), ("p2pd.crypto",)),
+    **dict.fromkeys(("nacl", "cryptography"), ("p2pd.crypto",)),
+    **dict.fromkeys(("doubleratchet", "x3dh", "xeddsa"), ("p2pd.crypto.ratchet_libraries",)),
+    "pydantic": (),
     **dict.fromkeys(("OpenSSL", "service_identity"), ()),
     "aioquic": ("p2pd.net",),
     "sqlite3": ("p2pd.storage",),
@@ -65,8 +68,8 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
 """Library: the modules or packages that alone may import it."""
 
 ONLY: dict[str, tuple[str, ...]] = {
-    "p2pd.client": ("p2pd.errors", "p2pd.settings"),
-    "p2pctl": ("p2pctl", "p2pd.client", "p2pd.errors", "p2pd.settings", "click", "rich"),
+    "p2pd.client": ("p2pd.errors", "p2pd.limits", "p2pd.places"),
+    "p2pctl": ("p2pctl", "p2pd.client", "p2pd.errors", "p2pd.places", "p2pd.settings", "click", "rich"),
 }
 """Module or package: what it may import besides the standard library and the version in `p2pd`."""
 

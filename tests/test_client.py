@@ -1,6 +1,7 @@
 """The control client against a served home: calls, errors, following across restarts; and what it imports."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from p2pd import client
 from p2pd.client import LostError, NotRunningError, connect
 from p2pd.errors import NotFoundError, RefusedError, TimeUpError, UsageError
-from p2pd.settings import control_path
+from p2pd.places import control_path
 from p2pd.types import IdentityKey
 from p2pd.wire.address import encode_address
 from tests.daemon.conftest import Node, serving, somebody_waits
@@ -208,6 +209,17 @@ async def test_a_socket_of_another_users_is_not_talked_to(node: Node, monkeypatc
     monkeypatch.setattr(client, "peer_uid", lambda connected: 54321)
     with pytest.raises(RefusedError, match="another user"):
         client.call("id", home=node.home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks after other users' daemons")
+async def test_root_talks_to_the_daemon_whose_home_it_is(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(node.home, 54321, -1)
+    monkeypatch.setattr(client, "peer_uid", lambda connected: 54321)
+    line = await asyncio.to_thread(client.Connection, node.home)
+    line.close()
+    monkeypatch.setattr(client, "peer_uid", lambda connected: 54322)
+    with pytest.raises(RefusedError, match="another user"):
+        await asyncio.to_thread(client.Connection, node.home)
 
 
 def test_it_imports_the_standard_library_alone_and_no_asyncio() -> None:

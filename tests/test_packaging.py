@@ -46,6 +46,11 @@ def test_wheel_holds_every_source(wheel: ZipFile) -> None:
 
 
 @pytest.mark.slow
+def test_wheel_holds_the_units(wheel: ZipFile) -> None:
+    assert {f"p2pd/daemon/units/{kind}.service" for kind in ("user", "system")} <= set(wheel.namelist())
+
+
+@pytest.mark.slow
 def test_wheel_holds_bootstrap_nodes(wheel: ZipFile) -> None:
     assert wheel.read("p2pd/bootstrap_nodes.txt") == (ROOT / "bootstrap_nodes.txt").read_bytes()
 

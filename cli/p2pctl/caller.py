@@ -12,7 +12,7 @@ from typing import Any
 
 from p2pd.errors import NotFoundError, P2pdError, TimeUpError
 
-COMPLETION_S = 1.0
+COMPLETION_S = 0.5
 """A shell's completion must not hang on a daemon that does."""
 REACH_AGAIN_S = 0.2
 """Between tries to reach a daemon that is being restarted."""
@@ -28,7 +28,7 @@ class Caller:
 
     def resolved_home(self) -> Path:
         """The home of this command, absolute; it need not exist."""
-        from p2pd.settings import resolve_home
+        from p2pd.places import resolve_home
 
         return resolve_home(self.home)
 

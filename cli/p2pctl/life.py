@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,8 +71,16 @@ def stop(caller: Caller) -> None:
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[P2PD FLAGS]...")
 @click.pass_obj
 def restart(caller: Caller, flags: tuple[str, ...]) -> None:
-    """Stop the daemon if it runs, and start it again: with the flags given, else with those it had."""
+    """Stop the daemon if it runs, and start it again: with the flags given, else with those it had.
+
+    What systemd started, systemd restarts: systemctl --user restart p2pd.
+    """
     running = _status(caller)
+    service = _service_of(running)
+    if service:
+        raise FailedError(
+            f"the daemon is systemd's {service.unit}.service", hint=f"run: {service.call('systemctl restart')}"
+        )
     if running is not None:
         flags = flags or _flags_of(running.get("pid"))
         end(caller)
@@ -85,13 +94,18 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 )
 @click.pass_obj
 def logs(caller: Caller, follow: bool, lines: int) -> None:
-    """Show the daemon's log."""
+    """Show the log of a daemon in the background, running or not; under systemd it says how to see it."""
     running = _status(caller)
-    file = log_file(caller.resolved_home(), _flags_of(running.get("pid")) if running else ())
+    flags = _flags_of(running.get("pid")) if running else ()
+    service = _service_of(running)
+    if service and not _named_log(caller.resolved_home(), flags):
+        message = f"the daemon is systemd's {service.unit}.service, and logs to the journal"
+        raise NotFoundError(message, hint=f"run: {service.call('journalctl')} -n {lines}{' -f' if follow else ''}")
+    file = log_file(caller.resolved_home(), flags)
     try:
         stream = file.open("rb")
     except OSError as error:
-        hint = "a daemon that was not started by `p2pctl start` logs where its flags or its service say"
+        hint = "a daemon in the foreground logs where it was started; one under systemd: journalctl --user -u p2pd"
         raise NotFoundError(f"no log at {file}: {error.strerror}", hint=hint) from None
     with stream:
         stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
@@ -158,6 +172,11 @@ def end(caller: Caller) -> None:
 
 def log_file(home: Path, flags: Sequence[str] = ()) -> Path:
     """Where a daemon with these flags, in the background, writes its log."""
+    return _named_log(home, flags) or home / LOG_NAME
+
+
+def _named_log(home: Path, flags: Sequence[str]) -> Path | None:
+    """The file that the flags or the settings name."""
     from p2pd.settings import load_settings
 
     for place, flag in enumerate(flags):
@@ -165,7 +184,32 @@ def log_file(home: Path, flags: Sequence[str] = ()) -> Path:
         if name == "--log-file":
             return Path(value if equals else "".join(flags[place + 1 : place + 2])).absolute()
     named = load_settings(home).settings.log_file
-    return home / (Path(named).expanduser() if named else LOG_NAME)
+    return home / Path(named).expanduser() if named else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """The unit of systemd's that a daemon runs as."""
+
+    unit: str
+    manager: str
+    """"" for the system's, `--user` for the user's."""
+
+    def call(self, program: str) -> str:
+        """How one of systemd's programs is called for it."""
+        name, *verb = program.split()
+        option = ["-u"] if name == "journalctl" else []
+        return " ".join(word for word in (name, self.manager, *verb, *option, self.unit) if word)
+
+
+def _service_of(running: dict[str, Any] | None) -> _Service | None:
+    """The unit of a running daemon; None for one that went to the background by itself."""
+    from p2pctl.unit import unit_of
+
+    if running is None or "--detach" in _flags_of(running.get("pid")):
+        return None
+    found = unit_of(running.get("pid"))
+    return _Service(*found) if found else None
 
 
 def _refusal(code: int, said: Any) -> P2pdError:

@@ -28,6 +28,18 @@ def _status() -> Mapping[str, click.Command]:
     return status.COMMANDS
 
 
+def _doctor() -> Mapping[str, click.Command]:
+    from p2pctl import doctor
+
+    return doctor.COMMANDS
+
+
+def _unit() -> Mapping[str, click.Command]:
+    from p2pctl import unit
+
+    return unit.COMMANDS
+
+
 def _own() -> Mapping[str, click.Command]:
     from p2pctl import own
 
@@ -71,7 +83,12 @@ def _config() -> Mapping[str, click.Command]:
 
 
 SECTIONS = {
-    "Life": [*((name, _life) for name in ("start", "stop", "restart", "logs")), ("status", _status)],
+    "Life": [
+        *((name, _life) for name in ("start", "stop", "restart", "logs")),
+        ("status", _status),
+        ("doctor", _doctor),
+        ("unit", _unit),
+    ],
     "Self": [("id", _own), ("profile", _own)],
     "Talk": [("send", _talk), ("chat", _chat), *((name, _talk) for name in ("history", "why", "read"))],
     "People": [("contact", _people), ("request", _people)],

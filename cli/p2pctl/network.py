@@ -1,13 +1,14 @@
 """The network seen from here: `peer`, `path`, `net`, `dht`."""
 
 import sys
+from typing import Any
 
 import click
 
 from p2pctl.caller import Caller
 from p2pctl.commands import command, group, person
 from p2pctl.harmless import harmless_line
-from p2pctl.terminal import duration, pairs, show, show_json, table
+from p2pctl.terminal import duration, pairs, show, show_json, size, table
 from p2pd.errors import UsageError
 
 VALUE_BYTES = 16 * 1024
@@ -64,11 +65,19 @@ def net() -> None:
     """Traffic."""
 
 
-@net.command("stats", examples=["p2pctl net stats", "p2pctl net stats --json"])
+@net.command("stats", examples=["p2pctl net stats", "p2pctl net stats --watch", "p2pctl net stats --json"])
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C, with what the last one brought.")
 @click.pass_obj
-def net_stats(caller: Caller) -> None:
-    """Show packets and bytes by cause."""
-    _show_flat(caller, caller.call("net.stats"))
+def net_stats(caller: Caller, watch: bool) -> None:
+    """Show traffic by cause, since the start and per second, and what was refused.
+
+    The causes are explained in docs/operations.md.
+    """
+    from p2pctl.traffic import Traffic, picture
+    from p2pctl.watching import show_or_watch
+
+    traffic = Traffic(caller)
+    show_or_watch(caller, traffic.take, picture, watch=watch)
 
 
 @group("dht")
@@ -112,36 +121,69 @@ def _value_from_stdin() -> str:
         raise UsageError(f"standard input is not UTF-8 at byte {error.start}", hint=hint) from None
 
 
-@dht.command("stats", examples=["p2pctl dht stats"])
+@dht.command("stats", examples=["p2pctl dht stats", "p2pctl dht stats --watch", "p2pctl dht stats --json"])
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @click.pass_obj
-def dht_stats(caller: Caller) -> None:
-    """Show figures of the table, look-ups and records."""
-    _show_flat(caller, caller.call("dht.stats"))
+def dht_stats(caller: Caller, watch: bool) -> None:
+    """Show what is kept for others, and how look-ups, gets and puts go."""
+    from p2pctl.watching import show_or_watch
+
+    show_or_watch(caller, lambda: caller.call("dht.stats"), _figures, watch=watch)
 
 
-@dht.command("table", examples=["p2pctl dht table"])
+def _figures(answer: dict[str, Any]) -> list[str]:
+    share = 100 * answer["record_bytes"] / max(1, answer["quota_bytes"])
+    general = {
+        "nodes": f"{answer['nodes']} in the table, of about {answer['network_size']} servers",
+        "serves": answer["serves"],
+        "seen at": answer["endpoint"],
+        "round trip": f"{answer['round_trip_ms']} ms",
+        "clock": f"{answer['clock_offset_ms']} ms to be added" if answer["clock_offset_ms"] else "not corrected",
+        "kept for others": f"{answer['records']} records, {size(answer['record_bytes'])}, "
+        f"{share:.0f} % of {size(answer['quota_bytes'])}",
+        "listeners": answer["listeners"],
+        "refresh": f"{answer['refresh']['rounds']} rounds, {answer['refresh']['records_sent']} records given to others",
+        "alarm": f"{answer['crowded']} look-ups met a crowded region" if answer["crowded"] else "none",
+    }
+    kinds = [(kind, held["records"], size(held["bytes"])) for kind, held in answer["records_by_kind"].items()]
+    works = [
+        (name, work["count"], work["failed"], work["p50_ms"], work["p99_ms"], work["rounds"])
+        for name, work in ((name, answer[name]) for name in ("lookups", "gets", "puts"))
+    ]
+    titles = ("", "done", "failed", "p50 ms", "p99 ms", "rounds")
+    return [*pairs(general), "", *table(("kept", "records", "bytes"), kinds), "", *table(titles, works)]
+
+
+@dht.command("table", examples=["p2pctl dht table", "p2pctl dht table --json"])
 @click.pass_obj
 def dht_table(caller: Caller) -> None:
-    """Show the buckets of the routing table."""
+    """Show the routing table: each bucket's nodes, how far they are, and when they were last heard.
+
+    A bucket is how many bits a node's place shares with ours: the higher, the nearer.
+    """
     rows = caller.rows("dht.table")
     if caller.as_json:
         for row in rows:
             show_json(row)
-    elif rows:
-        show("\n".join(table(tuple(rows[0]), [tuple(row.values()) for row in rows])))
-    else:
-        show("the table is empty")
-
-
-def _show_flat(caller: Caller, answer: dict[str, object]) -> None:
-    """Figures, and figures within them, a line each."""
-    if caller.as_json:
-        show_json(answer)
         return
-    flat: dict[str, object] = {}
-    for name, value in answer.items():
-        flat |= {f"{name}.{part}": inner for part, inner in value.items()} if isinstance(value, dict) else {name: value}
-    show("\n".join(pairs({harmless_line(name): value for name, value in flat.items()})))
+    before, shown = None, []
+    for row in rows:
+        bucket = row.get("shared_bits")
+        rtt = row.get("rtt_ms")
+        shown.append(
+            (
+                " " if bucket == before else bucket,
+                str(row.get("node_id"))[:12],
+                row.get("endpoint"),
+                f"{rtt:.1f}" if isinstance(rtt, float) else rtt,
+                duration(row.get("last_seen_s")),
+            )
+        )
+        before = bucket
+    titles = ("bucket", "node", "endpoint", "round trip ms", "last seen")
+    show("\n".join(table(titles, shown)) if shown else "the table is empty")
+    if shown:
+        show(f"{len(rows)} nodes in {len({row.get('shared_bits') for row in rows})} buckets")
 
 
 COMMANDS: dict[str, click.Command] = {"peer": peer, "path": path, "net": net, "dht": dht}

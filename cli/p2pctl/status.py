@@ -1,6 +1,5 @@
 """`status`: how the daemon is, at a glance or watched."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +9,7 @@ from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.terminal import duration, pairs, show, show_json, size
 
-WATCH_S = 1.0
-CLEAR = "\x1b[H\x1b[2J"
+_PARTS: dict[object, str] = {True: "serves others", False: "a client, not reached so far"}
 
 
 @command("status", examples=["p2pctl status", "p2pctl status --json", "p2pctl status --watch"])
@@ -19,21 +17,17 @@ CLEAR = "\x1b[H\x1b[2J"
 @click.pass_obj
 def status(caller: Caller, watch: bool) -> None:
     """Show how the daemon is: address, network, what it keeps and uses."""
-    show_once(caller)
-    while watch:
-        time.sleep(WATCH_S)
-        show_once(caller, before=CLEAR)
+    if watch:
+        from p2pctl.watching import show_or_watch
 
-
-def show_once(caller: Caller, *, before: str = "") -> None:
-    """Shows the status of now."""
+        show_or_watch(caller, lambda: caller.call("status"), _picture, watch=True)
+        return
     values = caller.call("status")
-    if caller.as_json:
-        show_json(values)
-    else:
-        import sys
+    show_json(values) if caller.as_json else show("\n".join(_picture(values)))
 
-        show((before if sys.stdout.isatty() else "") + "\n".join(pairs(_for_a_person(values))))
+
+def _picture(values: Mapping[str, Any]) -> list[str]:
+    return pairs(_for_a_person(values))
 
 
 def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
@@ -44,7 +38,7 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
         "version": values.get("version"),
         "up": duration(values.get("uptime_s")),
         "listens on": values.get("listen"),
-        "network": f"{table.get('nodes', '-')} nodes known",
+        "network": f"{table.get('nodes', '-')} nodes known; {_PARTS.get(table.get('serves'), 'part unknown')}",
         "keeps for others": f"{table.get('records', '-')} records, {size(table.get('record_bytes'))}",
         "links": values.get("links"),
         "outbox": values.get("outbox"),

@@ -28,16 +28,14 @@ inside another seal.  Does not know how long prekeys live, nor what a request sa
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import x3dh
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from nacl.utils import random as random_bytes
-from x3dh.types import SecretType
-from xeddsa.bindings import XEdDSAException
 
 from p2pd.crypto.derivation import hkdf
 from p2pd.crypto.driving import run
 from p2pd.crypto.keys import SigningKey, exchange_public, signed_bytes, x25519, x25519_public
 from p2pd.crypto.prekeys import KEM_CIPHERTEXT_SIZE, OneTimePair, OneTimePublic, PrekeyPair, PrekeyPublic
+from p2pd.crypto.ratchet_libraries import SecretType, XEdDSAException, x3dh
 from p2pd.crypto.sealing import NONCE_SIZE, seal, unseal
 from p2pd.domains import Domain
 from p2pd.errors import PeerError

@@ -18,11 +18,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Self
 
-import doubleratchet
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from doubleratchet.models import KDFChainModel, SymmetricKeyRatchetModel
-from doubleratchet.recommended import HashFunction, kdf_hkdf
 from nacl import bindings
 from nacl.utils import random as random_bytes
 
@@ -31,6 +28,13 @@ from p2pd.crypto.derivation import hkdf
 from p2pd.crypto.driving import run
 from p2pd.crypto.keys import x25519
 from p2pd.crypto.prekeys import PrekeyPair
+from p2pd.crypto.ratchet_libraries import (
+    HashFunction,
+    KDFChainModel,
+    SymmetricKeyRatchetModel,
+    doubleratchet,
+    kdf_hkdf,
+)
 from p2pd.crypto.ratchet_state import RETIRED_SIZE, Skipped
 from p2pd.domains import Domain, framed
 from p2pd.errors import DuplicateError, PeerError, UndecryptableError, UsageError
@@ -86,13 +90,14 @@ class _Chains(doubleratchet.DiffieHellmanRatchet):
 class Ratchet:
     """One end of a session; `begin` for who contacts first, `accept` for the other."""
 
-    __slots__ = ("_associated", "_model", "_retired", "_skipped")
+    __slots__ = ("_associated", "_model", "_public", "_retired", "_skipped")
 
     def __init__(
         self, model: doubleratchet.DiffieHellmanRatchetModel, associated: bytes, skipped: Skipped, retired: bytes
     ) -> None:
         self._model = model
         self._associated = associated
+        self._public = b"", b""
         self._skipped = skipped
         self._retired = retired
 
@@ -142,6 +147,7 @@ class Ratchet:
         if not self.can_encrypt:
             raise UsageError("this session waits for the peer's first message")
         chains = self._chains()
+        chains._derive_pub = self._own_public  # type: ignore[method-assign, assignment]  # it would be derived for every message
         key, made = run(chains.next_encryption_key())
         header = RatchetHeader(made.ratchet_pub, made.previous_sending_chain_length, made.sending_chain_length)
         cipher, nonce = _cipher(key)
@@ -173,6 +179,11 @@ class Ratchet:
     def _chains(self) -> _Chains:
         return _Chains.from_model(self._model, _RootKdf, _ChainKdf, _CHAIN_THEN_MESSAGE, RATCHET_JUMP)
 
+    def _own_public(self, private: bytes) -> bytes:
+        if self._public[0] != private:
+            self._public = private, _Chains._derive_pub(private)
+        return self._public[1]
+
     def _judge(self, header: RatchetHeader) -> None:
         """Refuse a header whose keys would cost too much, or whose chain is over."""
         if len(header.public) != KEY_BYTES or not 0 <= max(header.previous, header.number) <= RATCHET_COUNTER_MAX:
@@ -189,8 +200,11 @@ class Ratchet:
             raise UndecryptableError("ratchet jump", "too many messages are missing before it")
 
     def _is_retired(self, public: bytes) -> bool:
+        beginning = public[:RETIRED_SIZE]
+        if beginning not in self._retired:  # at any place, so nearly always this says it
+            return False
         starts = range(0, len(self._retired), RETIRED_SIZE)
-        return any(self._retired[start : start + RETIRED_SIZE] == public[:RETIRED_SIZE] for start in starts)
+        return any(self._retired[start : start + RETIRED_SIZE] == beginning for start in starts)
 
     def _opened(self, key: bytes, header: RatchetHeader, ciphertext: bytes, associated: bytes) -> bytes:
         cipher, nonce = _cipher(key)
@@ -207,6 +221,7 @@ class Ratchet:
         left = self._model.other_ratchet_pub
         if left not in (_NOBODY_YET, model.other_ratchet_pub):
             self._retired = (self._retired + left[:RETIRED_SIZE])[-RATCHET_RETIRED * RETIRED_SIZE :]
+            self._public = b"", b""
         self._model = model
 
     def _keep(self, skipped: doubleratchet.SkippedMessageKeys) -> None:

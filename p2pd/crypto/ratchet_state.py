@@ -18,9 +18,9 @@ Ours alone: never read from the network.  Bytes that do not fit are damage.
 from typing import Annotated
 
 import msgspec
-from doubleratchet.models import DiffieHellmanRatchetModel, KDFChainModel, SymmetricKeyRatchetModel
 from msgspec import Meta
 
+from p2pd.crypto.ratchet_libraries import DiffieHellmanRatchetModel, KDFChainModel, SymmetricKeyRatchetModel
 from p2pd.errors import DamagedError
 from p2pd.limits import RATCHET_RETIRED, RATCHET_SKIPPED, RATCHET_STATE_BYTES
 

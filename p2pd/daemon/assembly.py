@@ -120,6 +120,7 @@ async def _run(
             resolve_node=resolve_node,
             listen=listen,
             counts=network.counts,
+            traffic=network.traffic,
         )
         with control_socket(home) as (listening, path):
             address = "-" if settings.storage_only else encode_address(keys.identity_key)
@@ -147,9 +148,9 @@ async def _until_stopped(
                 parts.create_task(find_company(service, nodes)),
                 parts.create_task(systemd.feed_watchdog(lambda: service.ask(lambda engine, now: None))),
             ]
-            # What start-up made stays for good: the collector need not look at it again.
-            gc.collect()
+            # What start-up made stays for good: the collector, which has rested since `main`, need never look at it.
             gc.freeze()
+            gc.enable()
             ready()
             systemd.tell("READY=1")
             await stopping.wait()

@@ -221,12 +221,23 @@ class _Client:
         line = encoded(message) + b"\n"
         if len(line) > limits.CONTROL_LINE_BYTES:
             line = encoded(_error_message(message.get("id"), FailedError("the answer is longer than a line"))) + b"\n"
+        if not self._writing.locked():
+            line = line[self._sent_now(line) :]
+        if not line:
+            return
         try:
             async with self._writing, asyncio.timeout(limits.CONTROL_STALL_S):
                 await self._loop.sock_sendall(self._socket, line)
         except (TimeoutError, OSError):
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # its reader sees the end
+
+    def _sent_now(self, line: bytes) -> int:
+        """How much of a line the client's buffer takes at once: nearly always all of it."""
+        try:
+            return self._socket.send(line)
+        except OSError:  # no room, or nobody there: `sock_sendall` finds out which
+            return 0
 
 
 def _is_gone(connected: socket.socket) -> bool:
@@ -239,7 +250,7 @@ def _is_gone(connected: socket.socket) -> bool:
 def parsed_request(line: bytes) -> Request:
     """The call in a line; ProtocolError, with the call's id where it has one, for anything else."""
     try:
-        message = json.loads(line, parse_constant=_no_constant)
+        message = _decode(line.decode())
     except (ValueError, RecursionError):
         raise ProtocolError(PARSE_ERROR, "the line is not JSON in UTF-8", hint="one JSON object a line") from None
     if isinstance(message, list):
@@ -259,6 +270,9 @@ def parsed_request(line: bytes) -> Request:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _arguments(method: Method, request: Request) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from p2pd import limits
 from p2pd.errors import ForeignHomeError, StorageError
-from p2pd.settings import control_path
+from p2pd.places import control_path
 from p2pd.storage.files import make_folder, refusal, replace_file
 
 POINTER_NAME = "control"

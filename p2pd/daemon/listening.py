@@ -34,7 +34,7 @@ async def listen_on(network: Network, loaded: Loaded, store: SqliteUserStore) ->
         AddressError: an address or a port that was asked for cannot be had.
     """
     wanted = [parse_endpoint(text) for text in loaded.settings.listen]
-    ports = _remembered(store)
+    ports = remembered_ports(store)
     bound: list[Endpoint] = []
     for endpoint in wanted:
         try:
@@ -89,7 +89,8 @@ async def _listen(network: Network, endpoint: Endpoint, remembered: int) -> Endp
     return bound
 
 
-def _remembered(store: SqliteUserStore) -> dict[str, int]:
+def remembered_ports(store: SqliteUserStore) -> dict[str, int]:
+    """The port that each address with port 0 was given last; DamagedError where that cannot be read."""
     try:
         return msgspec.json.decode(store.value(_PORTS) or b"{}", type=dict[str, int])
     except msgspec.DecodeError as error:

@@ -40,6 +40,8 @@ class Parameter:
     """One parameter as the caller sees it."""
 
     name: str
+    spelling: str
+    """How the function's signature writes the name."""
     type: Any
     help: str
     default: Any
@@ -108,7 +110,7 @@ class Method:
         for parameter in self.parameters.values():
             if parameter.required and parameter.name not in given:
                 raise UsageError(f"{self.name} needs {parameter.name}: {parameter.help}", hint=self._known())
-        return {_spelling(self.function, name): self.parameters[name].checked(value) for name, value in given.items()}
+        return {self.parameters[name].spelling: self.parameters[name].checked(value) for name, value in given.items()}
 
     def _known(self) -> str:
         names = ", ".join(self.parameters)
@@ -134,10 +136,5 @@ def _parameters(function: Function) -> dict[str, Parameter]:
         kind, *extras = get_args(hints[name])  # Annotated[type, help]; a nested Annotated is flattened
         required = parameter.default is inspect.Parameter.empty
         default = None if required else parameter.default
-        found[name.rstrip("_")] = Parameter(name.rstrip("_"), kind, extras[-1], default, required)
+        found[name.rstrip("_")] = Parameter(name.rstrip("_"), name, kind, extras[-1], default, required)
     return found
-
-
-def _spelling(function: Function, name: str) -> str:
-    """How the function's signature writes a parameter's name."""
-    return name if name in inspect.signature(function).parameters else f"{name}_"

@@ -9,10 +9,12 @@ from typing import Any
 
 from p2pd import limits
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def encoded(value: Any) -> bytes:
     """One line's JSON, without its end.  ASCII: no reader can take a character of a peer's for the end of a line."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _json(value).encode("ascii")
 
 
 def first_page(rows: Iterable[dict[str, Any]], *, size_bytes: int = limits.CONTROL_PAGE_BYTES) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from p2pd import __version__
 from p2pd.daemon.bell import Bell
 from p2pd.engine import Engine
 from p2pd.errors import NoNetworkError
+from p2pd.net.traffic import Traffic
 from p2pd.settings import Settings
 from p2pd.types import Endpoint, Now
 
@@ -44,6 +45,8 @@ class Service:
     listen: list[Endpoint] = field(default_factory=list)
     counts: Callable[[], Mapping[str, int]] = dict
     """What the network counted, by reason."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What the network counted, by cause."""
     started: float = field(default_factory=time.monotonic)
 
     async def wait_for(self, start: Callable[[Engine, Now, Callable[[T], None]], object], within_s: float) -> T:

@@ -24,6 +24,7 @@ from p2pd.crypto.certificate import certificate_digest, node_certificate
 from p2pd.crypto.keys import SigningKey
 from p2pd.errors import PeerError
 from p2pd.net.quic_private import FlowConnection
+from p2pd.net.traffic import Cause
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey, RandomSource
 
@@ -103,6 +104,8 @@ class Connection:
         self._received_at = now
         self._pinged_at = now
         self._asked_at: float | None = None
+        self._spoke_at = now
+        self._carries_link = self._finishes = False
         self._end: str | None = None
 
     @property
@@ -145,7 +148,7 @@ class Connection:
         elif self.keep_alive and now >= self._keepalive_at():
             self._pinged_at = now
             self.quic.send_ping(0)
-            self.expect_answer(now)
+            self._await_answer(now)
         self._take_events(now)
 
     def deadline(self) -> float | None:
@@ -178,6 +181,7 @@ class Connection:
                 if self.owner is not None:
                     self.owner.on_ready(self, now)
             case events.StreamDataReceived(data=data, end_stream=end, stream_id=stream):
+                self._spoke_at = now
                 self._authenticated_owner().on_stream(self, stream, data, end, now)
             case events.StreamReset(stream_id=stream) | events.StopSendingReceived(stream_id=stream):
                 self._authenticated_owner().on_reset(self, stream, now)
@@ -199,6 +203,7 @@ class Connection:
         digests = (self._digest, digest)
         self.binding = hashlib.sha256(b"".join(digests if self.outgoing else reversed(digests))).digest()
         self.node = node
+        self._finishes = self.outgoing
 
     def _authenticated_owner(self) -> Owner:
         if self.node is None or self.owner is None:
@@ -214,7 +219,25 @@ class Connection:
         return self.quic.datagrams_to_send(now)
 
     def expect_answer(self, now: float) -> None:
-        """Something was sent that a live peer acknowledges."""
+        """A link has written something, which a live peer acknowledges."""
+        self._carries_link = True
+        self._spoke_at = now
+        self._await_answer(now)
+
+    def cause(self, now: float) -> Cause:
+        """What a datagram of this moment is for: a link where nothing was said for a while is being kept alive."""
+        if self.node is None:
+            return Cause.HANDSHAKE
+        if not self._carries_link:
+            return Cause.REQUEST
+        return Cause.KEEP_ALIVE if now - self._spoke_at > self._tuning.keepalive_s / 2 else Cause.USER
+
+    def cause_sent(self, now: float) -> Cause:
+        """The same of the next datagram that leaves; a dialler's proof of itself is in the first after the peer's."""
+        finishes, self._finishes = self._finishes and self._carries_link, False
+        return Cause.HANDSHAKE if finishes else self.cause(now)
+
+    def _await_answer(self, now: float) -> None:
         if self._asked_at is None:
             self._asked_at = now
 

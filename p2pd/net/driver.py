@@ -6,7 +6,8 @@ It does not know what inputs or effects mean.
 Rules: commit, then act.  A turn that breaks is rolled back; then memory disagrees with the disk, so the engine is built
 anew from the store and the links it knew are closed.  A disk that refuses, or a peer's bytes that slipped through, do
 no more than that; anything else is a bug: three within a minute end the daemon.
-A call of the control API has a turn of its own, so that its refusal undoes nobody else's.
+Calls of the control API that wait share a turn, each in an attempt of its own: its refusal undoes nobody else's.  Where
+such a turn breaks, the calls that did nothing wrong wait for turns of their own.
 Receipts wait until the records are durable, and share commits.
 """
 
@@ -15,12 +16,12 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from p2pd import limits
 from p2pd.effects import Effect, Notify, Respond, SendDatagram
-from p2pd.errors import P2pdError, QuotaError, StorageError
+from p2pd.errors import P2pdError, StorageError
+from p2pd.net.calls import Call, Calls, InternalError
 from p2pd.net.inputs import Datagram, Engine, Frame, Input, deliver, summary
 from p2pd.net.receipts import Commits, Receipts
 from p2pd.types import Now
@@ -31,15 +32,15 @@ _SPIN_GUARD_S = 0.001
 _logger = logging.getLogger(__name__)
 
 
-class InternalError(P2pdError):
-    """A bug; after too many of them the daemon ends with exit code 70."""
-
-
 class Store(Protocol):
     """What of the user's store a turn needs."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything changed inside is durable when it ends, or nothing is, where an exception passes."""
+        ...
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of a transaction: an exception that passes undoes this part alone."""
         ...
 
 
@@ -48,6 +49,10 @@ class Records(Commits, Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Groups changes; an exception undoes them."""
+        ...
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of a transaction: an exception that passes undoes this part alone."""
         ...
 
 
@@ -79,19 +84,6 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Call(Generic[E]):
-    """A function of the control API's, waiting for its turn."""
-
-    function: Callable[[E, Now], object]
-    answer: asyncio.Future[Any]
-
-    def fail(self, error: Exception) -> None:
-        """Raise at the caller's, if it still waits."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
 class Driver(Generic[E]):
     """One engine on the running loop; `put` and `call` feed it, `run` lasts until it is stopped or fails."""
 
@@ -101,7 +93,7 @@ class Driver(Generic[E]):
         store: Store,
         records: Records,
         clock: Clock,
-        notify: Callable[[int], None] = lambda cursor: None,
+        notify: Callable[[Notify], None] = lambda news: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._make_engine = make_engine
@@ -114,9 +106,11 @@ class Driver(Generic[E]):
         self._engine = make_engine()
         self._world: World | None = None
         self._inputs: deque[Input] = deque()
-        self._calls: deque[Call[E]] = deque()
+        self._calls: Calls[E] = Calls()
         self._turn_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        """The engine's, as of the last turn: nothing else changes it."""
         self._strikes: deque[float] = deque(maxlen=limits.REBUILDS)
         self._logged_at = float("-inf")
         self._pause_until = 0.0
@@ -147,13 +141,14 @@ class Driver(Generic[E]):
         self._schedule()
 
     async def call(self, function: Callable[[E, Now], T]) -> T:
-        """Run a function in a turn of its own and return its result; a P2pdError of its undoes it and is raised."""
+        """Run a function in a turn and return its result; a P2pdError of its undoes it alone, and is raised.
+
+        It may be run again, where the turn that it shared broke: what it does, it does to the engine.
+        """
         if self._over.done():
             raise InternalError("the engine has stopped", hint="start p2pd again")
-        if len(self._calls) >= limits.CALLS_WAITING:
-            raise QuotaError("too many requests wait", hint="try again later")
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._calls.append(Call(function, answer))
+        self._calls.put(Call(function, answer))
         self._schedule()
         return await answer
 
@@ -166,19 +161,18 @@ class Driver(Generic[E]):
     def _turn(self) -> None:
         self._turn_handle = None
         now = self._clock.now()
-        if self._inputs or not self._calls or self._is_due(now):
+        if self._inputs or not self._calls or self._is_due(self._deadline, now):
             self._turn_of_inputs(now)
         if self._calls and not self._over.done():
-            self._turn_of_call(self._calls.popleft(), now)
+            self._turn_of_calls(now)
         if self._over.done():
             return
         if self._inputs or self._calls:
             self._schedule()
         self._arm()
 
-    def _is_due(self, now: Now) -> bool:
+    def _is_due(self, deadline: float | None, now: Now) -> bool:
         """Whether the engine's timer is due: calls without a pause must not put it off."""
-        deadline = self._engine.next_deadline()
         return deadline is not None and deadline <= now.steady and self._loop.time() >= self._pause_until
 
     def _turn_of_inputs(self, now: Now) -> None:
@@ -189,8 +183,8 @@ class Driver(Generic[E]):
                 for current in batch:
                     deliver(self._engine, current, now)
                 current = None
-                deadline = self._engine.next_deadline()
-                if deadline is not None and deadline <= now.steady:
+                # not while it rests, or every packet would start a rebuilt engine at once
+                if self._is_due(self._engine.next_deadline(), now):
                     self._engine.on_timer(now)
         except Exception as error:
             self._broken(error, "the timer or commit" if current is None else summary(current), now)
@@ -198,33 +192,30 @@ class Driver(Generic[E]):
         for value in batch:
             if isinstance(value, Frame) and self._world is not None:
                 self._world.taken(value.link, len(value.frame))
-        self._act()
+        self._act(self._engine.take_effects())
 
-    def _turn_of_call(self, call: Call[E], now: Now) -> None:
-        if call.answer.done():  # its caller has gone
-            return
+    def _turn_of_calls(self, now: Now) -> None:
+        group = self._calls.next_group()
         try:
             with self._records.transaction(), self._store.transaction():
-                result = call.function(self._engine, now)
-        except StorageError as error:
-            call.fail(error)
-            self._broken(error, "a call", now)
-        except P2pdError as error:
-            call.fail(error)
-            if any(not isinstance(effect, Notify) for effect in self._engine.take_effects()):
-                # it got so far as to want something of the world: memory is ahead of what was rolled back
-                self._rebuild()
+                group.run(self._engine, (self._records.attempt, self._store.attempt), now)
         except Exception as error:
-            call.fail(InternalError("the request met a bug and was undone", hint="the log says more"))
+            self._calls.put_back(group.broken_by(error))
             self._broken(error, "a call", now)
-        else:
-            self._act()
+            return
+        self._calls.put_back(group.not_run, alone=False)
+        for call, refusal in group.refused:
+            call.fail(refusal)
+        self._act(group.effects)
+        if group.is_ahead:
+            self._rebuild()
+        for call, result in group.done:
             if not call.answer.done():
                 call.answer.set_result(result)
 
-    def _act(self) -> None:
+    def _act(self, effects: list[Effect]) -> None:
         now_effects: list[Effect] = []
-        for effect in self._engine.take_effects():
+        for effect in effects:
             if isinstance(effect, SendDatagram | Respond) and effect.after_records:
                 self._receipts.promise(effect)
             else:
@@ -241,7 +232,7 @@ class Driver(Generic[E]):
     def _perform(self, effect: Effect) -> None:
         try:
             if isinstance(effect, Notify):
-                self._notify(effect.cursor)
+                self._notify(effect)
             elif self._world is not None:
                 self._world.perform(effect)
         except Exception:
@@ -252,11 +243,11 @@ class Driver(Generic[E]):
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        deadline = self._engine.next_deadline()
+        self._deadline = self._engine.next_deadline()
         self._timer = None
-        if deadline is not None:
+        if self._deadline is not None:
             not_before = max(self._loop.time() + _SPIN_GUARD_S, self._pause_until)
-            self._timer = self._loop.call_at(max(deadline, not_before), self._schedule)
+            self._timer = self._loop.call_at(max(self._deadline, not_before), self._schedule)
 
     # --- when a turn breaks
 
@@ -310,9 +301,7 @@ class Driver(Generic[E]):
             self._over.set_result(None)
         else:
             self._over.set_exception(error)
-        for call in self._calls:
-            call.fail(InternalError("the engine has stopped", hint="start p2pd again"))
-        self._calls.clear()
+        self._calls.fail_all(InternalError("the engine has stopped", hint="start p2pd again"))
 
     def _cancel_handles(self) -> None:
         self._receipts.cancel()

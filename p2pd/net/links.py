@@ -196,7 +196,8 @@ class Links:
         except PeerError as error:
             self.quic.counts[error.reason] += 1
             link.connection.close(CLOSED_FULL, error.reason)
-        self.quic.touch(link.connection)
+        if link.connection.ended is not None or link.connection.quic.window_is_due(link.stream):
+            self.quic.touch(link.connection)
 
     def unsent(self, number: int) -> int:
         """Bytes given to a link that its peer has not acknowledged; 0 for a link that is down."""

@@ -21,6 +21,7 @@ from p2pd.net.links import Links
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.selftest import check_private_names
 from p2pd.net.stamps import StampWorker
+from p2pd.net.traffic import Cause, Traffic
 from p2pd.net.tuning import QuicTuning
 from p2pd.net.udp import UdpSocket
 from p2pd.types import Endpoint, RandomSource
@@ -75,8 +76,13 @@ class Network:
         self._sockets.clear()
 
     def counts(self) -> Counter[str]:
-        """What was dropped or refused, by reason."""
+        """Bytes and packets of the sockets, and what was dropped or refused, by reason."""
         return self._counts + self.quic.counts
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes of QUIC's datagrams, and of those of no kind, by cause."""
+        return self.quic.traffic
 
     def unsent(self, link: int) -> int:
         """Bytes given to a link that its peer has not acknowledged."""
@@ -150,6 +156,7 @@ class Network:
             self._emit(Datagram(data, source))
         else:
             self._counts["datagram of no kind"] += 1
+            self.quic.traffic.received[Cause.REJECTED] += len(data)
 
     def _batch_done(self) -> None:
         # the turn that the batch has caused comes first, so that its answers share packets with acknowledgements

@@ -27,6 +27,7 @@ from p2pd.net.connection import (
 )
 from p2pd.net.quic_private import FlowConnection
 from p2pd.net.timers import Timers
+from p2pd.net.traffic import Cause, Traffic
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 
@@ -41,6 +42,7 @@ class QuicEndpoint:
         self.tuning = tuning
         self.admission = Admission(tuning)
         self.counts: Counter[str] = Counter()
+        self.traffic = Traffic()
         self._send = send
         self._accept = accept
         self._server_configuration = server_configuration(credentials, tuning)
@@ -61,6 +63,7 @@ class QuicEndpoint:
             header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
         except ValueError:
             self.counts["bad header"] += 1
+            self.traffic.received[Cause.REJECTED] += len(data)
             return
         connection = self._by_cid.get(header.destination_cid)
         if connection is None:
@@ -68,10 +71,15 @@ class QuicEndpoint:
                 connection = self._admit(header, data, source, now)
             except PeerError as error:
                 self.counts[error.reason] += 1
+                self.traffic.received[Cause.REJECTED] += len(data)
                 return
-        if connection is not None:
-            connection.receive(data, source, now)
-            self.touch(connection)
+        if connection is None:
+            self.traffic.received[Cause.REJECTED] += len(data)
+            return
+        proves = connection.node is None
+        connection.receive(data, source, now)
+        self.traffic.received[Cause.HANDSHAKE if proves else connection.cause(now)] += len(data)
+        self.touch(connection)
 
     def _admit(self, header: QuicHeader, data: bytes, source: Endpoint, now: float) -> Connection | None:
         """The connection that a stranger's first packet opens; None if it was told to come again."""
@@ -82,7 +90,9 @@ class QuicEndpoint:
         original_cid = self.admission.proven_cid(header, source, now)
         if original_cid is None and self.admission.under_load(now):
             self.counts["retry sent"] += 1
-            self._send(source, self.admission.retry(header, source, now))
+            retry = self.admission.retry(header, source, now)
+            self.traffic.sent[Cause.REJECTED] += len(retry)
+            self._send(source, retry)
             return None
         self.admission.has_room(source)
         quic = FlowConnection(
@@ -150,6 +160,7 @@ class QuicEndpoint:
 
     def _flush_one(self, connection: Connection, now: float) -> None:
         for data, endpoint in connection.datagrams(now):
+            self.traffic.sent[connection.cause_sent(now)] += len(data)
             self._send(endpoint, data)
         for cid in connection.new_cids:
             self._alias(connection, cid)
@@ -167,6 +178,7 @@ class QuicEndpoint:
 
     def _register(self, connection: Connection) -> None:
         self._connections[connection] = None
+        self.traffic.connections += 1
         self._alias(connection, connection.quic.host_cid)
 
     def _alias(self, connection: Connection, cid: bytes) -> None:
@@ -177,6 +189,7 @@ class QuicEndpoint:
         if connection not in self._connections:
             return
         del self._connections[connection]
+        self.traffic.connections -= 1
         self._timers.forget(connection)
         for cid in connection.cids:
             self._by_cid.pop(cid, None)

@@ -8,6 +8,7 @@
 | `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
 | `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
+| `_ack_delay`, `_spaces`, their `ack_at`           | acknowledgements that share packets with what is sent        |
 
 aioquic as it is doubles a window whenever half of it is used, and backs a gap in a stream with real memory: 791 bytes
 of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.
@@ -15,16 +16,20 @@ Rules: every name above has a test, and `check_private_names` refuses to start o
 """
 
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
 
 from p2pd import limits
 from p2pd.crypto.certificate import certificate_digest, certified_node_key
 from p2pd.errors import PeerError
 from p2pd.types import NodeKey
+
+_PASSED_S = 1e-6
+"""An acknowledgement that was due before now is not paced; one that is due now would be, and spin until it is sent."""
 
 
 class FlowConnection(QuicConnection):
@@ -50,6 +55,8 @@ class FlowConnection(QuicConnection):
             0 if configuration.is_client else limits.STREAMS_PER_CONNECTION
         )
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+        self._ack_delay = limits.ACK_DELAY_S
+        self._has_news = False
 
     # --- who the peer is
 
@@ -69,6 +76,34 @@ class FlowConnection(QuicConnection):
 
     # --- receiving
 
+    def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
+        """As aioquic's; the second packet to be acknowledged is so at once (RFC 9000, section 13.2.2)."""
+        waited = self._ack_at() is not None
+        super().receive_datagram(data, addr, now)
+        if waited and self._ack_at() is not None:
+            self._spaces[Epoch.ONE_RTT].ack_at = now - _PASSED_S
+
+    def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """As aioquic's."""
+        self._has_news = True
+        super().send_stream_data(stream_id, data, end_stream)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """As aioquic's; the packet that carries bytes of a stream carries an acknowledgement that waits, too."""
+        due_at, has_news, self._has_news = self._ack_at(), self._has_news, False
+        if due_at is None or not has_news:
+            return super().datagrams_to_send(now)
+        space = self._spaces[Epoch.ONE_RTT]
+        space.ack_at = min(due_at, now - _PASSED_S)
+        datagrams = super().datagrams_to_send(now)
+        if space.ack_at is not None:  # nothing can be sent at present
+            space.ack_at = due_at
+        return datagrams
+
+    def _ack_at(self) -> float | None:
+        space = self._spaces.get(Epoch.ONE_RTT)
+        return None if space is None else space.ack_at
+
     def next_event(self) -> QuicEvent | None:
         """The next event, as aioquic's; bytes of a stream count as unread from here on."""
         event = super().next_event()
@@ -84,6 +119,14 @@ class FlowConnection(QuicConnection):
         else:
             self._unread.pop(stream_id, None)
 
+    def window_is_due(self, stream_id: int) -> bool:
+        """Whether the peer has used so much of a window that what was consumed must be told."""
+        stream, limit = self._streams.get(stream_id), self._local_max_data
+        left = stream.max_stream_data_local - stream.receiver.highest_offset if stream is not None else 0
+        return (
+            2 * left <= limits.STREAM_WINDOW_BYTES or 2 * (limit.value - limit.used) <= limits.CONNECTION_WINDOW_BYTES
+        )
+
     def unread(self) -> int:
         """Bytes in memory for all streams: in aioquic's buffers, gaps included, and given to us."""
         buffered = sum(
@@ -94,8 +137,9 @@ class FlowConnection(QuicConnection):
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         limit = self._local_max_data
         used = limit.used
-        if 2 * (limit.value - used) <= limits.CONNECTION_WINDOW_BYTES:
-            limit.value = max(limit.value, used - self.unread() + limits.CONNECTION_WINDOW_BYTES)
+        window = self.configuration.max_data
+        if 2 * (limit.value - used) <= window:
+            limit.value = max(limit.value, used - self.unread() + window)
         limit.used = 0  # aioquic doubles the limit where more than half of it is used
         try:
             super()._write_connection_limits(builder, space)
@@ -106,10 +150,10 @@ class FlowConnection(QuicConnection):
         receiver = stream.receiver
         if receiver.is_finished or stream.stream_id is None:
             return
-        highest = receiver.highest_offset
-        if 2 * (stream.max_stream_data_local - highest) <= limits.STREAM_WINDOW_BYTES:
+        highest, window = receiver.highest_offset, self.configuration.max_stream_data
+        if 2 * (stream.max_stream_data_local - highest) <= window:
             consumed = receiver.starting_offset() - self._unread.get(stream.stream_id, 0)
-            stream.max_stream_data_local = max(stream.max_stream_data_local, consumed + limits.STREAM_WINDOW_BYTES)
+            stream.max_stream_data_local = max(stream.max_stream_data_local, consumed + window)
         if stream.max_stream_data_local == stream.max_stream_data_local_sent:
             return
         receiver.highest_offset = 0

@@ -10,7 +10,9 @@ from p2pd.types import RandomSource
 
 _STEPS = 20
 _STEP_S = 0.05
-_GREETING = bytes(limits.STREAM_WINDOW_BYTES * 5 // 8)
+_WINDOW_BYTES = 8 * limits.KIB
+"""Of the rehearsal; a small one, since every start of the daemon waits for it."""
+_GREETING = bytes(_WINDOW_BYTES * 5 // 8)
 """More than half a window, so that two of them need it moved."""
 
 
@@ -53,9 +55,12 @@ class _Rehearsal:
     """Two ends of a connection and a clock."""
 
     def __init__(self, here: Credentials, there: Credentials) -> None:
-        self.dialler = FlowConnection(client_configuration(here, QuicTuning()))
+        dialling, accepting = client_configuration(here, QuicTuning()), server_configuration(there, QuicTuning())
+        for configuration in (dialling, accepting):
+            configuration.max_data, configuration.max_stream_data = 2 * _WINDOW_BYTES, _WINDOW_BYTES
+        self.dialler = FlowConnection(dialling)
         self.acceptor = FlowConnection(
-            server_configuration(there, QuicTuning()),
+            accepting,
             original_destination_connection_id=self.dialler.original_destination_connection_id,
         )
         self._now = 0.0

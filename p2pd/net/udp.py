@@ -73,6 +73,7 @@ class UdpSocket:
         if self._transport is not None:
             self._transport.sendto(data, address)
             self._counts["bytes out"] += len(data)
+            self._counts["packets out"] += 1
         elif self._waiting:
             self._wait(data, address)
         elif not self._send_now(data, address):
@@ -91,6 +92,7 @@ class UdpSocket:
     def on_datagram(self, data: bytes, address: tuple[str, int]) -> None:
         """Hand one datagram on."""
         self._counts["bytes in"] += len(data)
+        self._counts["packets in"] += 1
         if len(data) >= limits.UDP_READ_BYTES:
             self._counts["datagram too long"] += 1
         else:
@@ -119,6 +121,7 @@ class UdpSocket:
         """False where the kernel has no room at present."""
         try:
             self._counts["bytes out"] += self._socket.sendto(data, address)
+            self._counts["packets out"] += 1
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from p2pd import limits
 from p2pd.errors import DamagedError, StorageError
@@ -49,21 +49,28 @@ class Schema:
 
 
 class Database:
-    """One open database; `synchronous` is SQLite's word for when a commit waits for the disk."""
+    """One open database; `synchronous` is SQLite's word for when a commit waits for the disk.
 
-    def __init__(self, path: str, schema: Schema, *, synchronous: str) -> None:
+    `read_only` opens one that another process may have open, or nobody, and changes neither it nor its log.
+    """
+
+    def __init__(self, path: str, schema: Schema, *, synchronous: str, read_only: bool = False) -> None:
         self.path = path
         self._schema = schema
-        if path != MEMORY:
+        if path != MEMORY and not read_only:
             _check_files(Path(path))
         try:
             self._connection = sqlite3.connect(
-                path, timeout=limits.BUSY_S, isolation_level=None, cached_statements=limits.STATEMENTS_CACHED
+                _read_only_uri(Path(path)) if read_only else path,
+                timeout=limits.BUSY_S,
+                isolation_level=None,
+                cached_statements=limits.STATEMENTS_CACHED,
+                uri=read_only,
             )
         except sqlite3.Error as error:
             raise self._mapped(error) from error
         try:
-            self._prepare(synchronous)
+            self._prepare_reading() if read_only else self._prepare(synchronous)
         except BaseException:
             self._connection.close()
             raise
@@ -104,7 +111,7 @@ class Database:
             return [error.message]
 
     def close(self) -> None:
-        """Moves the log into the database and ends; what is not committed is gone."""
+        """Moves the log into the database, but for one opened read-only, and ends; what is not committed is gone."""
         with suppress(StorageError):  # the log keeps what could not be moved
             if self.in_transaction:
                 self.run("ROLLBACK")
@@ -119,6 +126,7 @@ class Database:
             "secure_delete=ON",
             "temp_store=MEMORY",
             "mmap_size=0",
+            f"wal_autocheckpoint={limits.WAL_PAGES}",
             f"journal_size_limit={limits.WAL_KEPT_BYTES}",
             f"synchronous={synchronous}",
         ):
@@ -126,6 +134,15 @@ class Database:
         if self.path != MEMORY and self.row("PRAGMA journal_mode=WAL") != ("wal",):
             raise StorageError(f"{self.path} cannot keep a write-ahead log", hint="move the home to a local disk")
         self._migrate()
+
+    def _prepare_reading(self) -> None:
+        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):
+            self.rows(f"PRAGMA {pragma}")
+        self._check_ours()
+        if self.number("PRAGMA user_version") < len(self._schema.migrations):
+            raise StorageError(
+                f"{self.path} was written by an older p2pd", hint="start p2pd once: it brings it up to date"
+            )
 
     def _check_ours(self) -> None:
         used = self.number("SELECT count(*) FROM sqlite_master") or self.number("PRAGMA user_version")
@@ -155,6 +172,14 @@ class Database:
         return error
 
 
+class Opens(Protocol):
+    """What opens a database: `Database` itself, but in the simulator, whose disks can be full and lose power."""
+
+    def __call__(self, path: str, schema: Schema, *, synchronous: str, read_only: bool = False) -> Database:
+        """See `Database`."""
+        ...
+
+
 def set_aside(path: Path) -> Path:
     """Renames a damaged database with its log, so that the next start begins an empty one; its new path."""
     number = 1
@@ -164,6 +189,12 @@ def set_aside(path: Path) -> Path:
         with suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
     return aside
+
+
+def _read_only_uri(path: Path) -> str:
+    """Without a log nobody has the database open, and SQLite need not make one to read it (sqlite.org, wal.html)."""
+    has_log = path.with_name(path.name + "-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro" + ("" if has_log else "&immutable=1")
 
 
 def _check_files(path: Path) -> None:

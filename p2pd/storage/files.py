@@ -35,25 +35,25 @@ def make_folder(path: Path) -> None:
     check_folder(path)
 
 
-def check_folder(path: Path) -> None:
-    """Refuses (ForeignHomeError) a folder that is a link, another's, or open to others."""
+def check_folder(path: Path, owner: int | None = None) -> None:
+    """Refuses (ForeignHomeError) a folder that is a link, another's than ours or `owner`'s, or open to others."""
     status = _status(path)
     if not stat.S_ISDIR(status.st_mode):
         raise ForeignHomeError(f"{path} is not a folder", hint="name another home; links are not followed")
-    _check(path, status, _PRIVATE_FOLDER)
+    _check(path, status, _PRIVATE_FOLDER, owner)
 
 
-def check_file(path: Path) -> None:
-    """Refuses (ForeignHomeError) a file that is a link, has a second name, is another's, or is open to others."""
+def check_file(path: Path, owner: int | None = None) -> None:
+    """Refuses (ForeignHomeError) a file that is a link, has a second name, or is as `check_folder` refuses."""
     status = _status(path)
     if not stat.S_ISREG(status.st_mode):
         raise ForeignHomeError(f"{path} is not a plain file", hint="remove it; links are not followed")
     if status.st_nlink > 1:
         raise ForeignHomeError(f"{path} has a second name elsewhere", hint="make a copy, and put it in its place")
-    _check(path, status, _PRIVATE_FILE)
+    _check(path, status, _PRIVATE_FILE, owner)
 
 
-def make_file(path: Path) -> None:
+def make_file(path: Path, owner: int | None = None) -> None:
     """Makes an empty file with mode 0600 where there is none, and checks it; raises as `make_folder`."""
     try:
         # Not opened where it exists: closing a database's file would drop SQLite's locks on it in this process.
@@ -62,7 +62,7 @@ def make_file(path: Path) -> None:
         pass
     except OSError as error:
         raise refusal(error, path) from error
-    check_file(path)
+    check_file(path, owner)
 
 
 def read_file(path: Path) -> bytes | None:
@@ -138,9 +138,10 @@ def _status(path: Path) -> os.stat_result:
         raise refusal(error, path) from error
 
 
-def _check(path: Path, status: os.stat_result, mode: int) -> None:
-    if status.st_uid != os.geteuid():
-        raise ForeignHomeError(f"{path} belongs to another user", hint=f"run: chown {os.geteuid()} {path}")
+def _check(path: Path, status: os.stat_result, mode: int, owner: int | None) -> None:
+    wanted = os.geteuid() if owner is None else owner
+    if status.st_uid != wanted:
+        raise ForeignHomeError(f"{path} belongs to another user", hint=f"run: chown {wanted} {path}")
     if stat.S_IMODE(status.st_mode) & ~mode:
         raise ForeignHomeError(
             f"{path} is open to other users", hint=f"if nobody has misused it, run: chmod {mode:o} {path}"

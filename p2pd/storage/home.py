@@ -39,16 +39,50 @@ def open_home(path: Path) -> None:
         _check_entry(entry)
 
 
+def refused(path: Path, owner: int) -> list[StorageError]:
+    """All that `open_home` would refuse in the home of that user, each with its remedy; changes nothing."""
+    try:
+        check_folder(path, owner)
+        entries = sorted(path.iterdir())
+    except StorageError as error:
+        return [error]
+    except OSError as error:
+        return [refusal(error, path)]
+    found: list[StorageError] = []
+    for entry in entries:
+        try:
+            _check_entry(entry, owner)
+        except StorageError as error:
+            found.append(error)
+    return found
+
+
+def holder(path: Path) -> str | None:
+    """Who has the home: the number of a process as far as it is known, else ""; None where nobody has it."""
+    try:
+        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).strip()
+        return text.decode() if text.isdigit() else ""
+    finally:
+        os.close(descriptor)
+    return None
+
+
 @contextmanager
-def locked(home: Path) -> Iterator[None]:
-    """Has the home for this process alone; to be taken after detaching, since the file names this process.
+def locked(home: Path, owner: int | None = None) -> Iterator[None]:
+    """Has the home, ours or `owner`'s, for this process; to be taken after detaching: the file names the process.
 
     Raises:
         HomeInUseError: another process has it.
         ForeignHomeError, StorageError: as `open_home`.
     """
     path = home / LOCK_NAME
-    make_file(path)
+    make_file(path, owner)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
@@ -78,9 +112,9 @@ def _in_use(text: bytes, home: Path) -> HomeInUseError:
     return HomeInUseError(f"{home} is in use by {process}", hint="stop it, or name another home with --home")
 
 
-def _check_entry(entry: Path) -> None:
+def _check_entry(entry: Path, owner: int | None = None) -> None:
     if entry.name == CONFIG_NAME:
-        _check_config(entry)
+        _check_config(entry, os.geteuid() if owner is None else owner)
         return
     try:
         mode = entry.lstat().st_mode
@@ -89,15 +123,15 @@ def _check_entry(entry: Path) -> None:
     except OSError as error:
         raise refusal(error, entry) from error
     if stat.S_ISDIR(mode):
-        check_folder(entry)
+        check_folder(entry, owner)
     elif not stat.S_ISSOCK(mode):  # a socket's folder protects it, and the daemon makes it anew
-        check_file(entry)
+        check_file(entry, owner)
 
 
-def _check_config(path: Path) -> None:
+def _check_config(path: Path, owner: int) -> None:
     try:
         status = path.stat()
     except OSError as error:
         raise StorageError(f"{path} cannot be read", hint="remove it, or mend the link") from error
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_uid not in (owner, 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ForeignHomeError(f"{path} can be changed by other users", hint=f"run: chmod go-w {path}")

@@ -8,7 +8,7 @@ durable costs no wait for the disk, and survives a crash of the process.
 from contextlib import AbstractContextManager
 
 from p2pd import limits
-from p2pd.storage.database import MEMORY, Database, Fields, Schema
+from p2pd.storage.database import MEMORY, Database, Fields, Opens, Schema
 from p2pd.storage.transactions import SharedCommit
 from p2pd.store import HeldRecord, KnownNode
 from p2pd.types import NodeKey, RecordKey
@@ -33,10 +33,33 @@ _FIRST = (
         key BLOB PRIMARY KEY, endpoint TEXT NOT NULL, first_seen_s INTEGER NOT NULL, last_seen_s INTEGER NOT NULL)""",
 )
 
+_SECOND = (
+    # The counts by kind: whoever looks after a node wants to know what it holds.
+    "DROP TRIGGER held_added",
+    "DROP TRIGGER held_replaced",
+    "DROP TRIGGER held_removed",
+    "DROP TABLE totals",
+    """CREATE TABLE totals (
+        family INTEGER, tombstone INTEGER, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (family, tombstone)) WITHOUT ROWID""",
+    """INSERT INTO totals SELECT family, tombstone, count(*), sum(length(data)) FROM held GROUP BY family, tombstone""",
+    """CREATE TRIGGER held_added AFTER INSERT ON held BEGIN
+        INSERT INTO totals VALUES (NEW.family, NEW.tombstone, 1, length(NEW.data))
+        ON CONFLICT DO UPDATE SET records = records + 1, bytes = bytes + length(NEW.data); END""",
+    """CREATE TRIGGER held_replaced AFTER UPDATE ON held BEGIN
+        UPDATE totals SET records = records - 1, bytes = bytes - length(OLD.data)
+        WHERE family = OLD.family AND tombstone = OLD.tombstone;
+        INSERT INTO totals VALUES (NEW.family, NEW.tombstone, 1, length(NEW.data))
+        ON CONFLICT DO UPDATE SET records = records + 1, bytes = bytes + length(NEW.data); END""",
+    """CREATE TRIGGER held_removed AFTER DELETE ON held BEGIN
+        UPDATE totals SET records = records - 1, bytes = bytes - length(OLD.data)
+        WHERE family = OLD.family AND tombstone = OLD.tombstone; END""",
+)
+
 RECORDS_SCHEMA = Schema(
     application_id=0x70327072,  # "p2pr"
-    migrations=(_FIRST,),
-    damaged_hint="it holds only other people's records and known nodes: stop p2pd, move dht.db away, and start again",
+    migrations=(_FIRST, _SECOND),
+    damaged_hint="it holds only other people's records: run p2pctl doctor --set-aside dht.db, and start again",
 )
 
 _COLUMNS = "key, item, family, tombstone, sequence, expires_s, digest, data, stamp_bits"
@@ -54,14 +77,17 @@ _TRIM_NODES = """DELETE FROM nodes WHERE
 
 
 class SqliteRecordStore:
-    """`RecordStore` in a file, or in memory for tests and the simulator; raises as `SqliteUserStore`."""
+    """`RecordStore` in a file, or in memory for tests and the simulator; for the rest as `SqliteUserStore`."""
 
-    def __init__(self, path: str = MEMORY) -> None:
-        self._database = Database(path, RECORDS_SCHEMA, synchronous="NORMAL")
+    def __init__(self, path: str = MEMORY, *, read_only: bool = False, database: Opens = Database) -> None:
+        self._database = database(path, RECORDS_SCHEMA, synchronous="NORMAL", read_only=read_only)
         self._shared = SharedCommit(self._database)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self._shared.transaction()
+
+    def attempt(self) -> AbstractContextManager[None]:
+        return self._shared.attempt()
 
     def commit(self, *, durable: bool) -> None:
         self._shared.commit(durable=durable)
@@ -106,8 +132,12 @@ class SqliteRecordStore:
         return self._shared.change(f"DELETE FROM held WHERE rowid IN ({due})", parameters)  # noqa: S608 (just above)
 
     def usage(self) -> tuple[int, int]:
-        ((records, size_bytes),) = self._database.rows("SELECT records, bytes FROM totals")
-        return records, size_bytes
+        by_kind = self.usage_by_kind().values()
+        return sum(records for records, _ in by_kind), sum(size_bytes for _, size_bytes in by_kind)
+
+    def usage_by_kind(self) -> dict[tuple[int, bool], tuple[int, int]]:
+        rows = self._database.rows("SELECT family, tombstone, records, bytes FROM totals ORDER BY family, tombstone")
+        return {(family, bool(tombstone)): (records, size_bytes) for family, tombstone, records, size_bytes in rows}
 
     def keys_held(self) -> list[RecordKey]:
         return [RecordKey(key) for (key,) in self._database.rows("SELECT DISTINCT key FROM held ORDER BY key")]

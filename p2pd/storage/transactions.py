@@ -2,17 +2,39 @@
 
 Knows no table.
 Rules: a transaction begins with its first change, so a turn without one costs nothing.  A change that failed dooms its
-transaction, even where the caller swallowed the error.  A transaction within a transaction is a bug.
+transaction, even where the caller swallowed the error.  A transaction within a transaction is a bug; an attempt within
+one is what can be undone alone.  What tables keep back until the commit is written before it, and forgotten with it.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from p2pd.errors import StorageError
 from p2pd.storage.database import MEMORY, Database, Parameters
 from p2pd.storage.files import refusal, sync_folder
+
+
+class Table(Protocol):
+    """What keeps rows in memory and their changes back until the commit."""
+
+    def write_out(self) -> None:
+        """Change the database as far as it was kept back."""
+        ...
+
+    def begin_attempt(self) -> None:
+        """Be ready to undo what follows."""
+        ...
+
+    def undo_attempt(self) -> None:
+        """Keep back what was kept back when the attempt began, and forget everything else."""
+        ...
+
+    def forget(self) -> None:
+        """Forget all that was read or changed."""
+        ...
 
 
 class Turns:
@@ -20,8 +42,15 @@ class Turns:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._tables: list[Table] = []
         self._inside = False
+        self.attempting = False
+        self._saved = False
         self._failure: StorageError | None = None
+
+    def join(self, table: Table) -> None:
+        """A table that keeps changes back takes part in every transaction."""
+        self._tables.append(table)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -34,26 +63,58 @@ class Turns:
             yield
             self._commit()
         except BaseException:
+            for table in self._tables:
+                table.forget()
             self._roll_back()
             raise
         finally:
             self._inside = False
 
-    def change(self, sql: str, parameters: Parameters = ()) -> int:
-        """Runs a statement within the transaction; how many rows it changed."""
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """See `UserStore.attempt`."""
+        if not self._inside or self.attempting:
+            raise RuntimeError("an attempt outside a transaction, or within an attempt")
+        for table in self._tables:
+            table.begin_attempt()
+        self.attempting, self._saved = True, False
+        try:
+            yield
+        except BaseException:
+            for table in self._tables:
+                table.undo_attempt()
+            if self._saved and self.database.in_transaction:  # on some errors SQLite has undone everything
+                self.database.run("ROLLBACK TO attempt")
+            raise
+        finally:
+            if self._saved and self.database.in_transaction:
+                self.database.run("RELEASE attempt")
+            self.attempting = False
+
+    def check(self) -> None:
+        """Refuses (StorageError, or RuntimeError for a bug) where nothing can be changed now."""
         if not self._inside:
             raise RuntimeError("a change outside a transaction")
         if self._failure is not None:
             raise self._failure
+
+    def change(self, sql: str, parameters: Parameters = ()) -> int:
+        """Runs a statement within the transaction; how many rows it changed."""
+        self.check()
         try:
             if not self.database.in_transaction:
                 self.database.run("BEGIN IMMEDIATE")
+            if self.attempting and not self._saved:
+                self.database.run("SAVEPOINT attempt")
+                self._saved = True
             return self.database.run(sql, parameters)
         except StorageError as error:
             self._failure = error
             raise
 
     def _commit(self) -> None:
+        for table in self._tables:
+            table.write_out()
         if self._failure is not None:
             raise self._failure
         if self.database.in_transaction:
@@ -76,6 +137,8 @@ class SharedCommit:
         self.database = database
         self._inside = False
         self._saved = False
+        self._attempting = False
+        self._attempted = False
         self._failure: StorageError | None = None
         self._flushed = True
         self._log_named = False
@@ -94,6 +157,23 @@ class SharedCommit:
             raise
         finally:
             self._inside = False
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """See `RecordStore.attempt`."""
+        if not self._inside or self._attempting:
+            raise RuntimeError("an attempt outside a transaction, or within an attempt")
+        self._attempting, self._attempted = True, False
+        try:
+            yield
+        except BaseException:
+            if self._attempted and self.database.in_transaction:
+                self.database.run("ROLLBACK TO attempt")
+            raise
+        finally:
+            if self._attempted and self.database.in_transaction:
+                self.database.run("RELEASE attempt")
+            self._attempting = False
 
     def change(self, sql: str, parameters: Parameters = ()) -> int:
         """Runs a statement, which the next commit keeps; how many rows it changed."""
@@ -126,6 +206,9 @@ class SharedCommit:
         if self._inside and not self._saved:
             self.database.run("SAVEPOINT turn")
             self._saved = True
+        if self._attempting and not self._attempted:
+            self.database.run("SAVEPOINT attempt")
+            self._attempted = True
 
     def _end_turn(self) -> None:
         if self._failure is not None:

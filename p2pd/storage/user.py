@@ -1,25 +1,23 @@
 """One user's store on SQLite: `p2pd.store.UserStore`.
 
 Knows no meaning of what it keeps; `user_schema` says what is in the clear.
-Rules: a turn is one transaction, flushed to the disk before it counts as done.  A conversation's order is clock,
-sender's key, id.
+Rules: a turn is one transaction, flushed to the disk before it counts as done.
 """
 
 from contextlib import AbstractContextManager
 
 from p2pd import limits
 from p2pd.errors import DamagedError
-from p2pd.storage.database import MEMORY, Database
-from p2pd.storage.rows import Row, SealedTable, Sealer
+from p2pd.storage.database import MEMORY, Database, Opens
+from p2pd.storage.messages import COLUMNS, Messages
+from p2pd.storage.rows import Memo, Row, SealedTable, Sealer
 from p2pd.storage.transactions import Turns
 from p2pd.storage.user_schema import USER_SCHEMA
 from p2pd.store import (
     Contact,
     Counters,
-    Direction,
     Event,
     Message,
-    MessageState,
     OutboxItem,
     Part,
     Prekey,
@@ -36,6 +34,7 @@ class SqliteUserStore:
     """`UserStore` in a file, or in memory for tests and the simulator.
 
     `own_identity` may be set later, since the identity itself is kept here; messages need it.
+    `read_only` is for looking at a file that another process may have open: nothing is written.
 
     Raises:
         DamagedError: the file is no database, or sealed under another master key.
@@ -50,32 +49,37 @@ class SqliteUserStore:
         own_identity: bytes | None,
         master_key: bytes,
         events_kept: int = limits.EVENTS_KEPT,
+        read_only: bool = False,
+        database: Opens = Database,
     ) -> None:
-        self.own_identity = own_identity
         self._events_kept = events_kept
-        self._database = Database(path, USER_SCHEMA, synchronous="FULL")
+        self._read_only = read_only
+        self._database = database(path, USER_SCHEMA, synchronous="FULL", read_only=read_only)
         self._turns = Turns(self._database)
+        self._memo = Memo(self._turns)
         self._sealer = Sealer(master_key)
         try:
-            self._make_tables()
+            self._make_tables(own_identity)
             self._check_seal()
         except BaseException:
             self._database.close()
             raise
 
-    def _make_tables(self) -> None:
-        def table(name: str, row_type: type[Row], *key: str, clear: tuple[str, ...] = ()) -> SealedTable[Row]:
-            return SealedTable(self._turns, self._sealer, name, row_type, key=key, clear=clear)
+    def _make_tables(self, own_identity: bytes | None) -> None:
+        def table(
+            name: str, row_type: type[Row], *key: str, clear: tuple[str, ...] = (), remembered: int = 0
+        ) -> SealedTable[Row]:
+            return SealedTable(self._turns, self._sealer, name, row_type, key=key, clear=clear, remembered=remembered)
 
-        self._values = table("single_values", bytes, "name")
-        self._contacts = table("contacts", Contact, "contact")
-        self._counters = table("counters", Counters, "contact")
-        self._sessions = table("sessions", Session, "contact", "session")
+        hot = limits.ROWS_REMEMBERED
+        self._values = table("single_values", bytes, "name", remembered=hot)
+        self._contacts = table("contacts", Contact, "contact", remembered=hot)
+        self._counters = table("counters", Counters, "contact", remembered=hot)
+        self._sessions = table("sessions", Session, "contact", "session", remembered=hot)
         self._prekeys = table("prekeys", Prekey, "id")
-        self._outbox = table("outbox", OutboxItem, "contact", "sequence")
-        columns = ("clock", "place", "at_ms", "unread", "request")
-        self._messages = table("messages", Message, "message", "contact", clear=columns)
-        self._steps = table("steps", Step, "message", "number")
+        self._outbox = table("outbox", OutboxItem, "contact", "sequence", remembered=hot)
+        self._messages = table("messages", Message, "message", "contact", clear=COLUMNS, remembered=hot)
+        self._said = Messages(self._messages, self._memo, self._sealer, own_identity)
         self._parts = table("parts", Part, "contact", "message", "part", clear=("size_bytes",))
         self._events = table("events", Event, "cursor", clear=("type",))
         self._consumers = table("consumers", int, "name")
@@ -88,12 +92,23 @@ class SqliteUserStore:
                 f"{self._database.path} does not open with the key of this home",
                 hint="put back the file `keys` that belongs to this user.db, or both from one backup",
             ) from error
-        if sealed is None:
+        if sealed is None and not self._read_only:
             with self.transaction():
                 self.set_value(_SEAL_CHECK, b"")
 
+    @property
+    def own_identity(self) -> bytes | None:
+        return self._said.own_identity
+
+    @own_identity.setter
+    def own_identity(self, identity: bytes) -> None:
+        self._said.own_identity = identity
+
     def transaction(self) -> AbstractContextManager[None]:
         return self._turns.transaction()
+
+    def attempt(self) -> AbstractContextManager[None]:
+        return self._turns.attempt()
 
     def close(self) -> None:
         """Ends; the store cannot be used afterwards."""
@@ -116,15 +131,22 @@ class SqliteUserStore:
     # --- contacts ---
 
     def contacts(self) -> list[Contact]:
-        return sorted(self._contacts.find(), key=lambda contact: (contact.petname, contact.identity))
+        listed: list[Contact] | None = self._memo.get("contacts")
+        if listed is None:
+            listed = sorted(self._contacts.find(), key=lambda contact: (contact.petname, contact.identity))
+            if len(listed) <= limits.ROWS_REMEMBERED:
+                self._memo["contacts"] = listed
+        return list(listed)
 
     def contact(self, identity: IdentityKey) -> Contact | None:
         return self._contacts.one(identity)
 
     def save_contact(self, contact: Contact) -> None:
         self._contacts.save(contact, contact.identity)
+        self._memo.pop("contacts", None)
 
     def remove_contact(self, identity: IdentityKey) -> None:
+        self._memo.clear()
         for table in (self._contacts, self._counters, self._sessions, self._outbox, self._parts):
             table.remove(_BY_CONTACT, (identity,))
 
@@ -137,11 +159,17 @@ class SqliteUserStore:
     # --- sessions and prekeys ---
 
     def sessions(self, contact: IdentityKey) -> list[Session]:
-        found = self._sessions.find(_BY_CONTACT, (contact,))
-        return sorted(found, key=lambda session: (session.made_ms, session.session))
+        ids: list[bytes] | None = self._memo.get(("sessions", contact))
+        if ids is None:
+            ids = [id for (id,) in self._sessions.clear("SELECT session FROM sessions WHERE contact=?", (contact,))]
+            self._memo["sessions", contact] = ids
+        found = [session for id in ids if (session := self._sessions.one(contact, id)) is not None]
+        return sorted(found, key=lambda session: (session.made_ms, session.session)) if len(found) > 1 else found
 
     def save_session(self, session: Session) -> None:
         self._sessions.save(session, session.contact, session.session)
+        if session.session not in self._memo.get(("sessions", session.contact), ()):
+            self._memo.pop(("sessions", session.contact), None)
 
     def remove_session(self, session: Session) -> None:
         self._sessions.remove_one(session.contact, session.session)
@@ -164,13 +192,13 @@ class SqliteUserStore:
         return self._outbox.one(contact, sequence)
 
     def outbox_contacts(self) -> list[IdentityKey]:
-        rows = self._database.rows("SELECT DISTINCT contact FROM outbox ORDER BY contact")
+        rows = self._outbox.clear("SELECT DISTINCT contact FROM outbox ORDER BY contact")
         return [IdentityKey(contact) for (contact,) in rows]
 
     def outbox_count(self, contact: IdentityKey | None = None) -> int:
         if contact is None:
-            return self._database.number("SELECT count(*) FROM outbox")
-        return self._database.number("SELECT count(*) FROM outbox WHERE contact=?", (contact,))
+            return self._outbox.number("SELECT count(*) FROM outbox")
+        return self._outbox.number("SELECT count(*) FROM outbox WHERE contact=?", (contact,))
 
     def save_outbox_item(self, item: OutboxItem) -> None:
         self._outbox.save(item, item.contact, item.sequence)
@@ -181,82 +209,37 @@ class SqliteUserStore:
     # --- messages ---
 
     def message(self, message: MessageId, *, contact: IdentityKey | None = None) -> Message | None:
-        if contact is not None:
-            return self._messages.one(message, contact)
-        found = self._messages.find("WHERE message=? ORDER BY contact LIMIT 1", (message,))
-        return found[0] if found else None
+        return self._said.one(message, contact)
 
     def messages_by_prefix(self, low: bytes, high: bytes) -> list[Message]:
-        return self._messages.find("WHERE message BETWEEN ? AND ? ORDER BY message, contact LIMIT 3", (low, high))
+        return self._said.by_prefix(low, high)
 
     def message_by_request(self, request_id: str) -> Message | None:
-        found = self._messages.find("WHERE request=? LIMIT 1", (self._sealer.hidden("request", request_id),))
-        return found[0] if found else None
+        return self._said.by_request(request_id)
 
     def save_message(self, message: Message) -> None:
-        incoming = message.direction is Direction.IN
-        self._messages.save(
-            message,
-            message.message,
-            message.contact,
-            message.clock,
-            self._place(message),
-            (incoming and message.received_ms) or message.sent_ms,
-            incoming and message.state is MessageState.RECEIVED,
-            self._sealer.hidden("request", message.request_id) if message.request_id else None,
-        )
+        self._said.save(message)
 
     def remove_message(self, contact: IdentityKey, message: MessageId) -> None:
-        self._messages.remove_one(message, contact)
-        self._steps.remove(
-            "WHERE message=? AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.message=steps.message)", (message,)
-        )
+        self._said.remove(contact, message)
 
     def history(self, contact: IdentityKey, *, since_ms: int = 0, limit: int) -> list[Message]:
-        newest_first = self._messages.find(
-            "WHERE contact=? AND at_ms>=? ORDER BY clock DESC, place DESC, message DESC LIMIT ?",
-            (contact, since_ms, limit),
-        )
-        return newest_first[::-1]
+        return self._said.history(contact, since_ms, limit)
 
     def position(self, message: Message) -> int:
-        # Counted from the end, which is where the messages are that anyone asks about.
-        not_before = self._database.number(
-            "SELECT count(*) FROM messages WHERE contact=? AND (clock, place, message) >= (?, ?, ?)",
-            (message.contact, message.clock, self._place(message), message.message),
-        )
-        return (
-            self._database.number("SELECT messages FROM conversations WHERE contact=?", (message.contact,)) - not_before
-        )
+        return self._said.position(message)
 
     def newest_messages(self, contact: IdentityKey, limit: int) -> list[MessageId]:
-        rows = self._database.rows(
-            "SELECT message FROM messages WHERE contact=? ORDER BY clock DESC, place DESC, message DESC LIMIT ?",
-            (contact, limit),
-        )
-        return [MessageId(message) for (message,) in reversed(rows)]
+        return self._said.newest(contact, limit)
 
     def unread_count(self, contact: IdentityKey) -> int:
-        return self._database.number("SELECT count(*) FROM messages WHERE contact=? AND unread", (contact,))
-
-    def _place(self, message: Message) -> int:
-        """Of its sender among the two of the conversation."""
-        if self.own_identity is None:
-            raise RuntimeError("messages need own_identity")
-        return int((self.own_identity > message.contact) == (message.direction is Direction.OUT))
-
-    # --- steps and parts ---
+        return self._said.unread(contact)
 
     def steps(self, message: MessageId) -> list[Step]:
-        return self._steps.find("WHERE message=? ORDER BY number", (message,))
+        found = self._said.one(message, None)
+        return list(found.steps) if found else []
 
-    def add_step(self, message: MessageId, step: Step) -> None:
-        newest = self._database.number("SELECT max(number) FROM steps WHERE message=?", (message,))
-        self._steps.save(step, message, newest + 1)
-        self._steps.remove(
-            "WHERE message=? AND number>? AND number<=?",
-            (message, limits.STEPS_FIRST, newest + 1 - limits.STEPS_NEWEST),
-        )
+    # --- parts ---
 
     def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]:
         return self._parts.find("WHERE contact=? AND message=? ORDER BY part", (contact, message))
@@ -268,12 +251,12 @@ class SqliteUserStore:
         self._parts.remove("WHERE contact=? AND message=?", (contact, message))
 
     def parts_bytes(self, contact: IdentityKey) -> int:
-        return self._database.number(
+        return self._parts.number(
             "SELECT sum(max(size_bytes, ?)) FROM parts WHERE contact=?", (limits.PART_ROW_BYTES, contact)
         )
 
     def unfinished_texts(self, contact: IdentityKey) -> list[MessageId]:
-        rows = self._database.rows(
+        rows = self._parts.clear(
             "SELECT message FROM parts WHERE contact=? GROUP BY message ORDER BY min(rowid)", (contact,)
         )
         return [MessageId(message) for (message,) in rows]
@@ -283,6 +266,7 @@ class SqliteUserStore:
     def add_event(self, type: str, data: str, at_ms: int) -> int:
         cursor = self.newest_cursor() + 1
         self._events.save(Event(cursor, at_ms, type, data), cursor, type)
+        self._memo["cursor"] = cursor
         if cursor % limits.EVENTS_TRIM == 0:
             self._events.remove("WHERE cursor<=?", (cursor - self._events_kept,))
         return cursor
@@ -292,7 +276,10 @@ class SqliteUserStore:
         return self._events.find(f"WHERE cursor>? {wanted}ORDER BY cursor LIMIT ?", (after, *types, limit))
 
     def newest_cursor(self) -> int:
-        return self._database.number("SELECT max(cursor) FROM events")
+        cursor: int | None = self._memo.get("cursor")
+        if cursor is None:
+            cursor = self._memo["cursor"] = self._events.number("SELECT max(cursor) FROM events")
+        return cursor
 
     def consumer(self, name: str) -> int:
         return self._consumers.one(self._sealer.hidden("consumer", name)) or 0

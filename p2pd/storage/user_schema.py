@@ -12,7 +12,8 @@ _FIRST = (
     "CREATE TABLE counters (contact BLOB PRIMARY KEY, sealed BLOB NOT NULL)",
     "CREATE TABLE sessions (contact BLOB, session BLOB, sealed BLOB NOT NULL, PRIMARY KEY (contact, session))",
     "CREATE TABLE prekeys (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",
-    "CREATE TABLE outbox (contact BLOB, sequence INTEGER, sealed BLOB NOT NULL, PRIMARY KEY (contact, sequence))",
+    """CREATE TABLE outbox (
+        contact BLOB, sequence INTEGER, sealed BLOB NOT NULL, PRIMARY KEY (contact, sequence)) WITHOUT ROWID""",
     """CREATE TABLE messages (
         message BLOB, contact BLOB,
         clock INTEGER NOT NULL,
@@ -32,8 +33,6 @@ _FIRST = (
         ON CONFLICT (contact) DO UPDATE SET messages = messages + 1; END""",
     """CREATE TRIGGER message_removed AFTER DELETE ON messages BEGIN
         UPDATE conversations SET messages = messages - 1 WHERE contact = OLD.contact; END""",
-    """CREATE TABLE steps (
-        message BLOB, number INTEGER, sealed BLOB NOT NULL, PRIMARY KEY (message, number)) WITHOUT ROWID""",
     """CREATE TABLE parts (
         contact BLOB, message BLOB, part INTEGER, size_bytes INTEGER NOT NULL, sealed BLOB NOT NULL,
         PRIMARY KEY (contact, message, part))""",

@@ -12,7 +12,9 @@ aloud; where the bits do not fill the last letter they are zero, and anything el
 | `KEY@HOST:PORT`, `HOST:PORT` | a node; KEY is 52 letters |
 """
 
+from base64 import b32encode
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from p2pd import limits
@@ -22,6 +24,8 @@ from p2pd.types import Endpoint, IdentityKey, MessageId, NodeHint, NodeKey
 from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 ALPHABET = "ybndrfg8ejkmcpqxot1uwisza345h769"
+_Z_BASE_32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
+"""From the letters of RFC 4648, which packs bits in the same way."""
 _VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
 PREFIX = "p2p:"
 CHECKSUM_BYTES = 3
@@ -32,9 +36,7 @@ _ID_LETTERS = 26
 
 def encode_letters(data: bytes) -> str:
     """`data` in z-base-32."""
-    letters = -(-len(data) * 8 // 5)
-    number = int.from_bytes(data, "big") << (letters * 5 - len(data) * 8)
-    return "".join(ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(letters)))
+    return b32encode(data).translate(_Z_BASE_32, b"=").decode()
 
 
 def decode_letters(text: str) -> bytes:
@@ -57,6 +59,7 @@ def _checksum(identity: bytes) -> bytes:
     return domain_hash(Domain.ADDRESS_CHECKSUM, identity, size=CHECKSUM_BYTES)
 
 
+@lru_cache(maxsize=1_024)
 def encode_address(identity: IdentityKey) -> str:
     """A person's address."""
     return PREFIX + encode_letters(identity + _checksum(identity))

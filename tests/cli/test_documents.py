@@ -8,12 +8,15 @@ import click
 import pytest
 
 from p2pctl.failures import EXITS, INTERRUPTED
+from p2pd.daemon.doctor.__main__ import CHECKS
+from p2pd.daemon.main import EXITS as EXITS_OF_P2PD
 from p2pd.settings import KEYS
 from tests.cli.test_main import COMMANDS, parsed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 USAGE = (ROOT / "docs" / "usage.md").read_text()
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 
 def commands(text: str) -> list[str]:
@@ -22,7 +25,7 @@ def commands(text: str) -> list[str]:
     return [re.split(r" {3,}| > ", line)[0] for line in lines]
 
 
-@pytest.mark.parametrize("line", commands(USAGE) + commands(README))
+@pytest.mark.parametrize("line", commands(USAGE) + commands(README) + commands(OPERATIONS))
 def test_commands_parse(line: str) -> None:
     assert parsed(shlex.split(line)[1:])
 
@@ -41,8 +44,17 @@ def test_every_exit_code_is_on_the_usage_page() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {0, *EXITS.values(), INTERRUPTED}
 
 
-@pytest.mark.parametrize("page", [USAGE, README], ids=["usage", "readme"])
+def test_every_check_of_the_doctor_is_on_the_operations_page() -> None:
+    assert {f"| `{check}` |" for check in CHECKS} <= set(re.findall(r"^\| `[\w. ]+` \|", OPERATIONS, re.MULTILINE))
+
+
+def test_every_exit_code_of_p2pd_is_on_the_operations_page() -> None:
+    table = OPERATIONS.partition("## Exit codes of p2pd")[2]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {0, *EXITS_OF_P2PD}
+
+
+@pytest.mark.parametrize("page", [USAGE, OPERATIONS, README], ids=["usage", "operations", "readme"])
 def test_links_lead_somewhere(page: str) -> None:
-    folder = ROOT / "docs" if page is USAGE else ROOT
+    folder = ROOT if page is README else ROOT / "docs"
     for target in re.findall(r"\]\(([^)#:]+)\)", page):
         assert (folder / target).exists(), target

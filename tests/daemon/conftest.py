@@ -99,7 +99,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
 async def somebody_waits(node: Node) -> None:
     """Returns once a call or follower of the node's waits for the next event."""
-    while not node.service.bell._waiting:  # noqa: ASYNC110  nothing tells when a call has come so far
+    while not (node.service.bell._waiting or node.service.bell._expected):  # noqa: ASYNC110  nothing tells when a call has come so far
         await asyncio.sleep(0)
 
 

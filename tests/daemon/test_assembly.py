@@ -8,7 +8,7 @@ import pytest
 from p2pd.daemon import assembly
 from p2pd.daemon.main import exit_code
 from p2pd.engine import Engine
-from p2pd.net.driver import InternalError
+from p2pd.net.calls import InternalError
 from p2pd.settings import load_settings
 from p2pd.storage.home import open_home
 from p2pd.types import Now

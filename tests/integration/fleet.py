@@ -66,6 +66,7 @@ class Daemon:
     def __init__(self, home: Path, flags: tuple[str, ...]) -> None:
         self.home = home
         self.flags = flags
+        self.program = program("p2pd", "p2pd")
         self.log_file = home.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None
         self.address = self.endpoint = ""
@@ -74,7 +75,7 @@ class Daemon:
 
     def begin(self, *more: str) -> None:
         """Start it, and do not wait."""
-        words = [*program("p2pd", "p2pd"), "--home", str(self.home), *self.flags, *more]
+        words = [*self.program, "--home", str(self.home), *self.flags, *more]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=log, bufsize=0)
 

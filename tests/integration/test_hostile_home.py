@@ -79,8 +79,8 @@ def test_other_peoples_records_may_be_set_aside(home: Fleet, stopped: Daemon) ->
     alice = home.new("alice", alone=True)
     shutil.copytree(stopped.home, alice.home)
     overwritten(alice.home / "dht.db")
-    one_clear_line(alice.fails_to_start(), 13, "dht.db", "move")
-    (alice.home / "dht.db").rename(alice.home / "away")
+    one_clear_line(alice.fails_to_start(), 13, "dht.db", "p2pctl doctor --set-aside dht.db")
+    alice.says("doctor", "--set-aside", "dht.db")
     assert alice.start().address == stopped.address
 
 

@@ -76,12 +76,14 @@ def node_place(node: SwarmNode) -> int:
     return int.from_bytes(node_id(node.keys.node_key), "big")
 
 
-async def test_exactly_the_nearest_hold_a_record_and_others_find_it(swarm: Swarm) -> None:
+async def test_the_nearest_hold_a_record_and_others_find_it(swarm: Swarm) -> None:
     messages, elapsed_ms, copies = [], [], []
     for number in range(KEYS):
         name, key = await put(swarm.nodes[number], b"value %d" % number)
         held = holders(swarm, key)
-        assert set(held) == set(nearest(swarm, key)[: len(held)]), "none is left out, and no other has it"
+        ranked = nearest(swarm, key)
+        assert set(ranked[:REPLICAS]) <= set(held), "none of the nearest is left out"
+        assert set(held) <= set(ranked[: 2 * REPLICAS + 1]), "stand-ins of who was slow are the next nearest"
         copies.append(len(held))
         for reader in (node for node in swarm.nodes[::7] if node not in held):
             found = await answered(reader, lambda engine, now, then: engine.dht_get(name, now, then))  # noqa: B023
@@ -91,7 +93,7 @@ async def test_exactly_the_nearest_hold_a_record_and_others_find_it(swarm: Swarm
         assert holders(swarm, key) == held, "reading leaves no copy"
     print(f"copies: {copies}; {len(messages)} reads: {median(messages)} messages, {median(elapsed_ms):.1f} ms")
     assert min(copies) >= REPLICAS
-    assert median(copies) == REPLICAS, "more only where many nodes happen to be near a key"
+    assert median(copies) <= REPLICAS + 1, "more only where a holder was slow, or many nodes happen to be near a key"
     assert median(messages) < NODES / 2
 
 

@@ -1,7 +1,7 @@
 """Turns: committed before anything leaves, undone whole, and rebuilt from what is on the disk."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -9,8 +9,9 @@ import pytest
 from p2pd import limits
 from p2pd.effects import Effect, EffectQueue, Notify, Respond, SendDatagram, SendFrame
 from p2pd.errors import NotFoundError, PeerError, QuotaError, StorageError
+from p2pd.net.calls import InternalError
 from p2pd.net.clock import SystemClock
-from p2pd.net.driver import Driver, InternalError
+from p2pd.net.driver import Driver
 from p2pd.net.inputs import Datagram, Frame, Input, LinkClosed, RequestArrived, summary
 from p2pd.types import Endpoint, NodeKey, Now
 
@@ -57,6 +58,15 @@ class Disk:
             raise
         self.log.append("committed")
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        before = list(self.kept)
+        try:
+            yield
+        except BaseException:
+            self.kept[:] = before
+            raise
+
     def records(self) -> "RecordsDisk":
         return RecordsDisk(self)
 
@@ -69,6 +79,10 @@ class RecordsDisk:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
         yield
 
     def commit(self, *, durable: bool) -> None:
@@ -146,8 +160,8 @@ class House:
         self.engine = Echo(self.disk)
         return self.engine
 
-    def _notify(self, cursor: int) -> None:
-        self.log.append(f"notify {cursor}")
+    def _notify(self, news: Notify) -> None:
+        self.log.append(f"notify {news.cursor}")
 
     def perform(self, effect: Effect) -> None:
         self.done.append(effect)
@@ -327,6 +341,71 @@ async def test_a_call_that_meets_a_bug_or_a_full_disk_is_told_so() -> None:
         assert house.built == 3
 
 
+def says(text: bytes) -> Callable[[Echo, Now], bytes]:
+    """A call that does what a datagram of the same text does."""
+
+    def say(engine: Echo, now: Now) -> bytes:
+        engine.on_datagram(text, SOURCE, now)
+        return text
+
+    return say
+
+
+def refused(engine: Echo, now: Now) -> None:
+    """A call that changes something, wants something of the world, and is refused."""
+    engine.on_datagram(b"refused", SOURCE, now)
+    raise NotFoundError("no such contact")
+
+
+async def outcomes(house: House, *calls: Callable[[Echo, Now], object]) -> list[object]:
+    """What calls made at once end with."""
+    return await asyncio.gather(*(house.driver.call(call) for call in calls), return_exceptions=True)
+
+
+async def test_calls_that_wait_share_a_commit() -> None:
+    async with running() as house:
+        assert await outcomes(house, says(b"a"), says(b"b"), says(b"c")) == [b"a", b"b", b"c"]
+        assert house.log.index("committed") < house.log.index("effect")
+        assert house.log.count("committed") == 1
+        assert house.sent() == [b"a", b"b", b"c"]
+
+
+async def test_no_more_calls_than_the_limit_share_a_commit() -> None:
+    async with running() as house:
+        await outcomes(house, *[says(b"x")] * (limits.CALLS_PER_TURN + 1))
+        assert house.log.count("committed") == 2
+
+
+async def test_a_refused_call_takes_nothing_from_those_it_shares_a_turn_with() -> None:
+    async with running() as house:
+        first, second, third = await outcomes(house, says(b"a"), refused, says(b"b"))
+        assert (first, third) == (b"a", b"b")
+        assert isinstance(second, NotFoundError)
+        assert house.disk.kept == [b"a", b"b"]
+        assert house.sent() == [b"a", b"b"]
+        assert house.built == 2  # between them: memory was ahead
+
+
+async def test_a_bug_in_a_call_takes_nothing_from_those_it_shares_a_turn_with() -> None:
+    async with running() as house:
+        first, second, third = await outcomes(house, says(b"a"), says(b"bug"), says(b"b"))
+        assert (first, third) == (b"a", b"b")
+        assert isinstance(second, InternalError)
+        assert house.disk.kept == house.engine.memory == [b"a", b"b"]
+        assert house.sent() == [b"a", b"b"]
+        assert house.built == 2
+
+
+async def test_calls_that_share_a_turn_which_the_disk_refuses_are_all_told_so() -> None:
+    async with running() as house:
+        house.disk.full = True
+        assert [type(end) for end in await outcomes(house, says(b"a"), says(b"b"))] == [StorageError, StorageError]
+        house.disk.full = False
+        assert await outcomes(house, says(b"c"), says(b"d")) == [b"c", b"d"]
+        assert house.disk.kept == house.engine.memory == [b"c", b"d"]
+        assert house.sent() == [b"c", b"d"]
+
+
 async def test_the_timer_rests_after_the_disk_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.2)
     async with running() as house:
@@ -337,6 +416,20 @@ async def test_the_timer_rests_after_the_disk_refused(monkeypatch: pytest.Monkey
         begun = asyncio.get_running_loop().time()
         house.engine.deadline = begun
         house.driver._arm()
+        await house.log.until("notify 101")
+        assert asyncio.get_running_loop().time() - begun > 0.1
+
+
+async def test_a_packet_does_not_wake_the_timer_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.2)
+    async with running() as house:
+        house.disk.full = True
+        house.put(b"x")
+        await house.log.until("forget")
+        house.disk.full = False
+        begun = asyncio.get_running_loop().time()
+        house.engine.deadline = begun
+        house.put(b"y")
         await house.log.until("notify 101")
         assert asyncio.get_running_loop().time() - begun > 0.1
 
@@ -380,6 +473,18 @@ async def test_the_timer_fires_when_the_engine_wants_it() -> None:
         await house.driver.call(soon)
         await house.log.until("notify 101")
         assert house.engine.timers == 1
+
+
+async def test_what_an_input_makes_due_at_once_is_done_in_its_turn() -> None:
+    async with running() as house:
+
+        def due_now(link: int, frame: bytes, now: Now) -> None:
+            house.engine.deadline = now.steady
+
+        house.engine.on_frame = due_now  # type: ignore[method-assign]
+        house.driver.put(Frame(7, b"frame"))
+        await house.log.until("notify 101")
+        assert house.log == ["committed", "notify 101"]
 
 
 async def test_calls_without_a_pause_do_not_put_the_timer_off() -> None:

@@ -196,3 +196,31 @@ def test_the_self_test_refuses_a_version_that_does_not_ask_for_certificates(monk
     monkeypatch.setattr(FlowConnection, "_initialize", QuicConnection._initialize)
     with pytest.raises(UnsuitableError, match="no certificate"):
         check_private_names(SeededRandom(1))
+
+
+def packets(end: FlowConnection, now: float) -> int:
+    return len(end.datagrams_to_send(now))
+
+
+def test_an_acknowledgement_waits_for_something_to_share_a_packet_with(pair: Pair) -> None:
+    stream = pair.dialler.get_next_available_stream_id()
+    pair.dialler.send_stream_data(stream, b"hello")
+    ((data, _),) = pair.dialler.datagrams_to_send(pair.now)
+    pair.acceptor.receive_datagram(data, "dialler", pair.now)
+    assert packets(pair.acceptor, pair.now) == 0
+    pair.acceptor.send_stream_data(stream, b"you")
+    ((answer, _),) = pair.acceptor.datagrams_to_send(pair.now)
+    before = pair.dialler.unsent(stream)
+    pair.dialler.receive_datagram(answer, "acceptor", pair.now)
+    assert (before, pair.dialler.unsent(stream)) == (5, 0)
+    assert packets(pair.dialler, pair.now) == 0
+    assert packets(pair.dialler, pair.now + limits.ACK_DELAY_S) == 1
+
+
+def test_the_second_packet_is_acknowledged_at_once(pair: Pair) -> None:
+    stream = pair.dialler.get_next_available_stream_id()
+    for number in range(2):
+        pair.dialler.send_stream_data(stream, b"hello")
+        ((data, _),) = pair.dialler.datagrams_to_send(pair.now)
+        pair.acceptor.receive_datagram(data, "dialler", pair.now)
+        assert packets(pair.acceptor, pair.now) == number

@@ -159,3 +159,40 @@ def test_what_is_set_aside_makes_room_for_an_empty_one(tmp_path: Path) -> None:
         assert aside.with_name(expected + "-wal").read_bytes() == b"its log"
         assert not path.exists()
         assert not (tmp_path / "some.db-wal").exists()
+
+
+def read_only(path: Path, made_by: Schema) -> Database:
+    return Database(str(path), made_by, synchronous="FULL", read_only=True)
+
+
+def test_read_only_leaves_everything_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a %20?.db"
+    opened(path, schema(FIRST)).close()
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    database = read_only(path, schema(FIRST))
+    assert database.rows("SELECT name FROM things") == [("one",)]
+    assert database.faults() == []
+    with pytest.raises(StorageError):
+        database.run("DELETE FROM things")
+    database.close()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_read_only_sees_what_another_has_committed(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    writer = opened(path, schema(FIRST))
+    writer.run("INSERT INTO things VALUES ('two')")
+    log = path.with_name("some.db-wal").read_bytes()
+    database = read_only(path, schema(FIRST))
+    assert database.rows("SELECT name FROM things ORDER BY name") == [("one",), ("two",)]
+    database.close()
+    assert path.with_name("some.db-wal").read_bytes() == log
+    writer.run("INSERT INTO things VALUES ('three')")
+    writer.close()
+
+
+def test_read_only_brings_nothing_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    opened(path, schema(FIRST)).close()
+    with pytest.raises(StorageError, match="older"):
+        read_only(path, schema(FIRST, SECOND))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2pd.errors import ForeignHomeError, HomeInUseError
-from p2pd.storage.home import locked, open_home
+from p2pd.storage.home import holder, locked, open_home, refused
 
 HOLDER = """
 import sys
@@ -84,3 +84,25 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         holder.wait()
         with locked(tmp_path):
             assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_all_that_is_refused_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    open_home(home)
+    for name in ("one", "two"):
+        (home / name).touch(mode=0o644)
+    (home / "well").touch(mode=0o600)
+    found = refused(home, os.geteuid())
+    assert [error.message.split()[0] for error in found] == [str(home / "one"), str(home / "two")]
+    assert all("chmod 600" in error.hint for error in found)
+    assert len(refused(home, os.geteuid() + 1)) == 1, "another's home is not looked into"
+    assert len(refused(tmp_path / "none", os.geteuid())) == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_holder_is_known_without_taking_the_lock(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    assert not (tmp_path / "lock").exists()
+    with locked(tmp_path):
+        assert holder(tmp_path) == str(os.getpid())
+    assert holder(tmp_path) is None

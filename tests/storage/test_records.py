@@ -117,3 +117,25 @@ def test_only_what_is_committed_is_seen_from_outside(tmp_path: Path, durable: bo
     assert other.execute("SELECT count(*) FROM held").fetchone() == (1,)
     other.close()
     store.close()
+
+
+def test_usage_is_told_by_kind(store: SqliteRecordStore) -> None:
+    item = held_record(item=b"a" * 16)
+    tombstone = replace(held_record(item=b"b" * 16), tombstone=True, data=b"ended")
+    with store.transaction():
+        store.hold(item)
+        store.hold(tombstone)
+        store.hold(replace(held_record(2), family=1))
+    kinds = store.usage_by_kind()
+    assert kinds[(item.family, False)] == (1, len(item.data))
+    assert kinds[(item.family, True)] == (1, 5)
+    assert kinds[(1, False)][0] == 1
+    assert store.usage() == (3, sum(size for _, size in kinds.values()))
+    with store.transaction():
+        store.hold(replace(item, tombstone=True, data=b"it too"))
+        store.release(held_record(2).key, held_record(2).item)
+    kinds = store.usage_by_kind()
+    assert kinds[(item.family, False)] == (0, 0)
+    assert kinds[(item.family, True)] == (2, 11)
+    assert kinds[(1, False)] == (0, 0)
+    assert store.usage() == (2, 11)

@@ -34,6 +34,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteUser
     made.close()
 
 
+def remembered_and_read(store: SqliteUserStore) -> Iterator[SqliteUserStore]:
+    """The store as it is, and once more when it has forgotten what it remembered."""
+    yield store
+    for table in store._turns._tables:
+        table.forget()
+    yield store
+
+
 def test_it_keeps_the_protocol(store: SqliteUserStore) -> None:
     kept: UserStore = store
     assert kept.newest_cursor() == 0
@@ -61,6 +69,85 @@ def test_an_exception_undoes_the_whole_turn(store: SqliteUserStore) -> None:
         break_off()
     assert store.value("name") == b"before"
     assert store.newest_cursor() == 0
+
+
+def test_an_attempt_is_undone_alone(store: SqliteUserStore) -> None:
+    def fail() -> None:
+        with store.attempt():
+            store.set_value("name", b"attempted")
+            store.set_value("other", b"attempted")
+            store.save_contact(contact(LARGER))
+            store.add_event("message", "attempted", 1)
+            store.save_session(session(SMALLER, b"t" * 16))
+            store.save_message(message(2, SMALLER))
+            assert store.newest_messages(SMALLER, 9) == [message_id(1), message_id(2)]  # which writes all of it
+            assert len(store.events(0, limit=9)) == 2
+            raise ZeroDivisionError
+
+    with store.transaction():
+        store.set_value("name", b"before")
+        store.add_event("message", "before", 1)
+        store.save_contact(contact(SMALLER))
+        store.save_session(session(SMALLER, b"s" * 16))
+        store.save_message(message(1, SMALLER))
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        with store.attempt():
+            store.set_value("later", b"kept")
+        assert store.newest_cursor() == 1
+    for seen in remembered_and_read(store):
+        assert [seen.value(name) for name in ("name", "other", "later")] == [b"before", None, b"kept"]
+        assert [event.data for event in seen.events(0, limit=9)] == ["before"]
+        assert [known.identity for known in seen.contacts()] == [SMALLER]
+        assert [known.session for known in seen.sessions(SMALLER)] == [b"s" * 16]
+        assert seen.newest_messages(SMALLER, 9) == [message_id(1)]
+        assert seen.message(message_id(2), contact=SMALLER) is None
+
+
+def test_an_attempt_that_was_all_leaves_nothing(store: SqliteUserStore) -> None:
+    def fail() -> None:
+        with store.attempt():
+            store.set_value("name", b"attempted")
+            raise ZeroDivisionError
+
+    with store.transaction(), pytest.raises(ZeroDivisionError):
+        fail()
+    assert [seen.value("name") for seen in remembered_and_read(store)] == [None, None]
+
+
+def test_an_attempt_outside_a_transaction_is_a_bug(store: SqliteUserStore) -> None:
+    with pytest.raises(RuntimeError), store.attempt():
+        pass
+    with store.transaction(), store.attempt(), pytest.raises(RuntimeError), store.attempt():
+        pass
+
+
+def test_what_is_remembered_is_what_was_written(store: SqliteUserStore) -> None:
+    counts = [limits.ROWS_REMEMBERED + 5, 3]
+    with store.transaction():
+        for number in range(1, counts[0] + 1):
+            store.save_outbox_item(outbox_item(LARGER, number))
+        store.save_outbox_item(replace(outbox_item(LARGER, 2), body=b"x" * 2 * limits.ROW_REMEMBERED_BYTES))
+        store.remove_outbox_item(LARGER, 3)
+    for seen in remembered_and_read(store):
+        assert seen.outbox_item(LARGER, 1) == outbox_item(LARGER, 1)
+        assert len(seen.outbox_item(LARGER, 2).body) == 2 * limits.ROW_REMEMBERED_BYTES  # type: ignore[union-attr]
+        assert seen.outbox_item(LARGER, 3) is None
+        assert seen.outbox_count(LARGER) == counts[0] - 1
+    assert len(store._outbox._known) <= limits.ROWS_REMEMBERED
+
+
+def test_a_row_that_changes_often_is_written_once_a_turn(store: SqliteUserStore) -> None:
+    statements: list[str] = []
+    assert store.counters(LARGER) == Counters()
+    store._database._connection.set_trace_callback(statements.append)
+    with store.transaction():
+        for number in range(5):
+            store.save_counters(LARGER, Counters(received=number))
+            assert store.counters(LARGER) == Counters(received=number)
+    store._database._connection.set_trace_callback(None)
+    assert sum("counters" in statement for statement in statements) == 1
+    assert [seen.counters(LARGER).received for seen in remembered_and_read(store)] == [4, 4]
 
 
 def test_a_transaction_within_a_transaction_is_a_bug(store: SqliteUserStore) -> None:
@@ -207,22 +294,19 @@ def test_unread_counts_what_came_and_was_not_read(store: SqliteUserStore) -> Non
 
 def test_steps_keep_the_first_and_the_newest(store: SqliteUserStore) -> None:
     with store.transaction():
+        store.save_message(message(1))
         for number in range(100):
-            store.add_step(message_id(1), Step(number, "retry", {"try": number}))
-        store.add_step(message_id(2), Step(7, "queued"))
+            store.save_message(store.history(LARGER, limit=1)[0].went(Step(number, "retry", {"try": number})))
+        store.save_message(message(2).went(Step(7, "queued")))
     newest = range(100 - limits.STEPS_NEWEST, 100)
     assert [step.at_ms for step in store.steps(message_id(1))] == [*range(limits.STEPS_FIRST), *newest]
     assert store.steps(message_id(2)) == [Step(7, "queued")]
 
 
-def test_steps_go_with_the_last_message_of_their_id(store: SqliteUserStore) -> None:
+def test_steps_go_with_their_message(store: SqliteUserStore) -> None:
     with store.transaction():
-        store.save_message(message(1, LARGER))
-        store.save_message(message(1, SMALLER))
-        store.add_step(message_id(1), Step(1, "queued"))
+        store.save_message(message(1).went(Step(1, "queued")))
         store.remove_message(LARGER, message_id(1))
-        assert store.steps(message_id(1)) == [Step(1, "queued")]
-        store.remove_message(SMALLER, message_id(1))
     assert store.steps(message_id(1)) == []
 
 
@@ -309,10 +393,9 @@ def test_nothing_secret_reaches_the_disk(tmp_path: Path) -> None:
         store.save_session(replace(session(LARGER, b"s" * 16), ratchet=b"SECRET-ratchet"))
         store.save_prekey(Prekey(1, 1, 1, b"SECRET-prekey"))
         store.save_outbox_item(replace(outbox_item(LARGER, 1), body=b"SECRET-body"))
-        store.save_message(message(1, text="SECRET-text", request_id="SECRET-request"))
+        store.save_message(message(1, text="SECRET-text", request_id="SECRET-request").went(Step(1, "SECRET-step")))
         store.save_part(Part(LARGER, message_id(1), 0, 2, b"SECRET-part"))
         store.add_event("message", '{"text":"SECRET-event"}', 1)
-        store.add_step(message_id(1), Step(1, "SECRET-step"))
         store.save_consumer("SECRET-consumer", 1)
     seen = dict(files_of(tmp_path))
     store.close()
@@ -335,16 +418,21 @@ def test_what_was_deleted_is_overwritten(tmp_path: Path) -> None:
     assert blob not in (tmp_path / "user.db").read_bytes()
 
 
-def test_a_row_in_another_ones_place_does_not_open(store: SqliteUserStore) -> None:
+def test_a_row_in_another_ones_place_does_not_open(tmp_path: Path) -> None:
+    store = user_store(tmp_path / "user.db")
     with store.transaction():
         store.set_value("one", b"1")
         store.set_value("two", b"2")
+    with store.transaction():
         sealed = "SELECT sealed FROM single_values WHERE name=?"
         store._turns.change(f"UPDATE single_values SET sealed=({sealed}) WHERE name=?", (b"one", b"two"))  # noqa: S608
+    store.close()
+    store = user_store(tmp_path / "user.db")
     assert store.value("one") == b"1"
     with pytest.raises(DamagedError, match="single_values"):
         store.value("two")
     assert store.faults() == ["1 unreadable rows in single_values"]
+    store.close()
 
 
 @pytest.mark.parametrize("goes_on", [False, True])

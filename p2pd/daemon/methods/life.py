@@ -6,6 +6,8 @@ from p2pd.daemon.method import Answer, Push, method
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import shown_facts
 from p2pd.engine import Engine
+from p2pd.errors import UsageError
+from p2pd.settings import read_bootstrap
 from p2pd.types import Now
 
 
@@ -87,6 +89,49 @@ async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) 
     service.stop()
 
 
+@method(
+    "doctor",
+    needs_person=False,
+    result={
+        "version": "of p2pd",
+        "pid": "the process",
+        "uptime_s": "since the start",
+        "listen": "list of HOST:PORT",
+        "network": "the network's name",
+        "private": "whether it is a network of one's own",
+        "role": "auto, server or client",
+        "storage_bytes": "bytes that may be kept for others",
+        "first_nodes": "list of the nodes to ask for the way",
+        "nodes": "in the table",
+        "serves": "whether others reach this node",
+        "endpoint": "where most others see this node; null while none has said",
+        "clock_offset_ms": "what to add to the clock, by most others; 0 below five",
+    },
+)
+async def doctor(service: Service) -> Answer:
+    """What `p2pctl doctor` needs to know of a running daemon; the checks are its own."""
+    facts = await service.ask(lambda engine, now: engine.status(now))
+    known = {key: facts["dht"][key] for key in ("nodes", "serves", "endpoint", "clock_offset_ms")}
+    process = {key: value for key, value in service.process_facts().items() if key in ("version", "pid", "uptime_s")}
+    keys = ("network", "private", "role", "storage_bytes")
+    settings = {key: getattr(service.settings, key) for key in keys}
+    return {
+        **process,
+        **settings,
+        **known,
+        "listen": [str(endpoint) for endpoint in service.listen],
+        "first_nodes": _first_nodes(service),
+    }
+
+
+def _first_nodes(service: Service) -> list[str]:
+    """Those that the settings name; none where the list cannot be read any more."""
+    try:
+        return list(read_bootstrap(service.settings))
+    except UsageError:
+        return []
+
+
 @method("stop", needs_person=False, result={"stopping": "true"}, afterwards=_end)
 async def stop(service: Service) -> Answer:
     """Ends the daemon cleanly; the answer comes before the end."""
@@ -101,4 +146,4 @@ async def rpc_discover(service: Service) -> Answer:
     return {"methods": discover()}
 
 
-METHODS = (status, identity, profile_show, profile_set, stop, rpc_discover)
+METHODS = (status, doctor, identity, profile_show, profile_set, stop, rpc_discover)

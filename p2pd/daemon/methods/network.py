@@ -1,5 +1,6 @@
 """The network seen from here: nodes, ways to people, and the DHT by hand."""
 
+from collections import Counter
 from typing import Annotated
 
 from p2pd import limits
@@ -9,7 +10,10 @@ from p2pd.daemon.shown import shown_facts
 from p2pd.daemon.words import duration_s
 from p2pd.engine import Facts
 from p2pd.errors import NotFoundError, UsageError
+from p2pd.net.traffic import Cause, Traffic
 
+_WAYS = (("sent", "out"), ("received", "in"))
+_QUIC_CAUSES = tuple(cause for cause in Cause if cause is not Cause.REQUEST)
 ANSWER_S = 3 * limits.LOOKUP_S
 """A look-up, the stores after it, and as much again for a busy machine."""
 
@@ -47,28 +51,97 @@ async def path(service: Service, *, to: Annotated[str, "the person"]) -> Answer:
 @method(
     "net.stats",
     needs_person=False,
-    result={"socket": "what the sockets counted, by reason", "node": "what the node counted, by reason"},
+    result={
+        "uptime_s": "since the start, as everything here is counted",
+        "sent_bytes": "of the sockets, all causes together",
+        "received_bytes": "the same",
+        "sent_packets": "of the sockets",
+        "received_packets": "the same",
+        "connections": "QUIC's, now",
+        "links": "people connected to directly, now",
+        "causes": "by cause: `sent_bytes`, `received_bytes`, and both with `_per_s`, the mean since the start; "
+        "all causes together are what the sockets counted",
+        "rejected": "by reason: how often something was dropped or refused",
+        "socket": "what the sockets counted, as it is",
+        "node": "what the node counted, as it is",
+    },
 )
 async def net_stats(service: Service) -> Answer:
-    """Traffic, and what was refused and why."""
-    node = await service.ask(lambda engine, now: engine.net_stats(now))
-    return {"socket": dict(service.counts()), "node": shown_facts(node)}
+    """Traffic by cause, and what was refused and why."""
+    node = await service.ask(lambda engine, now: {**engine.net_stats(now), "links": engine.status(now)["links"]})
+    counts, uptime_s = dict(service.counts()), service.process_facts()["uptime_s"]
+    totals = {f"{way}_{what}": counts.pop(f"{what} {name}", 0) for way, name in _WAYS for what in ("bytes", "packets")}
+    return {
+        "uptime_s": uptime_s,
+        **totals,
+        "connections": service.traffic.connections,
+        "links": node.pop("links"),
+        "causes": {
+            cause: sizes | {f"{way}_per_s": round(size / max(uptime_s, 1), 1) for way, size in sizes.items()}
+            for cause, sizes in _causes(node, service.traffic, totals).items()
+        },
+        "rejected": dict(sorted((Counter(counts) + Counter(node["rejected"])).items())),
+        "socket": dict(service.counts()),
+        "node": shown_facts(node),
+    }
+
+
+def _causes(node: Facts, traffic: Traffic, totals: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Bytes by cause, the busiest first, each counted once; `other` is what is left of the sockets' bytes.
+
+    A request over QUIC is the DHT's: its payload stands there under its cause, and what QUIC adds is in `other`.
+    """
+    found = {cause: {"sent_bytes": 0, "received_bytes": 0} for cause in (*node["sent"], *_QUIC_CAUSES, "other")}
+    for way, quic in (("sent", traffic.sent), ("received", traffic.received)):
+        key = f"{way}_bytes"
+        for cause, size in node[way].items():
+            found[cause][key] += size
+        for cause in _QUIC_CAUSES:
+            found[cause][key] += quic[cause]
+        found["other"][key] = max(0, totals[key] - sum(sizes[key] for sizes in found.values()))
+    return dict(sorted(found.items(), key=lambda entry: (entry[0] == "other", -sum(entry[1].values()), entry[0])))
 
 
 @method(
-    "dht.stats", needs_person=False, result={"nodes": "in the table", "records": "held", "record_bytes": "of those"}
+    "dht.stats",
+    needs_person=False,
+    result={
+        "nodes": "in the table",
+        "network_size": "servers there seem to be, ours included",
+        "serves": "whether others may store here",
+        "endpoint": "where most others see this node",
+        "records": "held for others",
+        "record_bytes": "of those",
+        "quota_bytes": "what they may take",
+        "records_by_kind": "`single`, `set`, `open_set`, `tombstone`: `records` and `bytes` of each",
+        "listeners": "who is told at once of what arrives here",
+        "lookups": "that went to their end: `count`, `failed`, `p50_ms`, `p99_ms`, mean `rounds`; of the last 1,000",
+        "gets": "of one's own, the same; `failed` found nothing",
+        "puts": "of one's own, the same; `failed` got too few receipts",
+        "refresh": "`rounds` through all records, `records_sent` to others",
+        "crowded": "look-ups whose region looked as if someone had put nodes there",
+        "round_trip_ms": "the mean to nodes asked lately",
+        "clock_offset_ms": "what to add to the clock, by most others; 0 below five",
+    },
 )
 async def dht_stats(service: Service) -> Answer:
-    """Figures of the DHT."""
-    status = await service.ask(lambda engine, now: engine.status(now))
-    answer: Answer = shown_facts(status["dht"])
+    """What the DHT holds here, and how its work goes."""
+    answer: Answer = shown_facts(await service.ask(lambda engine, now: engine.dht_stats(now)))
     return answer
 
 
-@method("dht.table", needs_person=False, result={"buckets": "list of the table's buckets"})
+@method(
+    "dht.table",
+    needs_person=False,
+    result={
+        "buckets": "list of the table's nodes: `shared_bits` with ours, which is the bucket, `node_id`, `endpoint`, "
+        "`rtt_ms`, `last_seen_s`"
+    },
+)
 async def dht_table(service: Service) -> Answer:
-    """The routing table."""
-    return {"buckets": shown_facts(await service.ask(lambda engine, now: engine.dht_table(now)))}
+    """The routing table, the nodes nearest to this one last."""
+    rows = await service.ask(lambda engine, now: engine.dht_table(now))
+    return {"buckets": shown_facts(sorted(rows, key=lambda row: (row["shared_bits"], row["last_seen_s"])))}
 
 
 @method("dht.put", needs_person=False, result={"key": "under which `dht.get` finds it"})

@@ -1,9 +1,11 @@
 """What people say to each other: `send`, `history`, `why`, `read`, `wait`."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from p2pd import limits
+from p2pd.daemon.bell import News
 from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.methods.log import cursor_of
 from p2pd.daemon.pages import first_page
@@ -50,17 +52,21 @@ async def send(
         raise UsageError("there is no text to send", hint="give it as text")
     expire_s, within_s = duration_s(str(expire), "expire"), _bounded(timeout_s)
 
-    def start(engine: Engine, now: Now) -> Message:
-        return engine.send(to, text, now, reply=reply, expire_s=expire_s, request_id=request_id)
+    with News(service.bell) as news:
 
-    message = await service.ask(start)
-    if wait:
-        message = await _reached(service, message, wait, within_s)
-    name = await service.ask(lambda engine, now: _petname(engine, message))
+        def start(engine: Engine, now: Now) -> tuple[Message, str]:
+            message = engine.send(to, text, now, reply=reply, expire_s=expire_s, request_id=request_id)
+            if wait:
+                news.of(message.message)
+            return message, engine.petname(message.contact)
+
+        message, name = await service.ask(start)
+        if wait:
+            message = await _reached(news, message, wait, within_s)
     return shown_sent(message, name) | ({"request_id": request_id} if request_id else {})
 
 
-async def _reached(service: Service, message: Message, level: str, within_s: float) -> Message:
+async def _reached(news: News, message: Message, level: str, within_s: float) -> Message:
     """The message once it is at the level.
 
     Raises:
@@ -73,9 +79,7 @@ async def _reached(service: Service, message: Message, level: str, within_s: flo
             while message.state not in _LEVELS[level]:
                 if message.state in _HOPELESS:
                     raise FailedError(f"message {text} is {message.state}", hint=f"see: p2pctl why {text[:8]}")
-                message, cursor = await service.ask(lambda engine, now: (engine.message(text), engine.newest_cursor()))
-                if message.state not in _LEVELS[level] | _HOPELESS:
-                    await service.bell.beyond(cursor)
+                message = replace(message, state=MessageState(await news.next()))
     except TimeoutError:
         raise TimeUpError(
             f"message {text} is safe and {message.state}, and not {level} yet",
@@ -88,13 +92,6 @@ def _bounded(timeout_s: float) -> float:
     if not 0 <= timeout_s <= limits.WAIT_MAX_S:  # not a number fails this too
         raise UsageError(f"timeout_s must be 0 to {limits.WAIT_MAX_S}", hint="repeat the call to wait for longer")
     return timeout_s
-
-
-def _petname(engine: Engine, message: Message) -> str:
-    try:
-        return engine.contact(encode_address(message.contact)).petname
-    except NotFoundError:  # removed; the conversation stays
-        return ""
 
 
 @method(
@@ -123,7 +120,7 @@ async def history(
         ids = [encode_id(message.message) for message in messages]
         if after in ids:  # it has left the newest `limit` where it is not, and all of these stand after it
             messages = messages[ids.index(after) + 1 :]
-        petname = _petname(engine, messages[0]) if messages else ""
+        petname = engine.petname(messages[0].contact) if messages else ""
         page = first_page(shown_message(message, engine, petname) for message in messages)
         return {"messages": page} | ({"next": {"after": page[-1]["id"]}} if len(page) < len(messages) else {})
 
@@ -212,7 +209,7 @@ def _received(engine: Engine, event: Answer, person: str) -> Answer | None:
         return None
     if message.direction is not Direction.IN or encode_address(message.contact) != person:
         return None
-    return shown_message(message, engine, _petname(engine, message)) | {"cursor": event["cursor"]}
+    return shown_message(message, engine, engine.petname(message.contact)) | {"cursor": event["cursor"]}
 
 
 METHODS = (send, history, why, read, wait)

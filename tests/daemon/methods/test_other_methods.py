@@ -4,6 +4,7 @@ import pytest
 
 from p2pd.client import connect
 from p2pd.errors import NotFoundError, UsageError
+from p2pd.net.traffic import Cause
 from p2pd.types import IdentityKey
 from p2pd.wire.address import encode_address
 from tests.daemon.conftest import Node
@@ -76,5 +77,44 @@ async def test_what_is_no_key_is_not_looked_up(node: Node) -> None:
         assert (await client.peer.add(node="127.0.0.1:9"))["asked"] == ["127.0.0.1:9"]
         assert (await client.peer.list())["peers"] == []
         assert (await client.dht.table())["buckets"] == []
-        assert "nodes" in await client.dht.stats()
-        assert set(await client.net.stats()) == {"socket", "node"}
+
+
+async def test_traffic_is_told_by_cause_and_adds_up(node: Node) -> None:
+    counts = {"bytes in": 500, "bytes out": 900, "packets in": 5, "packets out": 9, "no such connection": 3}
+    node.service.counts = lambda: counts
+    node.service.traffic.sent.update({Cause.USER: 100, Cause.REQUEST: 50})
+    node.service.traffic.received.update({Cause.HANDSHAKE: 60, Cause.REJECTED: 7})
+    async with connect(node.home) as client:
+        stats = await client.net.stats()
+    assert (stats["sent_bytes"], stats["received_bytes"]) == (900, 500)
+    assert (stats["sent_packets"], stats["received_packets"]) == (9, 5)
+    for way in ("sent_bytes", "received_bytes"):
+        assert sum(cause[way] for cause in stats["causes"].values()) == stats[way]
+    assert stats["causes"]["user"]["sent_bytes"] == 100
+    assert stats["causes"]["rejected"]["received_bytes"] == 7
+    assert stats["causes"]["other"]["sent_bytes"] == 800, "a request stands under the DHT's causes, or here"
+    assert {"lookup", "get", "put", "refresh", "listen", "keep_alive", "handshake"} <= set(stats["causes"])
+    assert all({"sent_bytes_per_s", "received_bytes_per_s"} <= set(cause) for cause in stats["causes"].values())
+    assert stats["rejected"] == {"no such connection": 3}
+    assert {"uptime_s", "connections", "links"} <= set(stats)
+
+
+async def test_the_dht_tells_what_it_holds_and_how_it_goes(node: Node) -> None:
+    async with connect(node.home) as client:
+        with pytest.raises(NotFoundError):
+            await client.dht.get(key="y" * 52)
+        stats = await client.dht.stats()
+    assert stats["records_by_kind"].keys() == {"single", "set", "open_set", "tombstone"}
+    assert stats["gets"] == {"count": 1, "failed": 1, "p50_ms": None, "p99_ms": None, "rounds": None}
+    assert stats["refresh"] == {"rounds": 0, "records_sent": 0}
+    assert (stats["crowded"], stats["record_bytes"]) == (0, 0)
+    assert stats["quota_bytes"] > 0
+    assert {"nodes", "network_size", "clock_offset_ms", "lookups", "puts", "serves", "endpoint"} <= set(stats)
+
+
+async def test_the_doctor_is_told_what_the_daemon_goes_by(node: Node) -> None:
+    async with connect(node.home) as client:
+        facts = await client.doctor()
+    assert (facts["network"], facts["private"], facts["role"]) == ("main", False, "auto")
+    assert facts["first_nodes"] == []
+    assert {"version", "pid", "uptime_s", "listen", "nodes", "serves", "endpoint", "clock_offset_ms"} <= set(facts)

@@ -1,0 +1,103 @@
+"""A picture of the daemon that is drawn again every second: `--watch`.
+
+Knows no command.  Rules: on a terminal it has a screen of its own, and leaves the last picture behind; elsewhere a
+picture follows another, with --json a line each; Ctrl-C ends it and is no error; a daemon that is away is waited for.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from p2pctl.caller import Caller
+from p2pctl.terminal import show, show_json
+from p2pd.errors import P2pdError
+
+WATCH_S = 1.0
+OWN_SCREEN, FORMER_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+"""The terminal's other screen, without a cursor, and back (xterm, console_codes(4))."""
+TOP, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+Answer = dict[str, Any]
+Picture = Callable[[Answer], Sequence[str]]
+
+
+def show_or_watch(caller: Caller, take: Callable[[], Answer], picture: Picture, *, watch: bool) -> None:
+    """Shows what `take` answers once, or with `watch` every second until Ctrl-C.
+
+    Raises:
+        P2pdError: the first `take`'s.
+    """
+    answer = take()
+    if not watch:
+        show_json(answer) if caller.as_json else show("\n".join(picture(answer)))
+        return
+    screen = _Screen(picture, as_json=caller.as_json)
+    try:
+        screen.open()
+        while True:
+            screen.draw(answer)
+            time.sleep(WATCH_S)
+            answer = _next(take, screen)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        screen.close()
+
+
+def _next(take: Callable[[], Answer], screen: "_Screen") -> Answer:
+    while True:
+        try:
+            return take()
+        except P2pdError as error:
+            if error.code not in ("not_running", "lost", "time_up"):
+                raise
+            screen.say("the daemon is away; waiting for it to come back")
+            time.sleep(WATCH_S)
+
+
+class _Screen:
+    """Where pictures go."""
+
+    def __init__(self, picture: Picture, *, as_json: bool) -> None:
+        self._picture = picture
+        self._as_json = as_json
+        self._is_own = sys.stdout.isatty() and not as_json
+        self._last: Sequence[str] = ()
+        self._is_away = False
+
+    def open(self) -> None:
+        if self._is_own:
+            sys.stdout.write(OWN_SCREEN)
+
+    def draw(self, answer: Answer) -> None:
+        self._is_away = False
+        if self._as_json:
+            show_json(answer)
+            return
+        if self._last and not self._is_own:
+            show()
+        self._last = self._picture(answer)
+        self._put(self._last)
+
+    def say(self, text: str) -> None:
+        """Once each time that there is nothing to draw."""
+        if self._is_own:
+            self._put([*self._last, "", text])
+        elif not self._is_away:
+            print(text, file=sys.stderr, flush=True)
+        self._is_away = True
+
+    def close(self) -> None:
+        if self._is_own:
+            sys.stdout.write(FORMER_SCREEN)
+            show("\n".join(self._last))
+
+    def _put(self, lines: Sequence[str]) -> None:
+        if not self._is_own:
+            show("\n".join(lines))
+            return
+        rows = shutil.get_terminal_size().lines
+        text = "\n".join(line + REST_OF_LINE for line in lines[: rows - 1])
+        sys.stdout.write(f"{TOP}{text}\n{REST_OF_SCREEN}")
+        sys.stdout.flush()

@@ -1,0 +1,169 @@
+"""The checks that ask other nodes: the port, the first nodes, the clock, and where peers see this machine.
+
+Rules: they ask from the daemon's own port where it does not run; what a welcome says is not proven, so that it never
+makes more than a warning where few say it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import ip_address
+from statistics import median
+
+from p2pd import limits
+from p2pd.daemon.doctor.finding import Case, Finding, ok, problem, warning
+from p2pd.daemon.doctor.greeting import Asked, Greeter
+from p2pd.daemon.listening import own_endpoints
+from p2pd.errors import P2pdError
+from p2pd.net.udp import AddressError
+from p2pd.types import Endpoint
+from p2pd.wire.address import parse_endpoint
+
+_ANYWHERE = (Endpoint("::", 0), Endpoint("0.0.0.0", 0))  # noqa: S104  any port, to ask from
+_JOIN = "add someone by their link, or: p2pctl config set bootstrap HOST:PORT"
+_OPEN = (
+    "forward its UDP port at the router to this machine, and: p2pctl config set listen [::]:PORT; docs/operations.md"
+)
+
+
+def check_port(case: Case) -> Finding:
+    """Whether the daemon's port is free for it, or its own already; then asks all nodes from it."""
+    return asyncio.run(_port_and_greetings(case))
+
+
+async def _port_and_greetings(case: Case) -> Finding:
+    with closing(Greeter(case.settings.network)) as greeter:
+        finding = await (_asked_from_elsewhere(greeter, case) if case.running else _bound(greeter, case))
+        known = [node for node in case.known_nodes if node not in case.first_nodes]
+        case.greetings = await greeter.greet(case.first_nodes, known)
+    return finding
+
+
+async def _asked_from_elsewhere(greeter: Greeter, case: Case) -> Finding:
+    await _listen_anywhere(greeter)
+    assert case.running is not None  # noqa: S101  its caller has looked
+    return ok("the daemon listens on " + ", ".join(case.running["listen"]))
+
+
+async def _bound(greeter: Greeter, case: Case) -> Finding:
+    bound: list[Endpoint] = []
+    try:
+        for text in case.settings.listen:
+            wanted = parse_endpoint(text)
+            bound.append(await greeter.listen(Endpoint(wanted.host, wanted.port or case.ports.get(text, 0))))
+    except AddressError as error:
+        await _listen_anywhere(greeter)
+        if not wanted.port:
+            return warning(f"{error.message}: another program has the port that was used last", _RULES_BY_PORT)
+        return problem(error.message, "end the program that has it, or: p2pctl config set listen HOST:PORT")
+    except P2pdError as error:
+        await _listen_anywhere(greeter)
+        return problem(error.message, error.hint or "correct it: p2pctl config set listen HOST:PORT")
+    known = [str(endpoint) for endpoint, text in zip(bound, case.settings.listen, strict=True) if _is_set(text, case)]
+    return ok("free: " + ", ".join(known) if known else "any free one will do")
+
+
+def _is_set(listen: str, case: Case) -> bool:
+    return parse_endpoint(listen).port != 0 or listen in case.ports
+
+
+_RULES_BY_PORT = "the daemon takes another; a firewall's rule that names the old one must be changed"
+
+
+async def _listen_anywhere(greeter: Greeter) -> None:
+    for endpoint in _ANYWHERE:
+        try:
+            await greeter.listen(endpoint)
+        except AddressError:
+            continue
+        return
+
+
+def check_first_nodes(case: Case) -> Finding:
+    """Whether there is a way into the network."""
+    if case.greetings is None:
+        return warning("not asked", "do first what is said of the port")
+    first, known = case.greetings.first, case.greetings.known
+    details = [asked.words for asked in (*first, *known)]
+    answered = _answered(first)
+    nodes = case.running["nodes"] if case.running else 0
+    if not first and not known:
+        return ok(f"none; {nodes} nodes are known") if nodes else warning("no node is known", _JOIN)
+    if not answered and not _answered(known):
+        hint = "check this machine's network, and that its firewall lets UDP out and the answers in"
+        if nodes:
+            return warning(f"none of {len(details)} answers, and yet {nodes} nodes are known", hint, *details)
+        return problem(f"none of {len(details)} answers", f"{hint}; nodes of another --network never answer", *details)
+    words = f"{answered} of {len(first)} first nodes and {_answered(known)} of {len(known)} known from before answer"
+    if first and not answered:
+        return warning(words, "correct the list: p2pctl config get bootstrap", *details)
+    return ok(words, *details)
+
+
+def _answered(nodes: Iterable[Asked]) -> int:
+    return sum(bool(asked.answers) for asked in nodes)
+
+
+def check_clock(case: Case) -> Finding:
+    """Whether this machine's clock agrees with the others'."""
+    offsets = [answer.offset_ms for answer in case.greetings.answers] if case.greetings else []
+    corrected = case.running["clock_offset_ms"] if case.running else 0
+    if not offsets and not corrected:
+        return ok("not compared: no node answered")
+    offset_ms = corrected or median(offsets)
+    words = f"{abs(offset_ms) / 1000:.1f} s {'behind' if offset_ms > 0 else 'ahead of'} "
+    words += f"{len(offsets)} nodes" if offsets else "most nodes"
+    if abs(offset_ms) < limits.CLOCK_WRONG_MS:
+        return ok(words)
+    hint = "set it, and have it kept right: timedatectl set-ntp true"
+    if len(offsets) < limits.CLOCK_PEERS_MIN and not corrected:
+        return warning(f"{words}; so few may be wrong themselves", hint)
+    return problem(words, hint) if abs(offset_ms) >= limits.CLOCK_SKEW_S * 1000 else warning(words, hint)
+
+
+def check_reachability(case: Case) -> Finding:
+    """Where peers see this machine, against what it is: whether strangers can reach the daemon."""
+    own = own_endpoints(_listening(case))
+    has_v6 = any(ip_address(endpoint.host).version == 6 for endpoint in own)
+    found = _reachability(case, own)
+    return replace(found, message=f"{found.message}; {'IPv6 too' if has_v6 else 'no IPv6'}")
+
+
+def _reachability(case: Case, own: Sequence[Endpoint]) -> Finding:
+    facts = [f"own: {', '.join(map(str, own)) or 'no address'}"]
+    if case.running and case.running["serves"]:
+        if case.running["private"]:
+            return ok("it serves its private network", *facts)
+        if case.running["role"] == "auto":
+            return ok("public: others have reached this node, and it serves them", *facts)
+    seen = _seen(case)
+    if not seen:
+        return warning("unknown: no node has said where it sees us", "see what is said of first nodes", *facts)
+    facts.append(f"seen: {', '.join(map(str, seen))}")
+    hosts = {endpoint.host for endpoint in own}
+    if any(endpoint in own or ip_address(endpoint.host).is_loopback for endpoint in seen) or (
+        case.running and seen[0].host in hosts
+    ):
+        if not case.running or case.running["role"] != "auto":
+            return ok("no address translation in between", *facts)
+        hint = "if it stays so for an hour, a firewall keeps others out: let UDP in to the node's port"
+        return warning("no address translation in between, and yet nobody has reached this node so far", hint, *facts)
+    if len({endpoint.port for endpoint in seen}) > 1 and len({endpoint.host for endpoint in seen}) == 1:
+        return warning("behind a router that uses another port for each peer (symmetric NAT)", _OPEN, *facts)
+    return warning("behind a router (NAT): mail works, but others cannot reach this node by themselves", _OPEN, *facts)
+
+
+def _listening(case: Case) -> list[Endpoint]:
+    if case.running:
+        return [parse_endpoint(text) for text in case.running["listen"]]
+    return case.greetings.bound if case.greetings else []
+
+
+def _seen(case: Case) -> list[Endpoint]:
+    """Where peers see the daemon's port, the one that most see first."""
+    if case.running:
+        return [parse_endpoint(case.running["endpoint"])] if case.running["endpoint"] else []
+    answers = case.greetings.answers if case.greetings else []
+    return [endpoint for endpoint, _ in Counter(answer.observed for answer in answers).most_common()]
