@@ -58,7 +58,7 @@ def test_an_absent_stranger_can_be_asked():
     town.world.run(5)
     bob.down()
     alice.down()
-    town.world.wall_offset_ms += 13 * 86_400_000  # 13 days in which nobody did anything
+    town.world.pass_days(13)  # in which nobody did anything
     alice.up()
     town.world.run(5)
     asked = alice.do(lambda engine, now: engine.send(bob.address, "we never met", now))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from p2pd.sim.town import Resident, Town
+from p2pd.sim.resident import Resident
+from p2pd.sim.town import Town
 from p2pd.store import MessageState
 
 BATCH = 20

@@ -1,24 +1,30 @@
-"""A small virtual world: many nodes, one clock, one heap, links and datagrams instead of a network.
+"""A virtual world: many nodes, one clock, one heap, and what lies between them instead of a network.
 
-Knows no protocol: it performs effects and delivers inputs, as the driver of a daemon does.
+Knows no protocol: it performs effects and delivers inputs, as the driver and the network of a daemon do.
 Rules: the same seed gives the same course of events; nothing here reads a clock or the system's chance.
-A turn of a node is the driver's: inputs inside the transaction of its store, then its effects, then its timer.
-Where an effect waits for the records database (`after_records`), that is committed first.
+A turn of a node is the driver's (`turns`); frames and requests behave as over QUIC (`links`, `requests`); a datagram is
+one packet, which may be lost, doubled, delayed, spoiled, or too large.
 
-A datagram is lost with the chance `loss`; everything else arrives, as over QUIC, after one latency (frames, responses),
-two (an opened link) or three (requests, with their handshake).
-A `silent` node takes everything and does nothing; an absent one is not there.
+    world = World(seed, conditions=Conditions(latency_s=(0.005, 0.04), loss=0.03), trace=Trace(sink=None))
+
+| what | how |
+|---|---|
+| the cast | `add`, `run_at` (a `Node`), `stop`, `kill`, `rebuild`, `call`, `is_running`, `hosts`, `host` |
+| time | `now`, `now_at`, `time_s`, `run`, `run_until`, `after` |
+| between hosts | `weather.set(conditions)`, for all, one host or a pair; `cut`, `heal` |
+| at a host | `silence`, `stall`, `sleep`, `wake`, `jump_wall`, `full_disk`, `crash_at`, `break_turn`, `calm` |
+| to watch | `observers` (`watching.Observer`), `counts`, `bugs`, `trace`, `taps`, `traffic`, `links` |
+
+`p2pd.sim.town` has people; `p2pd.sim.churn` lets them come and go; `p2pd.sim.adversaries` are nodes that lie.
 """
 
-import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any, TypeVar, assert_never
 
 from p2pd import limits
-from p2pd.crypto.keys import SigningKey
 from p2pd.crypto.stamp import solve
 from p2pd.effects import (
     CloseLink,
@@ -31,308 +37,357 @@ from p2pd.effects import (
     SendFrame,
     SolveStamp,
 )
-from p2pd.types import Endpoint, NodeKey, Now
+from p2pd.sim.agenda import Agenda
+from p2pd.sim.carriage import Carriage
+from p2pd.sim.conditions import Conditions, Cut, Weather
+from p2pd.sim.crashes import Crash, Moment
+from p2pd.sim.datagrams import Datagrams
+from p2pd.sim.hosts import START_WALL_MS, Host, M, Node
+from p2pd.sim.links import Links
+from p2pd.sim.requests import Requests
+from p2pd.sim.trace import Trace
+from p2pd.sim.turns import Turns
+from p2pd.sim.watching import Bug, Observer
+from p2pd.types import Endpoint, Now
 
-START_WALL_MS = 1_800_000_000_000
+T = TypeVar("T")
 PORT = 4_242
-
-
-class Machine(Protocol):
-    """What every node offers; the inputs for links, requests and stamps are called where it has them."""
-
-    key: NodeKey
-
-    def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None: ...
-
-    def on_timer(self, now: Now) -> None: ...
-
-    def next_deadline(self) -> float | None: ...
-
-    def take_effects(self) -> Iterable[Effect]: ...
-
-
-class SeededRandom:
-    """A `RandomSource` from a seed."""
-
-    def __init__(self, seed: object) -> None:
-        self._random = Random(repr(seed))
-
-    def bytes(self, count: int) -> bytes:
-        return self._random.randbytes(count)
-
-    def uniform(self, low: float, high: float) -> float:
-        return self._random.uniform(low, high)
-
-
-@dataclass(slots=True)
-class _Link:
-    """One end of a link: the other end, and whether this one is still open."""
-
-    host: str
-    link: int
-    node: NodeKey
-
-
-@dataclass(slots=True)
-class _Place:
-    """A host, and what runs there."""
-
-    endpoint: Endpoint
-    machine: Any = None
-    life: int = 0
-    """Which of the machines that ran here it is: what was under way for another is lost."""
-    silent: bool = False
-    links: dict[int, _Link] = field(default_factory=dict)
-    incoming: int = 0
-    exchanges: dict[int, tuple[str, int, int]] = field(default_factory=dict)
-    """Requests of others under way here: who asked, under which number, in which life."""
-    timer: float | None = None
-    sent_bytes: int = 0
-    received_bytes: int = 0
+_STAMP_TRY_S = 0.00065
+"""One Argon2id of `p2pd.crypto.stamp`, on a machine of today."""
 
 
 class World:
-    """All nodes and what is under way between them; latencies are one way, in seconds."""
+    """All hosts, what runs there, and what is under way between them."""
 
-    def __init__(self, seed: object = 0, *, latency_s: tuple[float, float] = (0.005, 0.040), loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: object = 0,
+        *,
+        conditions: Conditions | None = None,
+        trace: Trace | None = None,
+        raise_bugs: bool = True,
+    ) -> None:
+        self._agenda = Agenda()
         self._random = Random(repr(seed))
-        self._latency_s = latency_s
-        self.loss = loss
-        self._steady = 0.0
-        self.wall_offset_ms = START_WALL_MS
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-        self._places: dict[str, _Place] = {}
-        self._cut: Callable[[str, str], bool] = lambda _a, _b: False
-        self.taps: list[Callable[[str, Endpoint, bytes], None]] = []
-        """Called with every datagram that is sent: host, destination, bytes."""
-        self.datagrams = 0
+        self._hosts: dict[str, Host] = {}
+        self.weather = Weather(conditions or Conditions())
+        self.trace = trace
+        self._turns = Turns(self._agenda, self, trace, raise_bugs=raise_bugs)
+        self._carriage = Carriage(self._agenda, self._random, self.weather, self._reaches)
+        self.links = Links(self._carriage, self._hosts, self._give, self.counts)
+        self.datagrams = Datagrams(self._carriage, self._hosts, self._give, self.counts)
+        self._requests = Requests(self._carriage, self._hosts, self._give, self.counts)
+        self._wall_jump_ms = 0
 
     # --- the cast
 
-    @property
-    def now(self) -> Now:
-        return Now(self._steady, self.wall_offset_ms + int(self._steady * 1000))
-
     def add(self, host: str, port: int = PORT) -> Endpoint:
         """A host's address; what runs there comes with `run_at`."""
-        place = self._places.setdefault(host, _Place(Endpoint(host, port)))
+        place = self._hosts.get(host)
+        if place is None:
+            place = self._hosts[host] = Host(host, Endpoint(host, port), self._agenda)
+            place.wall_offset_ms += self._wall_jump_ms
         return place.endpoint
 
-    def run_at(self, host: str, machine: Machine, start: Callable[[Now], None] | None = None) -> None:
-        """From now on this machine runs there, in place of any before it; `start` is its first input."""
+    def run_at(self, host: str, node: Node[M], start: Callable[[Now], object] | None = None) -> None:
+        """From now on this node runs there, in place of any before it; `start` is what it does first."""
         self.add(host)
-        place = self._places[host]
-        place.machine, place.life, place.silent = machine, place.life + 1, False
-        place.links, place.exchanges, place.timer = {}, {}, None
-        self.turn(host, start or (lambda _now: None))
+        place = self._hosts[host]
+        if place.node is not None:
+            self.kill(host)
+        self._note(host, "up", node.key.hex()[:16])
+        node.rebuild()
+        self._turns.begin(place, node)
+        if start is not None:
+            self.call(host, start)
+        else:
+            self._turns.take(place)
 
-    def kill(self, host: str) -> None:
-        """What runs there is gone; its links break."""
-        place = self._places[host]
-        for link, other in list(place.links.items()):
-            self._close(host, link, other, "gone")
-        place.machine, place.life = None, place.life + 1
+    def stop(self, host: str) -> None:
+        """A clean end: what is promised leaves, and the peers of links are told."""
+        place = self._hosts[host]
+        if place.node is None:
+            return
+        if place.running:
+            self._turns.commit(place)
+            self.links.close_all(place)
+            self._requests.forget_core(place)
+        self.end(place, "stopped")
 
-    def silence(self, host: str, silent: bool = True) -> None:
-        """The host takes what comes and does nothing, as a stopped process does."""
-        self._places[host].silent = silent
-        self._arm(host)
+    def kill(self, host: str, *, power: bool = False) -> None:
+        """The process ends where it stands, and nobody is told; with `power` the machine does."""
+        place = self._hosts[host]
+        if place.node is not None:
+            self.end(place, "power" if power else "killed", power=power)
 
-    def partition(self, cut: Callable[[str, str], bool]) -> None:
-        """From now on nothing passes between hosts for which this says so."""
-        self._cut = cut
+    def rebuild(self, host: str) -> None:
+        """The driver throws the core away and builds it anew from the stores."""
+        self._turns.rebuild(self._hosts[host])
 
-    def traffic(self, host: str) -> tuple[int, int]:
-        """Bytes of datagrams and requests that the host sent and was sent."""
-        return self._places[host].sent_bytes, self._places[host].received_bytes
+    def call(self, host: str, function: Callable[[Now], T]) -> T:
+        """What an application asks, in a turn of its own; raises as `Turns.call`."""
+        return self._turns.call(self._hosts[host], function)
+
+    def is_running(self, host: str) -> bool:
+        """Whether a process is there and is run."""
+        return host in self._hosts and self._hosts[host].running
+
+    def hosts(self) -> list[str]:
+        """All addresses, those first added first."""
+        return list(self._hosts)
+
+    def node(self, host: str) -> Node[Any] | None:
+        """What runs there."""
+        return self._hosts[host].node
 
     # --- time
 
+    @property
+    def time_s(self) -> float:
+        """Since the world began."""
+        return self._agenda.time_s
+
+    @property
+    def now(self) -> Now:
+        """This moment, by clocks that are right."""
+        time_s = self._agenda.time_s
+        return Now(time_s, START_WALL_MS + self._wall_jump_ms + int(time_s * 1000))
+
+    def now_at(self, host: str) -> Now:
+        """This moment, by the host's clocks."""
+        return self._hosts[host].now
+
     def run(self, seconds: float) -> None:
         """Let so much time pass."""
-        end = self._steady + seconds
-        while self._heap and self._heap[0][0] <= end:
-            self._step()
-        self._steady = end
+        self._agenda.run(seconds)
 
     def run_until(self, predicate: Callable[[], bool], limit_s: float) -> bool:
         """Let time pass until the predicate holds; whether it did in time."""
-        end = self._steady + limit_s
-        while not predicate():
-            if not self._heap or self._heap[0][0] > end:
-                self._steady = end
-                return predicate()
-            self._step()
-        return True
+        return self._agenda.run_until(predicate, limit_s)
 
-    def _step(self) -> None:
-        when, _, happen = heapq.heappop(self._heap)
-        self._steady = max(self._steady, when)
-        happen()
+    def after(self, wait_s: float, action: Callable[[], object]) -> None:
+        """Do something at a later time."""
+        self._agenda.after(wait_s, action)
 
-    def _after(self, wait_s: float, happen: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._heap, (self._steady + wait_s, self._count, happen))
+    # --- what lies between hosts
 
-    def _latency(self) -> float:
-        return self._random.uniform(*self._latency_s)
+    def cut(self, these: Iterable[str], those: Iterable[str] | None = None, *, one_way: bool = False) -> Cut:
+        """From now on nothing passes from these hosts to those (None: all others), nor back unless it is one-way."""
+        cut = Cut(these, those, one_way)
+        self.weather.cuts.append(cut)
+        self._note("-", "cut", len(self.weather.cuts))
+        return cut
 
-    # --- turns
+    def heal(self, cut: Cut | None = None) -> None:
+        """One cut is no more, or none is."""
+        if cut is None:
+            self.weather.cuts.clear()
+        elif cut in self.weather.cuts:
+            self.weather.cuts.remove(cut)
+        self._note("-", "healed", len(self.weather.cuts))
 
-    def turn(self, host: str, step: Callable[[Now], None]) -> None:
-        """One turn of the machine there with one input, as the driver does it."""
-        place = self._places[host]
-        machine = place.machine
-        store = getattr(machine, "store", None)
-        if store is None:
-            step(self.now)
-        else:
-            with store.transaction():
-                step(self.now)
-        for effect in machine.take_effects():
-            if getattr(effect, "after_records", False) and getattr(machine, "records", None) is not None:
-                machine.records.commit(durable=True)
-            self._perform(host, effect)
-        self._arm(host)
+    # --- faults at a host
 
-    def _input(self, host: str, life: int, name: str, *arguments: object) -> None:
-        """Deliver an input, unless whoever it was for is gone."""
-        place = self._places.get(host)
-        if place is None or place.machine is None or place.silent or place.life != life:
-            return
-        handler = getattr(place.machine, name, None)
-        if handler is not None:
-            self.turn(host, lambda now: handler(*arguments, now))
+    def silence(self, host: str, silent: bool = True) -> None:
+        """The process is stopped, and what comes is lost; its clocks go on."""
+        place = self._hosts[host]
+        place.silent = silent
+        self._note(host, "silent" if silent else "heard again")
+        place.settle()
+        if place.running:
+            self._resume(place)
 
-    def _arm(self, host: str) -> None:
-        place = self._places[host]
-        deadline = place.machine.next_deadline() if place.machine is not None and not place.silent else None
-        if deadline is None or (place.timer is not None and place.timer <= deadline):
-            return
-        place.timer = deadline
-        life = place.life
-        self._after(max(0.0, deadline - self._steady), lambda: self._ring(host, life, deadline))
+    def stall(self, host: str, seconds: float) -> None:
+        """The process is not run for so long: its clocks go on, and datagrams wait in its socket."""
+        place = self._hosts[host]
+        place.stalled = True
+        place.settle()
+        self._note(host, "stalled", seconds)
+        self._agenda.after(seconds, partial(self._unstall, place, place.life))
 
-    def _ring(self, host: str, life: int, deadline: float) -> None:
-        place = self._places[host]
-        if place.life != life or place.timer != deadline:
-            return
-        place.timer = None
-        due = place.machine.next_deadline() if not place.silent else None
-        if due is not None and due <= self._steady:
-            self._input(host, life, "on_timer")
-        else:
-            self._arm(host)
+    def sleep(self, host: str) -> None:
+        """The machine is suspended: nothing comes, its steady clock stands still, its wall clock goes on."""
+        place = self._hosts[host]
+        if not place.asleep:
+            place.slept_at, place.asleep = self._agenda.time_s, True
+            place.settle()
+            self._note(host, "asleep")
 
-    # --- effects
+    def wake(self, host: str) -> None:
+        """The machine goes on."""
+        place = self._hosts[host]
+        if place.asleep:
+            slept_s = self._agenda.time_s - place.slept_at
+            place.lag_s += slept_s
+            place.asleep = False
+            place.settle()
+            self.links.sleep(place, slept_s)
+            self._note(host, "awake")
+            if place.running:
+                self._resume(place)
 
-    def _perform(self, host: str, effect: Effect) -> None:
+    def jump_wall(self, host: str, seconds: float) -> None:
+        """The host's wall clock jumps, forward or back."""
+        self._hosts[host].wall_offset_ms += int(seconds * 1000)
+        self._note(host, "wall clock jumped", seconds)
+
+    def pass_days(self, days: float) -> None:
+        """Every wall clock jumps by so much, as if nobody had done anything meanwhile."""
+        jump_ms = int(days * limits.DAY_MS)
+        self._wall_jump_ms += jump_ms
+        for place in self._hosts.values():
+            place.wall_offset_ms += jump_ms
+
+    def full_disk(self, host: str, full: bool = True) -> None:
+        """From now on the disk there refuses commits, or does not any more."""
+        node = self._hosts[host].node
+        if node is None or node.disk is None:
+            raise ValueError(f"nothing with a disk runs at {host}")
+        node.disk.set_full(full)
+        self._note(host, "disk full" if full else "disk has room")
+
+    def calm(self, host: str) -> None:
+        """No fault is at work at the host any more: it is awake and heard, has room, and nothing is arranged."""
+        place = self._hosts[host]
+        place.crashes.clear()
+        place.breaks = 0
+        self.wake(host)
+        if place.silent:
+            self.silence(host, False)
+        if place.node is not None and place.node.disk is not None:
+            place.node.disk.set_full(False)
+
+    def crash_at(self, host: str, moment: Moment, *, after: int = 1, power: bool = False) -> None:
+        """Have the process end at the so many-th such moment from now; with `power` the machine."""
+        self._hosts[host].crashes.append(Crash(moment, after, power))
+
+    def break_turn(self, host: str, turns: int = 1) -> None:
+        """So many next turns there meet a bug."""
+        self._hosts[host].breaks += turns
+
+    # --- to watch
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Happenings by kind."""
+        return self._turns.counts
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Who watches."""
+        return self._turns.observers
+
+    @property
+    def bugs(self) -> list[Bug]:
+        """Unexpected exceptions in turns."""
+        return self._turns.bugs
+
+    @property
+    def taps(self) -> list[Callable[[str, Endpoint, bytes], None]]:
+        """Called with every datagram that is sent: host, destination, bytes."""
+        return self.datagrams.taps
+
+    def traffic(self, host: str) -> tuple[int, int]:
+        """Bytes of datagrams and requests that the host sent and was sent."""
+        return self._hosts[host].sent_bytes, self._hosts[host].received_bytes
+
+    def _note(self, host: str, kind: str, *facts: object) -> None:
+        if self.trace is not None:
+            self.trace.note(self._agenda.time_s, host, kind, *facts)
+
+    # --- for turns
+
+    def perform(self, host: Host, effect: Effect) -> None:
+        """Do what a core asks."""
         match effect:
-            case SendDatagram():
-                self._send(host, effect)
-            case Request():
-                self._request(host, effect)
-            case Respond():
-                self._respond(host, effect)
+            case SendDatagram(to, data):
+                self._note(host.name, "send", to, len(data))
+                host.sent_bytes += len(data)
+                self.datagrams.send(host, to, data)
+            case SendFrame(link, frame):
+                self._note(host.name, "frame", link, len(frame))
+                self.links.send(host, link, frame)
             case OpenLink():
-                self._open(host, effect)
-            case SendFrame():
-                self._frame(host, effect)
-            case CloseLink():
-                other = self._places[host].links.get(effect.link)
-                if other is not None:
-                    self._close(host, effect.link, other, effect.reason)
+                self._note(host.name, "dial", effect.link, effect.node.hex()[:16], *effect.endpoints)
+                self.links.dial(host, effect)
+            case CloseLink(link, reason):
+                self._note(host.name, "close", link, reason)
+                self.links.close(host, link)
+            case Request():
+                self._note(host.name, "ask", effect.exchange, effect.endpoint, len(effect.payload))
+                host.sent_bytes += len(effect.payload)
+                self._requests.ask(host, effect)
+            case Respond(exchange, payload):
+                self._note(host.name, "respond", exchange, len(payload))
+                host.sent_bytes += len(payload)
+                self._requests.respond(host, exchange, payload)
             case SolveStamp():
-                nonce = solve(effect.domain, effect.challenge, effect.bits)
-                life = self._places[host].life
-                self._after(0.1, lambda: self._input(host, life, "on_stamp", effect.job, nonce))
-            case Notify():
-                pass
+                self._note(host.name, "stamp", effect.job, effect.bits)
+                self._solve(host, effect)
+            case Notify(cursor):
+                self._note(host.name, "event", cursor)
+            case _:
+                assert_never(effect)
 
-    def _reaches(self, sender: str, receiver: str) -> _Place | None:
-        place = self._places.get(receiver)
-        there = place is not None and place.machine is not None and not place.silent
-        return place if there and not self._cut(sender, receiver) else None
+    def forget_core(self, host: Host) -> None:
+        """A core was rebuilt: its links are closed, its exchanges given up."""
+        self.links.close_all(host)
+        self._requests.forget_core(host)
 
-    def _send(self, host: str, effect: SendDatagram) -> None:
-        for tap in self.taps:
-            tap(host, effect.to, effect.data)
-        self.datagrams += 1
-        self._places[host].sent_bytes += len(effect.data)
-        place = self._reaches(host, effect.to.host)
-        lost = self.loss and self._random.random() < self.loss
-        if place is None or lost or place.endpoint != effect.to or len(effect.data) > limits.DATAGRAM_BYTES:
+    def end(self, host: Host, why: str, *, power: bool = False) -> None:
+        """The process ends where it stands."""
+        node = host.node
+        if node is None:
             return
-        place.received_bytes += len(effect.data)
-        source, life, to = self._places[host].endpoint, place.life, effect.to.host
-        self._after(self._latency(), lambda: self._input(to, life, "on_datagram", effect.data, source))
+        self.counts[f"down: {why}"] += 1
+        self._note(host.name, "down", why)
+        self.links.drop_all(host)
+        self._requests.drop_all(host)
+        host.forget_process()
+        node.built = None
+        if node.disk is not None:
+            node.disk.end(power=power)
+        for observer in self.observers:
+            observer.on_down(host.name, why)
 
-    def _request(self, host: str, effect: Request) -> None:
-        asker = self._places[host]
-        asker.sent_bytes += len(effect.payload)
-        place = self._reaches(host, effect.endpoint.host)
-        life = asker.life
-        if place is None or place.machine.key != effect.node or len(effect.payload) > limits.REQUEST_BYTES:
-            self._after(limits.EXCHANGE_S, lambda: self._input(host, life, "on_response", effect.exchange, None))
-            return
-        place.incoming -= 1
-        place.exchanges[place.incoming] = (host, effect.exchange, life)
-        place.received_bytes += len(effect.payload)
-        key = NodeKey(SigningKey(effect.signer_seed).public)
-        arguments = (place.incoming, key, asker.endpoint, effect.payload)
-        to, its_life = effect.endpoint.host, place.life
-        self._after(3 * self._latency(), lambda: self._input(to, its_life, "on_request", *arguments))
+    def _give(self, host: Host, name: str, *arguments: object) -> None:
+        """An input comes to a process that is run."""
+        if host.running:
+            self._note(host.name, name, *_facts(arguments))
+            self._turns.take(host, name, *arguments)
 
-    def _respond(self, host: str, effect: Respond) -> None:
-        place = self._places[host]
-        asked = place.exchanges.pop(effect.exchange, None)
-        if asked is None:
-            return
-        to, exchange, life = asked
-        place.sent_bytes += len(effect.payload)
-        if self._reaches(host, to) is not None:
-            self._places[to].received_bytes += len(effect.payload)
-            self._after(self._latency(), lambda: self._input(to, life, "on_response", exchange, effect.payload))
+    def _resume(self, host: Host) -> None:
+        """The process is run again: first what waits in its socket, then what is due."""
+        self.datagrams.resume(host)
+        self._requests.resume(host)
+        self.links.resume(host)
+        self._turns.resume(host)
 
-    # --- links
+    def _unstall(self, host: Host, life: int) -> None:
+        if host.life == life:
+            host.stalled = False
+            host.settle()
+            self._note(host.name, "goes on")
+            if host.running:
+                self._resume(host)
 
-    def _open(self, host: str, effect: OpenLink) -> None:
-        for endpoint in effect.endpoints:
-            place = self._reaches(host, endpoint.host)
-            if place is not None and place.endpoint == endpoint and place.machine.key == effect.node:
-                self._connect(host, effect, place)
-                return
-        life = self._places[host].life
-        self._after(limits.DIAL_S, lambda: self._input(host, life, "on_link_failed", effect.link, "unreachable"))
+    def _solve(self, host: Host, effect: SolveStamp) -> None:
+        nonce = solve(effect.domain, effect.challenge, effect.bits) if effect.bits <= limits.STAMP_BITS_MAX else None
+        core = host.core
 
-    def _connect(self, host: str, effect: OpenLink, place: _Place) -> None:
-        caller, to = self._places[host], place.endpoint
-        own = caller.machine.key
-        place.incoming -= 1
-        incoming = place.incoming
-        caller.links[effect.link] = _Link(to.host, incoming, effect.node)
-        place.links[incoming] = _Link(host, effect.link, own)
-        self._count += 1
-        binding = blake2b(b"%d" % self._count + own + effect.node, digest_size=32).digest()
-        arrived = (incoming, own, caller.endpoint, binding, False)
-        opened = (effect.link, effect.node, to, binding, True)
-        life, its_life, wait_s = caller.life, place.life, 2 * self._latency()
-        self._after(wait_s, lambda: self._input(to.host, its_life, "on_link_opened", *arrived))
-        self._after(wait_s, lambda: self._input(host, life, "on_link_opened", *opened))
+        def solved() -> None:
+            if host.core == core:
+                self._give(host, "on_stamp", effect.job, nonce)
 
-    def _frame(self, host: str, effect: SendFrame) -> None:
-        other = self._places[host].links.get(effect.link)
-        if other is None or self._reaches(host, other.host) is None:
-            return
-        life = self._places[other.host].life
-        # One latency for all frames keeps them in order.
-        wait_s = self._latency_s[1]
-        self._after(wait_s, lambda: self._input(other.host, life, "on_frame", other.link, effect.frame))
+        self._agenda.after(_STAMP_TRY_S * 2 ** min(effect.bits, limits.STAMP_BITS_MAX), solved)
 
-    def _close(self, host: str, link: int, other: _Link, reason: str) -> None:
-        self._places[host].links.pop(link, None)
-        peer = self._places[other.host]
-        if peer.links.pop(other.link, None) is not None:
-            life, wait_s = peer.life, self._latency_s[1]
-            self._after(wait_s, lambda: self._input(other.host, life, "on_link_closed", other.link, reason))
+    # --- packets
+
+    def _reaches(self, sender: Host, receiver: Host) -> bool:
+        """Whether a packet that is sent now gets there; every packet of any kind is asked about here, once."""
+        return self.weather.passes(sender.name, receiver.name)
+
+
+def _facts(arguments: tuple[object, ...]) -> list[object]:
+    """What the trace may have of an input: sizes of bytes, and numbers, reasons and addresses."""
+    return [len(each) if isinstance(each, bytes) else each for each in arguments]

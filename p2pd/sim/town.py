@@ -4,110 +4,64 @@ Knows no protocol.  Rules: what a node keeps lies in its stores only, so that it
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from p2pd.dht.settings import DhtSettings
-from p2pd.engine import Engine, EngineSettings
-from p2pd.peer import own
-from p2pd.sim.network import SeededRandom, World
-from p2pd.storage.records import SqliteRecordStore
-from p2pd.storage.user import SqliteUserStore
-from p2pd.store import Message, MessageState
-from p2pd.types import IdentityKey, NodeHint, NodeKey, Now
+from p2pd.engine import EngineSettings
+from p2pd.sim.conditions import Conditions
+from p2pd.sim.network import World
+from p2pd.sim.resident import Behaviour, Resident
+from p2pd.sim.trace import Trace
 
-T = TypeVar("T")
+_PER_NET = 250
+_KNOWN = 3
+"""Servers that a new node knows."""
 
 
-class Resident:
-    """One node of the town: its stores survive, its engine can be thrown away at any time."""
-
-    def __init__(self, town: "Town", host: str, settings: EngineSettings) -> None:
-        self.town, self.host = town, host
-        self._random = SeededRandom((town.seed, host))
-        self.store = SqliteUserStore(":memory:", own_identity=None, master_key=bytes(32))
-        self.records = SqliteRecordStore(":memory:")
-        endpoint = town.world.add(host)
-        self.settings = replace(settings, listening=(endpoint,))
-        with self.store.transaction():
-            own.create(self.store, self._random.bytes(32), self._random, town.world.now)
-        self.store.own_identity = IdentityKey(own.load(self.store).identity.public)
-        self.hint = NodeHint(endpoint, own.load(self.store).node_key)
-        self.engine = self._built()
-
-    def _built(self) -> Engine:
-        engine = Engine(self.settings, self.store, self.records, self._random)
-        engine.store, engine.records, engine.key = self.store, self.records, self.key  # type: ignore[attr-defined]
-        return engine
-
-    @property
-    def key(self) -> NodeKey:
-        return own.load(self.store).node_key
-
-    @property
-    def address(self) -> str:
-        return self.engine.address
-
-    def up(self) -> None:
-        """Start, or start again with what the stores have kept."""
-        self.engine = self._built()
-        self.town.world.run_at(self.host, self.engine, self.engine.on_timer)
-
-    def down(self) -> None:
-        """Vanish, as by kill -9."""
-        self.town.world.kill(self.host)
-
-    def copy(self) -> SqliteUserStore:
-        """What a copy of the home holds now."""
-        copied = SqliteUserStore(":memory:", own_identity=self.store.own_identity, master_key=bytes(32))
-        self.store._database._connection.backup(copied._database._connection)
-        return copied
-
-    def restore(self, copied: SqliteUserStore) -> None:
-        """The daemon ends, and its home is replaced by a copy made before."""
-        self.down()
-        self.store = copied
-
-    def do(self, function: Callable[[Engine, Now], T]) -> T:
-        """Ask the engine something in a turn of its own."""
-        answers: list[T] = []
-        self.town.world.turn(self.host, lambda now: answers.append(function(self.engine, now)))
-        return answers[0]
-
-    def send(self, to: str, text: str) -> Message:
-        return self.do(lambda engine, now: engine.send(to, text, now))
-
-    def add(self, other: "Resident", name: str, message: str = "") -> None:
-        self.do(lambda engine, now: engine.contact_add(other.address, now, name=name, message=message))
-
-    def texts(self, of: str) -> list[str]:
-        return [message.text for message in self.engine.history(of)]
-
-    def received(self, of: str) -> list[str]:
-        return [message.text for message in self.engine.history(of, limit=10_000) if message.direction == "in"]
-
-    def state(self, message: Message) -> MessageState:
-        found = self.store.message(message.message)
-        assert found is not None
-        return found.state
+class NotInTimeError(Exception):
+    """What was waited for has not come."""
 
 
 class Town:
     """Servers and people in one world."""
 
-    def __init__(self, seed: int = 1, *, servers: int = 12, replicas: int = 4, loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: object = 1,
+        *,
+        servers: int = 12,
+        replicas: int = 4,
+        loss: float = 0.0,
+        conditions: Conditions | None = None,
+        trace: Trace | None = None,
+        raise_bugs: bool = True,
+    ) -> None:
         self.seed = seed
-        self.world = World(seed, loss=loss)
+        self.world = World(seed, conditions=conditions or Conditions(loss=loss), trace=trace, raise_bugs=raise_bugs)
         self.dht = DhtSettings(private=True, replicas=replicas)
-        self.servers = [self._resident(f"10.1.0.{number + 1}", storage_only=True) for number in range(servers)]
-        self._people = 0
-        for server in self.servers:
-            server.up()
+        self.servers: list[Resident] = []
+        self.people: list[Resident] = []
+        for _ in range(servers):
+            self.server()
         self.world.run(5)
 
+    @property
+    def residents(self) -> list[Resident]:
+        """All, servers first."""
+        return [*self.servers, *self.people]
+
+    def server(self, behaviour: Behaviour | None = None, *, up: bool = True, **settings: Any) -> Resident:
+        """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`)."""
+        server = self._resident(1, len(self.servers), behaviour, storage_only=True, **settings)
+        self.servers.append(server)
+        if up:
+            server.up()
+        return server
+
     def person(self, *, up: bool = True, **settings: Any) -> Resident:
-        self._people += 1
-        person = self._resident(f"10.2.0.{self._people}", **settings)
+        """One more person; the settings are fields of `EngineSettings`."""
+        person = self._resident(2, len(self.people), None, **settings)
+        self.people.append(person)
         if up:
             person.up()
         return person
@@ -121,13 +75,16 @@ class Town:
         return alice, bob
 
     def accepted(self, one: Resident, name: str) -> bool:
+        """Whether someone is a contact of one's."""
         return one.engine.contact(name).state == "accepted"
 
     def until(self, predicate: Callable[[], bool], limit_s: float = 60) -> None:
-        assert self.world.run_until(predicate, limit_s), f"not within {limit_s} s"
+        """Let time pass until the predicate holds; NotInTimeError where it does not within the limit."""
+        if not self.world.run_until(predicate, limit_s):
+            raise NotInTimeError(f"not within {limit_s} s")
 
-    def _resident(self, host: str, **settings: Any) -> Resident:
-        known = [server.hint for server in getattr(self, "servers", [])][:3]
-        if not known and host != "10.1.0.1":
-            known = [NodeHint(self.world.add("10.1.0.1"))]
-        return Resident(self, host, EngineSettings(dht=self.dht, bootstrap=tuple(known), **settings))
+    def _resident(self, net: int, number: int, behaviour: Behaviour | None, **settings: Any) -> Resident:
+        host = f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+        known = tuple(server.hint for server in self.servers[:_KNOWN])
+        chosen = {"dht": self.dht, "bootstrap": known, **settings}
+        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour)
