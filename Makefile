@@ -19,9 +19,13 @@ UV := uv==0.13.8
 WORKERS ?= auto
 PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --maxprocesses 4
 
+# As pip does for what it installs: where Python is told to write no bytecode (PYTHONDONTWRITEBYTECODE), every daemon and
+# every command that is started here would else compile all of p2pd anew, which is a third of its start.
+BYTECODE := $(PYTHON) -m compileall -qq p2pd cli/p2pctl >/dev/null
+
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One recipe, in this order, also under `make -j`: quick answers first, and pytest's summary as the last line.
 .PHONY: check
@@ -29,6 +33,7 @@ check: $(STAMP) ## Format check, lint, types and tests: what has to pass before 
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
+	@$(BYTECODE)
 	$(PYTEST) -m "not long and not nat"
 
 .PHONY: format
@@ -60,11 +65,22 @@ unexport TEXT FILE
 demo: export DEMO_TEXT = $(value TEXT)
 demo: export DEMO_FILE = $(value FILE)
 demo: $(STAMP) ## Show it all working on this machine; with words of yours: make demo TEXT='...' FILE=...
+	@$(BYTECODE)
 	@$(PYTHON) tests/demo/run.py
 
 .PHONY: bench
-bench: $(STAMP) ## How fast the main job is here and now: a JSON line a figure, its goal beside it
-	$(PYTHON) -m bench.reach
+bench: $(STAMP) ## How fast it is here and now, each figure beside its goal; some: make bench ARGS='--quick text get'
+	@$(BYTECODE)
+	$(PYTHON) -m bench $(ARGS)
+
+SEEDS ?= 1000
+.PHONY: sim
+sim: $(STAMP) ## Play every scenario in virtual time, storms with many seeds: make sim SEEDS=5000
+	@$(PYTHON) -m p2pd.sim.menu --seeds $(SEEDS)
+
+.PHONY: sim-mutants
+sim-mutants: $(STAMP) ## Switch off one rule of the code after the other: does the simulator notice?
+	@$(PYTHON) -m p2pd.sim.menu --mutants --seeds 100
 
 .PHONY: lock
 lock: $(STAMP) ## Rebuild the lock files; newest versions: make lock LOCK_ARGS=--upgrade

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from p2pd.dht.settings import DhtSettings
@@ -29,7 +30,7 @@ class SwarmNode:
         self.swarm = swarm
         self.storage_only = storage_only
         self.store = SqliteUserStore(":memory:", own_identity=None, master_key=bytes(32))
-        self.records = SqliteRecordStore(":memory:")
+        self.records = SqliteRecordStore(swarm.records_file())
         random, now = SystemRandom(), SystemClock().now()
         with self.store.transaction():
             own.create(self.store, random.bytes(32), random, now)
@@ -66,6 +67,24 @@ class SwarmNode:
             await self._running
         self.network.close()
 
+    async def freeze(self) -> None:
+        """Stand still as by SIGSTOP: the socket stays open, nothing is read, said or done any more."""
+        for bound in self.network._sockets:
+            self.network._loop.remove_reader(bound._socket)
+            self.network._loop.remove_writer(bound._socket)
+        if self.network._timer is not None:
+            self.network._timer.cancel()
+        self.driver.stop()
+        if self._running is not None:
+            await self._running
+
+    async def vanish(self) -> None:
+        """Be gone as by SIGKILL: the port is free, and nobody was told."""
+        await self.freeze()
+        for bound in self.network._sockets:
+            bound.close()
+        self.network._sockets.clear()
+
     def _notify(self, cursor: int) -> None:
         self.wake.set()
 
@@ -94,15 +113,23 @@ class SwarmNode:
 class Swarm:
     """All of them."""
 
-    def __init__(self, replicas: int, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, replicas: int, tasks: asyncio.TaskGroup, first: Sequence[NodeHint] = (), folder: Path | None = None
+    ) -> None:
         self.replicas = replicas
         self.tasks = tasks
+        self.first = tuple(first)
+        self.folder = folder
         self.servers: list[SwarmNode] = []
         self.nodes: list[SwarmNode] = []
 
     @property
     def hints(self) -> tuple[NodeHint, ...]:
-        return tuple(NodeHint(node.endpoint, node.keys.node_key) for node in self.servers[:3])
+        return self.first or tuple(NodeHint(node.endpoint, node.keys.node_key) for node in self.servers[:3])
+
+    def records_file(self) -> str:
+        """Where the next node keeps others' records: in memory, unless there is a folder."""
+        return ":memory:" if self.folder is None else str(self.folder / f"{len(self.nodes)}.db")
 
     async def add(self, *, storage_only: bool = False) -> SwarmNode:
         node = SwarmNode(self, storage_only=storage_only)
