@@ -58,7 +58,7 @@ class Domain(Enum):
 
 def framed(parts: tuple[bytes, ...]) -> bytes:
     """The parts, each behind its length in 4 bytes, big-endian: no two lists of parts give the same bytes."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def domain_hash(domain: Domain, *parts: bytes, size: int = 32) -> bytes:

@@ -6,7 +6,7 @@ deadlines; the decisions are theirs.  `docs/architecture.md` follows a message t
 Rules: whatever is in memory here can be thrown away between two turns and built anew from the stores.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
@@ -25,7 +25,7 @@ from p2pd.dht.node import Dht
 from p2pd.dht.settings import DhtSettings
 from p2pd.domains import Domain, derive_key
 from p2pd.effects import Effect, EffectQueue
-from p2pd.errors import AmbiguousError, NotFoundError, PeerError, UsageError
+from p2pd.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, UsageError
 from p2pd.peer import own
 from p2pd.peer.links import Link as PeerLink
 from p2pd.peer.links import LinkOwner, Links
@@ -97,6 +97,8 @@ class Engine:
         self._started = self._joined = False
         self._house_at: float | None = None
         self._resynced: dict[IdentityKey, float] = {}
+        self._for_network: deque[Callable[[Now], None]] = deque(maxlen=limits.CALLS_FOR_NETWORK)
+        """What the user asked of a network that is not there yet; who asked gives up in time, and the oldest first."""
         self._dht = Dht(
             node=self._keys.node,
             network=settings.network,
@@ -227,6 +229,8 @@ class Engine:
 
     def _look_for_network(self, now: Now) -> None:
         """The first node is in the table: ask, read and send what somebody may wait for, then publish and listen."""
+        while self._for_network and self._dht.joined:
+            self._for_network.popleft()(now)
         if self._joined or not self._dht.joined:
             return
         self._joined = True
@@ -644,10 +648,14 @@ class Engine:
                 told = True
                 then({"key": encode_letters(address), "receipts": result.receipts, "wanted": result.wanted})
 
-        self._dht.put([record], progress, now)
+        self._in_network(lambda later: self._dht.put([record], progress, later), now)
 
-    def dht_get(self, key_text: str, now: Now, then: Callable[[Facts | None], None]) -> None:
-        """Looks up a record of `dht_put`'s; `then` gets None where nothing valid is found."""
+    def dht_get(self, key_text: str, now: Now, then: Callable[[Facts | NoNetworkError | None], None]) -> None:
+        """Looks up a record of `dht_put`'s; `then` gets None where nothing valid is found.
+
+        It gets the error where too few answered: nothing is known then.  `NoNetworkError` is raised where nobody is
+        known to ask.
+        """
         now = self._dht.enter(now)
         try:
             address = AddressKey(decode_letters(key_text.strip()))
@@ -659,6 +667,20 @@ class Engine:
         def found(result: Any, later: Now) -> None:
             singles = [record.content for record in result.records if isinstance(record.content, Single)]
             facts = {"rounds": result.rounds, "messages": result.messages, "elapsed_ms": result.elapsed_ms}
-            then({"key": key_text.strip(), "value": singles[0].body, **facts} if singles else None)
+            if singles:
+                then({"key": key_text.strip(), "value": singles[0].body, **facts})
+            elif result.complete:
+                then(None)
+            else:
+                then(NoNetworkError("the nodes near the key do not answer", hint="try again; see: p2pctl status"))
 
-        self._dht.get(Family.SINGLE, address, found, now)
+        self._in_network(lambda later: self._dht.get(Family.SINGLE, address, found, later), now)
+
+    def _in_network(self, do: Callable[[Now], None], now: Now) -> None:
+        """At once, or as soon as the first of those who are tried has answered."""
+        if self._dht.joined:
+            do(now)
+        elif self._dht.has_whom_to_ask:
+            self._for_network.append(do)
+        else:
+            raise NoNetworkError("no other node is known", hint="name one: p2pctl peer add HOST:PORT")

@@ -157,6 +157,8 @@ HELD_ENVELOPES = 512
 """Envelopes kept in memory for one contact because they came too early."""
 RETRY_S = (30, 120, 600, HOUR_S, 12 * HOUR_S)
 SWEEP_S = 6 * HOUR_S
+SWEEP_SETTLED_S = MINUTE_S
+"""After a start all is read once more: the first look-ups knew few nodes, and liars among them hide what is there."""
 SWEEP_AGAIN_S = (HOLD_S + 1, MINUTE_S, 10 * MINUTE_S)
 """Waits before a contact's mailboxes are read again that were not read whole: no holder answered, or none of those with
 more gave it."""
@@ -431,6 +433,9 @@ LISTENERS = 4_096
 LISTENERS_PER_KEY = 8
 LISTENS = 256
 LISTEN_SEEN = 256
+LISTEN_NEARER_GAP_S = 1.0
+"""Between two look-ups for holders because of servers newly known that stand nearer: what is put meanwhile is read when
+they promise to push."""
 LISTEN_RETRY_S = 30.0
 LISTEN_FETCH_GAP_S = 0.5
 REFRESH_S = 12 * HOUR_S
@@ -533,6 +538,8 @@ PRIVATE_FILE_BYTES = 64 * KIB
 
 # --- the engine ------------------------------------------------------------------------------------------------------
 
+CALLS_FOR_NETWORK = 64
+"""Reads and puts that a user has asked for and that wait for the first other node."""
 SETTLE_S = 0.25
 """After joining, what nobody waits for (publishing, listening) begins so much later than what somebody may."""
 LINKS_AT_START = 64

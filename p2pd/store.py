@@ -10,7 +10,7 @@ Writing raises `StorageError` where the disk refuses; a row that cannot be read 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from p2pd import limits
 from p2pd.types import DeviceKey, IdentityKey, ItemId, MessageId, NodeKey, RecordKey
@@ -213,11 +213,11 @@ class Message:
     steps: tuple[Step, ...] = ()
     """What happened to it, for `why`: how it began, and the newest."""
 
-    def went(self, step: Step) -> "Message":
-        """This message, with one more thing that happened to it."""
+    def went(self, step: Step, **changes: Any) -> "Message":
+        """This message, with one more thing that happened to it, and the fields that it changed."""
         first, later = self.steps[: limits.STEPS_FIRST], self.steps[limits.STEPS_FIRST :]
         steps = (*first, *later, step) if len(later) < limits.STEPS_NEWEST else (*first, *later[1:], step)
-        return replace(self, steps=steps)
+        return replace(self, steps=steps, **changes)
 
 
 @dataclass(frozen=True, slots=True)

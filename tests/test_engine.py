@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pd.errors import FailedError
+from p2pd.errors import FailedError, NoNetworkError
 from p2pd.sim.town import Town
 from p2pd.store import MessageState
 
@@ -110,3 +110,25 @@ def test_two_people_compare_one_code():
         alice.do(lambda engine, now: engine.verify("bob", code[:-1] + ("y" if code[-1] != "y" else "b")))
     assert not alice.engine.contact("bob").verified
     assert alice.do(lambda engine, now: engine.verify("bob", f" {code.upper()} ")).verified
+
+
+def test_the_dht_is_asked_only_when_there_is_one() -> None:
+    town = Town("no network yet", servers=3)
+    put: list[dict[str, object]] = []
+    writer = town.person()
+    writer.do(lambda engine, now: engine.dht_put(b"value", 3_600, now, put.append))
+    assert not put
+    town.until(lambda: bool(put))
+    assert put[0]["receipts"]
+    town.world.run(5)
+    got: list[object] = []
+    reader = town.person()
+    reader.do(lambda engine, now: engine.dht_get(str(put[0]["key"]), now, got.append))
+    alone = town.person(bootstrap=())
+    with pytest.raises(NoNetworkError):
+        alone.do(lambda engine, now: engine.dht_get(str(put[0]["key"]), now, got.append))
+    town.until(lambda: bool(got))
+    town.world.run(30)
+    (facts,) = got
+    assert isinstance(facts, dict)
+    assert facts["value"] == b"value"

@@ -104,7 +104,7 @@ class History:
         if message.state in _FINAL and (message.state, state) != (MessageState.DELIVERED, MessageState.READ):
             return
         step = Step(now.wall_ms, state.value, {"via": via, **detail} if via else detail)
-        self._store.save_message(replace(message.went(step), state=state, via=via or message.via))
+        self._store.save_message(message.went(step, state=state, via=via or message.via))
         known = self._store.contact(contact)
         address = encode_address(contact)
         data: dict[str, object] = {"id": encode_id(id), "state": state.value, "to": address, "conversation": address}
@@ -114,7 +114,7 @@ class History:
 
     def mark_read(self, message: Message, now: Now) -> None:
         """Our user saw a message of a contact's."""
-        self._store.save_message(replace(message.went(Step(now.wall_ms, "read")), state=MessageState.READ))
+        self._store.save_message(message.went(Step(now.wall_ms, "read"), state=MessageState.READ))
 
     def contact_event(self, contact: Contact, now: Now) -> None:
         """Where we stand with someone has changed."""

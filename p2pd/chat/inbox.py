@@ -207,10 +207,19 @@ class Inbox:
         return known
 
     def _commit(self, contact: Contact, envelope: Envelope, now: Now) -> None:
-        counters = replace(self._outbox.counters(contact.identity), heard_ms=now.wall_ms)
+        counters = self._outbox.counters(contact.identity)
         if envelope.sequence:
-            marks = (*counters.marks, envelope.sequence.to_bytes(8, "big") + envelope.mark)[-limits.ITEMS_MARKED :]
-            counters = replace(_with_received(counters, envelope.sequence), marks=marks, acknowledgement_due=True)
+            received, above = _with_received(counters, envelope.sequence)
+            counters = replace(
+                counters,
+                heard_ms=now.wall_ms,
+                received=received,
+                received_above=above,
+                marks=(*counters.marks, envelope.sequence.to_bytes(8, "big") + envelope.mark)[-limits.ITEMS_MARKED :],
+                acknowledgement_due=True,
+            )
+        else:
+            counters = replace(counters, heard_ms=now.wall_ms)
         self._store.save_counters(contact.identity, counters)
         if envelope.sequence and contact.state is ContactState.ACCEPTED:
             self._outbox.acknowledge(contact.identity, now)
@@ -260,9 +269,10 @@ def _contradicts(counters: Counters, envelope: Envelope) -> bool:
     return mark[:4] == envelope.mark[:4] and mark != envelope.mark
 
 
-def _with_received(counters: Counters, sequence: int) -> Counters:
+def _with_received(counters: Counters, sequence: int) -> tuple[int, tuple[int, ...]]:
+    """Through where everything is committed, and what is beyond, once this is."""
     above = sorted({*counters.received_above, sequence})
     received = counters.received
     while above and above[0] <= received + 1:
         received = max(received, above.pop(0))
-    return replace(counters, received=received, received_above=tuple(above))
+    return received, tuple(above)

@@ -76,6 +76,7 @@ class Mailroom:
         self._rings = Rings(keys, store)
         self._listeners: dict[tuple[bytes, int], ListenHandle] = {}
         self._sweep_at: float | None = None
+        self._next_sweep_s: float = limits.SWEEP_SETTLED_S
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, tuple[float, int]] = {}
         self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
@@ -111,7 +112,7 @@ class Mailroom:
         if self._listen_at is not None and self._listen_at <= now.steady:
             self._listen(now)
         if self._sweep_at is not None and self._sweep_at <= now.steady:
-            self._sweep_at = now.steady + limits.SWEEP_S
+            self._sweep_at, self._next_sweep_s = now.steady + self._next_sweep_s, limits.SWEEP_S
             self._sweep_all(now)
         for identity, (_, tries) in [again for again in self._again.items() if again[1][0] <= now.steady]:
             del self._again[identity]

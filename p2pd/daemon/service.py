@@ -49,16 +49,22 @@ class Service:
     """What the network counted, by cause."""
     started: float = field(default_factory=time.monotonic)
 
-    async def wait_for(self, start: Callable[[Engine, Now, Callable[[T], None]], object], within_s: float) -> T:
+    async def wait_for(
+        self, start: Callable[[Engine, Now, Callable[[T | NoNetworkError], None]], object], within_s: float
+    ) -> T:
         """What the engine gives to the callback of an operation that takes several turns.
 
         Raises:
-            NoNetworkError: it has given nothing within `within_s`.
+            NoNetworkError: it has given that, or nothing within `within_s`.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def then(value: T) -> None:
-            if not answer.done():
+        def then(value: T | NoNetworkError) -> None:
+            if answer.done():
+                return
+            if isinstance(value, NoNetworkError):
+                answer.set_exception(value)
+            else:
                 answer.set_result(value)
 
         await self.ask(lambda engine, now: start(engine, now, then))

@@ -147,6 +147,7 @@ class Getting:
             width=width,
             parallel=width if self._all_holders else limits.GET_PARALLEL,
             patient=width,
+            thorough=not self._single,
             grows=True,
         )
         if self._search is None:

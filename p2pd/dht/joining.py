@@ -73,6 +73,11 @@ class Joining:
         self._hint(hint)
         self._call(hint.endpoint, now)
 
+    @property
+    def has_whom_to_ask(self) -> bool:
+        """Whether anybody is tried: a hint, or a node known from before."""
+        return bool(self._hints or self._known)
+
     # --- finding the first
 
     def _hint(self, hint: NodeHint) -> None:

@@ -4,6 +4,8 @@ Knows nothing of what items mean.
 Rules:
 - a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
+- a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
+  knows it too, and while a network is young few of the first holders stay among the nearest;
 - what is pushed is verified, given once, and answered always;
 - an empty push announces something large: a get brings it.
 """
@@ -104,6 +106,11 @@ class Listens:
             ear.on_announcement(now)
         return True
 
+    def on_newcomer(self, peer: Peer, now: Now) -> None:
+        """A server is new in the table: it may belong to those who should push."""
+        for ear in self._ears.values():
+            ear.on_newcomer(peer, now)
+
     def on_table_lost(self, key: NodeKey, now: Now) -> None:
         """A node is gone: who relied on it looks again, soon and not all at once."""
         for ear in self._ears.values():
@@ -143,6 +150,7 @@ class Ear:
         self._fetched_s = -limits.LISTEN_FETCH_GAP_S
         self._alarm: Alarm | None = None
         self._fetch_alarm: Alarm | None = None
+        self._nearer_alarm: Alarm | None = None
         self._search: Search | None = None
         self._is_closed = False
 
@@ -173,6 +181,20 @@ class Ear:
         self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in nearest}
         self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
+
+    def on_newcomer(self, peer: Peer, now: Now) -> None:
+        """Look again, soon, where it stands nearer than one of ours; once for all that come meanwhile."""
+        if self._nearer_alarm is not None or self._is_closed or peer.key in self.holders:
+            return
+        place = int.from_bytes(self.key, "big")
+        farthest = max((holder.place ^ place for holder in self.holders.values()), default=0)
+        if len(self.holders) < limits.LISTEN_HOLDERS or peer.place ^ place < farthest:
+            due_s = max(now.steady, self._searched_s + limits.LISTEN_NEARER_GAP_S)
+            self._nearer_alarm = self._listens.alarms.at(due_s, self._on_nearer)
+
+    def _on_nearer(self, now: Now) -> None:
+        self._nearer_alarm = None
+        self.search(now)
 
     # --- asking them
 

@@ -8,7 +8,8 @@ Rules (R8):
   answered, is slow, or failed;
 - a growing look-up has one question more under way with every answer and silence that did not end it;
 - a slow node loses its slot and may still answer; if most are slow, it is the estimate that is wrong: wait for them;
-- who has left others without an answer lately (a suspect) is asked when nobody better is left, and not waited for;
+- who has left others without an answer lately (a suspect) is asked when nobody better is left, and not waited for,
+  unless most are slow, or the look-up is thorough;
 - a patient look-up waits for every slow node that may be among the nearest so many, until it has failed;
 - whoever named two nodes that did not answer, and fewer that did, is believed last;
 - of one network few are looked at (R7).
@@ -97,6 +98,7 @@ class Lookup:
         admit: Callable[[Peer], bool] = lambda _: True,
         suspect: Callable[[Peer], bool] = lambda _: False,
         patient: int = 0,
+        thorough: bool = False,
         grows: bool = False,
     ) -> None:
         self._place = int.from_bytes(target, "big")
@@ -107,6 +109,7 @@ class Lookup:
         self._admit = admit
         self._suspect = suspect
         self.patient = patient
+        self._thorough = thorough
         self._grows = grows
         self._radius = radius
         self._candidates: dict[NodeKey, Candidate] = {}
@@ -185,11 +188,18 @@ class Lookup:
         """Nothing under way, nothing left to ask that matters."""
         if self.in_flight or (self.messages < limits.LOOKUP_MESSAGES and self._next() is not None):
             return False
-        slow = [c for c in self._candidates.values() if c.state is State.SLOW and not c.suspected]
-        if self.patient and slow:
-            answered = sorted(c.distance for c in self._candidates.values() if c.state is State.ANSWERED)
-            return len(answered) >= self.patient and all(c.distance > answered[self.patient - 1] for c in slow)
-        return len(slow) <= self._answered()
+        slow = [c for c in self._candidates.values() if c.state is State.SLOW]
+        if len(slow) > self._answered():
+            return False
+        answered = sorted(c.distance for c in self._candidates.values() if c.state is State.ANSWERED)
+        if len(answered) < min(
+            self.patient, limits.STORED_RECEIPTS
+        ):  # a stall makes suspects of all, not a small network
+            return not slow
+        awaited = [c for c in slow if self._thorough or not c.suspected] if self.patient else []
+        if not awaited:
+            return True
+        return len(answered) >= self.patient and all(c.distance > answered[self.patient - 1] for c in awaited)
 
     def settled(self, count: int) -> list[Peer]:
         """Those that have answered of the nearest `count` that may yet answer, nearest first."""

@@ -228,7 +228,7 @@ class Dht:
             key=key,
             width=self._settings.get_width,
             replicas=self._settings.replicas,
-            radius=self._size.radius(_SHOWN_FACTOR * self._settings.replicas),
+            radius=self._shown(),
             known=known,
             all_holders=all_holders,
             held=[row.data for row in self._holdings.held(key)],
@@ -256,7 +256,7 @@ class Dht:
             replicas=self._settings.replicas,
             parallel=self._settings.paths + self._settings.parallel,
             radius=self._size.radius(limits.REGION_FACTOR * self._settings.replicas),
-            shown=self._size.radius(_SHOWN_FACTOR * self._settings.replicas),
+            shown=self._shown(),
             known=self._known_holders(key, now),
             remember=lambda holders, later: self._holders.put(key, (later.steady, holders)),
             keep=lambda near, later: self._keep_own(checked, near, later),
@@ -276,6 +276,10 @@ class Dht:
         own = self._throwaways.key(key, now.day)
         return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.told), now)
 
+    def _shown(self) -> int:
+        """Those within see the key; in a small network everybody, ourselves beside them."""
+        return self._size.radius(_SHOWN_FACTOR * self._settings.replicas + 1)
+
     def _known_holders(self, key: RecordKey, now: Now) -> list[Peer]:
         """Who took the last put there, all of it, not long ago."""
         at_s, holders = self._holders.find(key) or (0.0, [])
@@ -287,6 +291,11 @@ class Dht:
     def joined(self) -> bool:
         """Whether another server is known: without one nothing can be looked up or stored."""
         return len(self._table) > 0
+
+    @property
+    def has_whom_to_ask(self) -> bool:
+        """Whether there is anybody by whom the network may be found."""
+        return self.joined or self._joining.has_whom_to_ask
 
     @property
     def serves(self) -> bool:
@@ -371,6 +380,7 @@ class Dht:
             self._joining.on_seen(peer, now, is_new=is_new)
         if is_new:
             self._refresh.on_newcomer(peer, now)
+            self._listens.on_newcomer(peer, now)
             self._introduce(peer, now)
 
     def on_unanswered(self, peer: Peer, now: Now) -> None:

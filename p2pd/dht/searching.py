@@ -188,15 +188,16 @@ class Searches:
         seeds: Sequence[Peer] = (),
         parallel: int | None = None,
         patient: int = 0,
+        thorough: bool = False,
         grows: bool = False,
         on_step: Callable[[Now], None] | None = None,
     ) -> Search | None:
         """Begin a look-up, now or when its turn comes; None when too many wait already.
 
         It starts from what the table knows and `seeds`, and looks at the nearest `width`, or at those within `radius`;
-        does not end before the nearest `patient` have answered or failed; one that `grows` asks more at once the
-        longer it lasts.  `on_step` is called with each answer
-        or silence that has not ended it.
+        does not end before the nearest `patient` have answered or failed, with `thorough` suspects too; one that
+        `grows` asks more at once the longer it lasts.  `on_step` is called with each answer or silence that has not
+        ended it.
         """
         if len(self._waiting) >= limits.LOOKUPS_OPEN:
             return None
@@ -208,6 +209,7 @@ class Searches:
             seeds,
             parallel or self._settings.parallel,
             patient,
+            thorough,
             grows,
         )
         search = Search(self, errand, cause=cause, own=own, make_lookup=make, on_step=on_step)
@@ -247,6 +249,7 @@ class Searches:
         seeds: Sequence[Peer],
         parallel: int,
         patient: int,
+        thorough: bool,
         grows: bool,
     ) -> Lookup:
         settings = self._settings
@@ -262,6 +265,7 @@ class Searches:
             admit=lambda peer: self._puzzles.satisfied(peer.key),
             suspect=self.rpc.suspects.__contains__,
             patient=patient,
+            thorough=thorough,
             grows=grows,
         )
 

@@ -110,7 +110,7 @@ class Driver(Generic[E]):
         self._turn_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
-        """The engine's, as of the last turn: nothing else changes it."""
+        """The engine's, as of the last turn or rebuilding: nothing else changes it."""
         self._strikes: deque[float] = deque(maxlen=limits.REBUILDS)
         self._logged_at = float("-inf")
         self._pause_until = 0.0
@@ -183,12 +183,15 @@ class Driver(Generic[E]):
                 for current in batch:
                     deliver(self._engine, current, now)
                 current = None
+                deadline = self._engine.next_deadline()
                 # not while it rests, or every packet would start a rebuilt engine at once
-                if self._is_due(self._engine.next_deadline(), now):
+                if self._is_due(deadline, now):
                     self._engine.on_timer(now)
+                    deadline = self._engine.next_deadline()
         except Exception as error:
             self._broken(error, "the timer or commit" if current is None else summary(current), now)
             return
+        self._deadline = deadline
         for value in batch:
             if isinstance(value, Frame) and self._world is not None:
                 self._world.taken(value.link, len(value.frame))
@@ -199,10 +202,12 @@ class Driver(Generic[E]):
         try:
             with self._records.transaction(), self._store.transaction():
                 group.run(self._engine, (self._records.attempt, self._store.attempt), now)
+                deadline = self._engine.next_deadline()
         except Exception as error:
             self._calls.put_back(group.broken_by(error))
             self._broken(error, "a call", now)
             return
+        self._deadline = deadline
         self._calls.put_back(group.not_run, alone=False)
         for call, refusal in group.refused:
             call.fail(refusal)
@@ -241,13 +246,21 @@ class Driver(Generic[E]):
             _logger.exception("an effect failed: %s", type(effect).__name__)
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._deadline = self._engine.next_deadline()
+        """Wake for the deadline; a timer that is set for less stays, since deadlines mostly move away."""
+        if self._deadline is None:
+            return
+        when = max(self._deadline, self._loop.time() + _SPIN_GUARD_S, self._pause_until)
+        if self._timer is None or self._timer.when() > when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
         self._timer = None
-        if self._deadline is not None:
-            not_before = max(self._loop.time() + _SPIN_GUARD_S, self._pause_until)
-            self._timer = self._loop.call_at(max(self._deadline, not_before), self._schedule)
+        if self._is_due(self._deadline, self._clock.now()):
+            self._schedule()
+        else:
+            self._arm()
 
     # --- when a turn breaks
 
@@ -269,6 +282,7 @@ class Driver(Generic[E]):
     def _rebuild(self) -> None:
         try:
             self._engine = self._make_engine()
+            self._deadline = self._engine.next_deadline()
         except P2pdError as error:
             self._finish(error)
         except Exception:

@@ -134,6 +134,10 @@ class QuicEndpoint:
     def on_timer(self, now: float) -> None:
         """Do what is due; `flush` must follow."""
         for connection in self._timers.due(now):
+            deadline = connection.deadline()
+            if deadline is not None and deadline > now and connection not in self._dirty:  # it has moved away
+                self._timers.set(connection, deadline)
+                continue
             connection.on_timer(now)
             self.touch(connection)
 

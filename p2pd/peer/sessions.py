@@ -128,7 +128,7 @@ class Sessions:
             raise DuplicateError("retired_session")
         ratchet = self._ratchet(known)
         plaintext = _decrypt(ratchet, envelope)
-        self._save(self._used(replace(known, header=b""), now), ratchet)
+        self._save(self._used(replace(known, header=b"") if known.header else known, now), ratchet)
         return Opened(plaintext, known.session, began=False)
 
     def retire(self, contact: IdentityKey, now: Now) -> None:

@@ -84,7 +84,7 @@ class UnflushedDatabase(FragileDatabase):
     def flush(self) -> None:
         """What is committed is on the disk."""
         if self._kept:
-            super().run("COMMIT")
+            Database.run(self, "COMMIT")  # no commit of its user's: what it flushes has its place, also on a full disk
             self._kept = False
 
     def lose_power(self) -> None:

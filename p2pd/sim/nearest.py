@@ -2,9 +2,9 @@
 
 Knows who is up, and since when; of an engine its node key and whether it serves.
 Rules: of the nearest, as many matter as hold a record, or fewer where a look-up wants fewer.  A server counts once it
-has been up for `KNOWN_S`, since the others need a while to learn of it; liars do not count, nor does the searcher
-itself.  `reached` is the share of the true nearest that look-ups came to; where nothing disturbs the world (`strict`),
-one that misses any is a violation.
+has been up for `KNOWN_S`, since the others need a while to learn of it, and so does a searcher, who needs one to learn
+of them; liars are not missed, and nobody looks for itself.  `reached` is the share of the true nearest that look-ups
+came to; where nothing disturbs the world (`strict`), one that misses any is a violation.
 """
 
 import heapq
@@ -69,10 +69,13 @@ class Nearest:
         """A look-up has ended: what did it miss?"""
         place, now_s = int.from_bytes(target, "big"), self.time_s()
         live = [server for server in self.servers.values() if server.since_s is not None and server.key != own]
-        old = [server for server in live if server.honest and now_s - (server.since_s or 0.0) >= KNOWN_S]
+        searcher = next((server for server in self.servers.values() if server.key == own), None)
+        if searcher is not None and now_s - (searcher.since_s or now_s) < KNOWN_S:
+            return
+        newcomers = sum(now_s - (server.since_s or 0.0) < KNOWN_S for server in live)
         width = min(self.width, lookup._width)
-        truth = heapq.nsmallest(width, old, key=lambda server: server.place ^ place)
-        newcomers = len(live) - len(old)
+        ranked = heapq.nsmallest(width, live, key=lambda server: server.place ^ place)
+        truth = [server for server in ranked if server.honest and now_s - (server.since_s or 0.0) >= KNOWN_S]
         came_to = {peer.key for peer in lookup.nearest(width + newcomers)}
         missed = [server for server in truth if server.key not in came_to]
         self.looked += 1

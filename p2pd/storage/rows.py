@@ -10,7 +10,7 @@ Text that must be found again without being shown is kept as a keyed hash.
 import os
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -216,7 +216,7 @@ class SealedTable(Generic[Row]):
             self._before[key] = (self._known[key], self._unsaved[key]) if key in self._unsaved else None
 
     def _write(self, row: Row, key: Values, values: Values) -> None:
-        blob = self._sealer.seal(_encode(row), self._name, _key(key))
+        blob = self._sealer.seal(_encode(row), self._name, cast("tuple[Key, ...]", key))
         if self._written.get(key) == values:  # no index need be touched
             self._turns.change(self._update, (blob, *key))
         else:
@@ -246,10 +246,5 @@ class SealedTable(Generic[Row]):
             ) from error
 
 
-def _key(values: Values) -> tuple[Key, ...]:
-    return tuple(value for value in values if isinstance(value, bytes | int))
-
-
 def _place(table: str, key: tuple[Key, ...]) -> bytes:
-    parts = (value.to_bytes(8, "big") if isinstance(value, int) else value for value in key)
-    return framed((table.encode(), *parts))
+    return framed((table.encode(), *[value.to_bytes(8, "big") if isinstance(value, int) else value for value in key]))

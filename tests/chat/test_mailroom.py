@@ -237,6 +237,7 @@ def test_no_mailbox_is_read_twice_in_a_sweep(post: Post) -> None:
 def test_what_was_not_read_whole_is_read_again_soon_and_not_for_ever(post: Post) -> None:
     post.put(1)
     post.begin(NOON)
+    post.reader.mailroom._sweep_at = NOON.steady + limits.SWEEP_S
     now, waits = NOON, []
     while len(waits) < 10:
         for get in post.reader.dht.take_gets():
@@ -252,6 +253,19 @@ def test_what_was_not_read_whole_is_read_again_soon_and_not_for_ever(post: Post)
     post.serve(now)
     assert post.shown() == ["text 1"]
     assert post.swept_day == now.day
+
+
+def test_what_liars_hid_from_who_had_just_come_is_read_a_minute_later(post: Post) -> None:
+    post.begin(NOON)
+    for get in post.reader.dht.take_gets():
+        get.answer([], NOON)
+    post.put(1)
+    assert post.reader.mailroom.next_deadline() == NOON.steady + limits.SWEEP_SETTLED_S
+    later = after(limits.SWEEP_SETTLED_S, NOON)
+    post.reader.mailroom.on_timer(later)
+    post.serve(later)
+    assert post.shown() == ["text 1"]
+    assert post.reader.mailroom._sweep_at == later.steady + limits.SWEEP_S
 
 
 def test_indexes_end(post: Post) -> None:
@@ -285,6 +299,7 @@ def test_mail_that_never_opens_is_not_read_for_ever(post: Post) -> None:
     for prekey in post.reader.store.prekeys():
         post.reader.store.remove_prekey(prekey.id)
     post.begin(NOON)
+    post.reader.mailroom._sweep_at = NOON.steady + limits.SWEEP_S
     post.serve()
     now, reads = NOON, 0
     for _ in range(20):

@@ -6,6 +6,8 @@ import pytest
 
 from p2pd import limits
 from p2pd.crypto.blinding import blind_secret
+from p2pd.dht.peers import Peer
+from p2pd.types import Endpoint, NodeKey
 from p2pd.wire.record import Family, record_key
 from tests.dht.virtual import PRIVATE, Network, item_of, key_of, open_item
 
@@ -111,3 +113,40 @@ def test_what_came_just_before_a_holder_promised_is_heard_too() -> None:
         heard, close = network.listen(hosts[0], key)
         assert network.world.run_until(lambda heard=heard, step=step: len(heard) >= step + 1, 10)
         close()
+
+
+def test_while_a_network_is_young_listening_follows_those_who_come_nearer() -> None:
+    network = Network("young")
+    hosts = network.grow(5, settle_s=2)
+    addresses = [key_of(("young", number)) for number in range(10)]
+    ears = {address.public: network.listen(hosts[0], address)[0] for address in addresses}
+    network.world.run(2)
+    for number in range(5, 30):
+        network.start(network.host(number), [hosts[1]])
+        network.world.run(0.1)
+    network.world.run(3)
+    near = {address.public: network.nearest(record_key(Family.OPEN_SET, address.public), 6) for address in addresses}
+    moved = [address for address in addresses if not set(near[address.public][:4]) & set(hosts)]
+    assert moved
+    for address in moved:
+        writer = next(host for host in network.machines if host not in (*hosts, *near[address.public]))
+        network.put(writer, [open_item(address, network.world.now, item_of("young"))])
+        assert network.world.run_until(lambda address=address: len(ears[address.public]) == 1, 2)
+
+
+def test_newcomers_cost_few_look_ups_however_many_come() -> None:
+    network = Network("a crowd of newcomers")
+    hosts = network.grow(5, settle_s=2)
+    network.listen(hosts[0], key_of("crowd"))
+    network.world.run(2)
+    (ear,) = network.machines[hosts[0]].dht._listens._ears.values()
+    searched = []
+    search = ear.search
+    ear.search = lambda now: (searched.append(now.steady), search(now))[-1]  # type: ignore[method-assign]
+    place = int.from_bytes(ear.key, "big")
+    for number in range(300):
+        near = Peer(NodeKey(number.to_bytes(32, "big")), Endpoint("1.2.3.4", 1 + number))
+        if near.place ^ place < max(holder.place ^ place for holder in ear.holders.values()):
+            network.world.call(hosts[0], lambda now, near=near: ear.on_newcomer(near, now))
+        network.world.run(0.02)
+    assert 1 < len(searched) <= 1 + 300 * 0.02 / limits.LISTEN_NEARER_GAP_S

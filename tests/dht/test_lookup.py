@@ -145,6 +145,43 @@ def test_silence_of_most_is_waited_out() -> None:
     assert lookup.nearest(8) == [only]
 
 
+def test_where_all_are_suspects_they_are_waited_for() -> None:
+    target = SeededRandom("suspects").bytes(32)
+    lookup = Lookup(target, network(6), own=OWN, width=6, parallel=6, patient=4, suspect=lambda _: True)
+    asked = lookup.next_asks()
+    for each in asked:
+        lookup.on_slow(each)
+    assert len(asked) == 6
+    for each in asked[:4]:
+        assert not lookup.is_over
+        lookup.on_answered(each, [])
+    assert lookup.is_over
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_only_the_thorough_wait_for_the_last_suspect(thorough: bool) -> None:
+    target = SeededRandom("one suspect").bytes(32)
+    peers = network(limits.STORED_RECEIPTS + 1)
+    lookup = Lookup(
+        target,
+        peers,
+        own=OWN,
+        width=len(peers),
+        parallel=len(peers),
+        patient=len(peers),
+        thorough=thorough,
+        suspect=peers[:1].__contains__,
+    )
+    for each in lookup.next_asks():
+        if each == peers[0]:
+            lookup.on_slow(each)
+        else:
+            lookup.on_answered(each, [])
+    assert lookup.is_over is not thorough
+    lookup.on_failed(peers[0])
+    assert len(lookup.nearest(len(peers))) == len(peers) - 1
+
+
 def test_messages_are_bounded_whatever_is_told() -> None:
     target = SeededRandom("bounded").bytes(32)
     count = 0

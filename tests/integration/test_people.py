@@ -250,7 +250,7 @@ def test_without_a_network_names_are_clear_and_messages_wait(fleet: Fleet) -> No
     timed = alice.p2pctl("send", "friend0", "again", "--wait", "stored", "--timeout", "0.2")
     assert timed.code == 6
     assert "why" in timed.err
-    alice.is_refused(4, "dht", "get", "y" * 52)
+    alice.is_refused(7, "dht", "get", "y" * 52)
     alice.kill()
     alice.is_refused(3, "send", "friend0", "hello")
 

@@ -406,6 +406,36 @@ async def test_calls_that_share_a_turn_which_the_disk_refuses_are_all_told_so() 
         assert house.sent() == [b"c", b"d"]
 
 
+async def test_a_deadline_that_has_moved_away_takes_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as house:
+        loop, engine = asyncio.get_running_loop(), house.engine
+        asked: list[float | None] = []
+
+        def next_deadline() -> float | None:
+            asked.append(engine.deadline)
+            return engine.deadline
+
+        monkeypatch.setattr(engine, "next_deadline", next_deadline)
+        begun = loop.time()
+        await due_at(house, begun + 0.03)
+        await due_at(house, begun + 0.1)
+        await house.log.until("notify 101")
+        assert loop.time() >= begun + 0.1
+        assert len(asked) == 4, "one turn a call asks once, the timer's before and after it"
+
+
+async def test_a_deadline_that_comes_nearer_is_kept() -> None:
+    async with running() as house:
+        begun = asyncio.get_running_loop().time()
+        await due_at(house, begun + 1_000)
+        await due_at(house, begun + 0.01)
+        await house.log.until("notify 101")
+
+
+async def due_at(house: House, when: float) -> None:
+    await house.driver.call(lambda engine, now: setattr(engine, "deadline", when))
+
+
 async def test_the_timer_rests_after_the_disk_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.2)
     async with running() as house:
@@ -414,8 +444,7 @@ async def test_the_timer_rests_after_the_disk_refused(monkeypatch: pytest.Monkey
         await house.log.until("forget")
         house.disk.full = False
         begun = asyncio.get_running_loop().time()
-        house.engine.deadline = begun
-        house.driver._arm()
+        await house.driver.call(lambda engine, now: setattr(engine, "deadline", begun))
         await house.log.until("notify 101")
         assert asyncio.get_running_loop().time() - begun > 0.1
 

@@ -4,6 +4,7 @@ import pytest
 
 from p2pd import limits
 from p2pd.effects import OpenLink
+from p2pd.net.connection import Connection
 from p2pd.net.inputs import Frame, LinkClosed, LinkDrained, LinkFailed, LinkOpened
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint
@@ -264,3 +265,31 @@ def test_a_refused_connection_never_looks_like_a_link() -> None:
     assert [type(value) for value in a.inputs] == [LinkFailed]
     assert b.inputs == []
     assert b.quic.counts["too many authenticated"] == 1
+
+
+def test_a_deadline_that_has_moved_away_builds_no_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, theirs = linked(wire, a, b)
+    wire.run(1.0)
+    a.send(ours, b"question")
+    a.flush()
+    wire.carry()
+    acknowledgement_due = b.quic.next_deadline()
+    assert acknowledgement_due is not None
+    b.send(theirs, b"answer")  # and it carries the acknowledgement
+    b.flush()
+    built: list[float] = []
+
+    def datagrams(connection: Connection, now: float) -> list[tuple[bytes, Endpoint]]:
+        built.append(now)
+        return []
+
+    monkeypatch.setattr(Connection, "datagrams", datagrams)
+    b.on_timer(acknowledgement_due)
+    assert not built
+    later = b.quic.next_deadline()
+    assert later is not None
+    assert later > acknowledgement_due
+    b.on_timer(later)
+    assert built

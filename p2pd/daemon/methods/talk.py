@@ -73,14 +73,15 @@ async def _reached(news: News, message: Message, level: str, within_s: float) ->
         TimeUpError: it is not within the time; it goes on.
         FailedError: it never will be.
     """
-    text = encode_id(message.message)
     try:
         async with asyncio.timeout(within_s):
             while message.state not in _LEVELS[level]:
                 if message.state in _HOPELESS:
+                    text = encode_id(message.message)
                     raise FailedError(f"message {text} is {message.state}", hint=f"see: p2pctl why {text[:8]}")
                 message = replace(message, state=MessageState(await news.next()))
     except TimeoutError:
+        text = encode_id(message.message)
         raise TimeUpError(
             f"message {text} is safe and {message.state}, and not {level} yet",
             hint=f"it goes on by itself; see: p2pctl why {text[:8]}",

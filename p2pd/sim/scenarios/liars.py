@@ -3,8 +3,8 @@
 from p2pd.sim.adversaries import Dropper, Inventor, Liar
 from p2pd.sim.stage import Scenario, Stage
 
-REACHED = 0.85
-"""Of the honest nodes nearest to a key, what look-ups must come to; the summary says what they did."""
+REACHED = 0.99
+"""Of the nodes nearest to a key, what look-ups must come to of the honest ones (R8); the summary says what they did."""
 
 
 def play(stage: Stage) -> None:
