@@ -158,6 +158,7 @@ class Putting:
             parallel=self._parallel,
             seeds=self._known,
             patient=self._replicas,
+            thorough=True,
             on_step=self._on_step,
         )
         if self._search is None:
