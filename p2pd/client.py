@@ -28,6 +28,9 @@ from typing import TYPE_CHECKING, Any
 from p2pd.errors import P2pdError, RefusedError, TimeUpError
 from p2pd.places import find_control, resolve_home
 
+LINE_BYTES = 2 * 1024 * 1024
+"""`limits.CONTROL_LINE_BYTES`, which a short command does not import; a test holds them equal."""
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -144,7 +147,7 @@ class Connection:
 
     def _receive(self, parameters: dict[str, Answer]) -> dict[str, Answer]:
         try:
-            line = self._lines.readline()  # of any length: who answers is our own daemon, or root's
+            line = self._lines.readline(LINE_BYTES + 1)  # root may talk to another user's daemon
         except TimeoutError:
             raise TimeUpError("the daemon has not answered in time", hint="give it longer with --timeout") from None
         except OSError:

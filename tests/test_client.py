@@ -236,3 +236,9 @@ def _site_modules() -> set[str]:
     script = "import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_a_line_of_the_daemons_has_the_protocols_bound() -> None:
+    from p2pd import client, limits
+
+    assert client.LINE_BYTES == limits.CONTROL_LINE_BYTES
