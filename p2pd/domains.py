@@ -41,6 +41,8 @@ class Domain(Enum):
     ENVELOPE = b"p2pd/1 envelope"
     RATCHET_MESSAGE = b"p2pd/1 ratchet message"
     LINK = b"p2pd/1 link"
+    RELAYED_LINK = b"p2pd/1 relayed link"
+    LAN_TAG = b"p2pd/1 lan tag"
     AT_REST = b"p2pd/1 at rest"
     STAMP = b"p2pd/1 stamp"
     NODE_PUZZLE = b"p2pd/1 node puzzle"

@@ -7,6 +7,7 @@ Numbers the core chooses are positive; those of incoming links and requests are 
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from p2pd import limits
 from p2pd.domains import Domain
@@ -25,13 +26,27 @@ class SendDatagram:
     after_records: bool = False
 
 
+class LinkKind(Enum):
+    """What a link is for; the first byte of its stream."""
+
+    PERSON = b"L"
+    """Two persons' devices talk."""
+    RELAY = b"V"
+    """A node waits at a relay, or calls by one: frames go via the one who accepts."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """Dial a node under our own node key, endpoints in order of hope; `on_link_opened` or `on_link_failed` answers."""
+    """Dial a node, endpoints in order of hope; `on_link_opened` or `on_link_failed` answers.
+
+    We appear there under the key of the 32-byte `signer_seed`, or, where that is empty, our own node key.
+    """
 
     link: int
     node: NodeKey
     endpoints: tuple[Endpoint, ...]
+    kind: LinkKind = LinkKind.PERSON
+    signer_seed: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,13 @@ class CloseLink:
 
     link: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLink:
+    """Ask whether a link still leads anywhere: without a sign of life `limits.CHECK_LINK_S` later it is closed."""
+
+    link: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +118,7 @@ class Notify:
     state: str = ""
 
 
-Effect = SendDatagram | OpenLink | SendFrame | CloseLink | Request | Respond | SolveStamp | Notify
+Effect = SendDatagram | OpenLink | SendFrame | CloseLink | CheckLink | Request | Respond | SolveStamp | Notify
 
 
 class EffectQueue:

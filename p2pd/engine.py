@@ -24,7 +24,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.node import Dht
 from p2pd.dht.settings import DhtSettings
 from p2pd.domains import Domain, derive_key
-from p2pd.effects import Effect, EffectQueue
+from p2pd.effects import CloseLink, Effect, EffectQueue
 from p2pd.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, UsageError
 from p2pd.peer import own
 from p2pd.peer.links import Link as PeerLink
@@ -173,6 +173,10 @@ class Engine:
         """A link to a proven node is up."""
         self._links.on_link_opened(link, node, endpoint, binding, outgoing, self._dht.enter(now))
 
+    def on_relay_opened(self, link: int, node: NodeKey, endpoint: Endpoint, outgoing: bool, now: Now) -> None:
+        """A link of the kind RELAY is up: we dialled a relay, or somebody comes to us as to one."""
+        self._effects.append(CloseLink(link, "no relay"))
+
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:
         """A link we asked for did not come up."""
         self._links.on_link_failed(link, reason, self._dht.enter(now))
@@ -199,6 +203,12 @@ class Engine:
     def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
         """A proof of work is done."""
         self._requests.on_stamp(job, nonce, self._dht.enter(now))
+
+    def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
+        """Where this machine is now, by itself: first of all, after every change, and when it wakes from a sleep."""
+
+    def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
+        """A router lets everything for this endpoint through to us; None: no more."""
 
     def on_timer(self, now: Now) -> None:
         """Something is due."""

@@ -122,6 +122,8 @@ DEVICES = 2
 """Devices in one profile; one works today."""
 ENDPOINTS = 8
 RELAYS = 3
+RELAY_ENDPOINTS = 2
+"""Endpoints of one relay: one of each family."""
 PREKEY_ROTATE_S = 7 * DAY_S
 PREKEY_KEEP_S = 70 * DAY_S
 """Private halves live so long after their last publication: longer than any mail can be under way."""
@@ -184,12 +186,48 @@ SESSION_KEEP_S = 45 * DAY_S
 
 LINK_FRAME_BYTES = 24 * KIB
 """A frame carries one envelope, at most the largest size class and its framing."""
+RELAYED_FRAME_BYTES = LINK_FRAME_BYTES - 64
+"""A frame that a relay carries, with room for what is written round it."""
 LINK_WINDOW = 64
 """Envelopes sent on a link before one of them must be acknowledged."""
 ENVELOPE_BYTES = BODY_BYTES - NONCE_BYTES - BOX_OVERHEAD_BYTES - 4
 """An envelope fits the largest size class with its seal and length."""
 EFFECTS = 65_536
 """Effects of one turn; more is a bug."""
+
+# --- relays and punching ---------------------------------------------------------------------------------------------
+
+RELAY_LINKS = 128
+"""Links on which a node carries others' frames; further ones are closed."""
+RELAY_CHANNELS = 8
+"""Channels of one such link: a person's conversations that are alive at once, as far as one relay carries them."""
+RELAY_CALLS_PER_S = 2
+RELAY_CALLS_BURST = 10
+RELAY_BYTES_PER_S = 64 * KIB
+RELAY_BYTES_BURST = 4 * MIB
+"""What a relay takes from one link for others: text always, with the longest one at once; no stream of files."""
+RELAYED_WINDOW_BYTES = 128 * KIB
+"""Envelopes under way over a relay that are not acknowledged: a quarter of what it keeps for a slow reader."""
+RELAYS_WAITED_AT = 2
+"""Relays at which a node waits: where one is killed the other is there already."""
+RELAY_AFTER_S = 0.2
+"""A direct dial begins so much before the call by a relay: a round trip to most of a continent."""
+RELAY_NEXT_S = 1.0
+"""A relay that has brought no answer after this gets another beside it."""
+RELAY_GAPS_S = (0.5, 2, 10, 60)
+"""Before a node waits at another relay, where those it asked were full or gone."""
+PUNCH_ENDPOINTS = 6
+"""Endpoints of the other that a round knocks at."""
+KNOCKS_S = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5)
+"""When a round knocks: six small packets to each endpoint; a lost one costs a tenth of a second or a little more."""
+PUNCH_ROUND_S = 2.5
+PUNCH_GAPS_S = (0.0, 2.0, 10.0, MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S)
+"""Before each round, as long as only a relay connects the two; the last goes on."""
+TRIES_PER_ADDRESS = 4
+"""Dials and rounds to one address in a minute, whatever others say where they are: nobody is hit through us."""
+TRIES_REMEMBERED = 4_096
+PORT_MIN = 1_024
+"""Below it no contact's node is dialled outside private networks: services of the system are no nodes."""
 
 # --- connections -----------------------------------------------------------------------------------------------------
 
@@ -240,6 +278,10 @@ KEEPALIVE_S = 25.0
 """A link is pinged after this much silence: routers forget a UDP mapping after 30 s (RFC 4787 asks for 120)."""
 UNANSWERED_S = 10.0
 """A link that answers nothing for this long after we sent something is closed."""
+CHECK_LINK_S = 1.0
+CHECK_ROUND_TRIPS = 4
+"""A link in doubt that gives no sign of life for so long, and for so many of its round trips, is closed: the path has
+gone, and two seconds are left to find another."""
 FIRST_ROUND_TRIP_S = 0.05
 """Assumed until measured: a lost first packet is repeated after twice this (RFC 9002 section 6.2)."""
 DIAL_ENDPOINTS = 4
@@ -256,6 +298,8 @@ LINK_FRAMES_IN_HAND = 64
 LINK_UNSENT_HIGH_BYTES = 256 * KIB
 LINK_UNSENT_LOW_BYTES = 64 * KIB
 """`on_link_drained` comes when a link has fallen below this after it stood above the other."""
+RELAY_UNSENT_MAX_BYTES = 512 * KIB
+"""The same bound for a link that a relay carries others' frames on: 64 MiB where all `RELAY_LINKS` are slow."""
 LINK_UNSENT_MAX_BYTES = 4 * MIB
 """A link whose peer leaves more than this unacknowledged is closed: more than `LINK_WINDOW` of the largest frames."""
 EXCHANGE_S = 10.0

@@ -37,7 +37,7 @@ from p2pd.effects import EffectQueue, SendDatagram
 from p2pd.errors import PeerError
 from p2pd.types import Endpoint, NodeKey, Now, RandomSource
 from p2pd.wire import rpc
-from p2pd.wire.datagram import BOX_AT, Hello, Sealed, Welcome, decode, network_id
+from p2pd.wire.datagram import BOX_AT, Hello, Knock, Sealed, Welcome, decode, network_id
 from p2pd.wire.rpc import Body, Failed, Packet, Refusal
 
 Then = Callable[[Body | None, Now], None]
@@ -241,6 +241,8 @@ class Rpc:
                     cause = self._on_hello(datagram, source, now)
                 case Welcome():
                     cause = self._on_welcome(datagram, source, now)
+                case Knock():
+                    raise PeerError("knock")
         except PeerError as error:
             self._counters.reject(error.reason, now)
             cause = Cause.REJECTED

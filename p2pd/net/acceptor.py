@@ -15,7 +15,7 @@ from p2pd.errors import PeerError
 from p2pd.net.connection import Connection
 from p2pd.net.exchanges import REQUEST
 from p2pd.net.inputs import Input, RequestArrived
-from p2pd.net.links import LINK, Link, Links
+from p2pd.net.links import LINK_KINDS, Link, Links
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.timers import Timers
 
@@ -84,8 +84,8 @@ class Visitor:
     def _begin(self, connection: Connection, stream: int, data: bytes, end: bool, now: float) -> None:
         kind, rest = data[:1], data[1:]
         connection.quic.consumed(stream, len(kind))
-        if kind == LINK and self._link is None and not end:
-            self._link = self._acceptor.links.accept(connection, stream, now)
+        if kind in LINK_KINDS and self._link is None and not end:
+            self._link = self._acceptor.links.accept(connection, stream, LINK_KINDS[kind], now)
             if rest:
                 self._link.on_stream(connection, stream, rest, end, now)
         elif kind == REQUEST and self._may_ask(now):

@@ -10,6 +10,7 @@ Rules: no byte of a stream reaches the owner before both certificates are checke
 
 import hashlib
 import logging
+import math
 import ssl
 from collections import Counter
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ class Connection:
         self._received_at = now
         self._pinged_at = now
         self._asked_at: float | None = None
+        self._doubted_until: float | None = None
         self._spoke_at = now
         self._carries_link = self._finishes = False
         self._end: str | None = None
@@ -124,7 +126,7 @@ class Connection:
     def receive(self, data: bytes, source: Endpoint, now: float) -> None:
         """Take one datagram."""
         self._received_at = now
-        self._asked_at = None
+        self._asked_at = self._doubted_until = None
         try:
             self.quic.receive_datagram(data, source, now)
         except Exception:
@@ -143,7 +145,7 @@ class Connection:
             self.quic.handle_timer(now)
         if self.node is None and now >= self._opened_at + self._tuning.authenticate_s:
             self.close(CLOSED_UNPROVEN, "not authenticated in time")
-        if self._asked_at is not None and self.keep_alive and now >= self._asked_at + self._tuning.unanswered_s:
+        if self.keep_alive and now >= self._given_up_at():
             self.close(CLOSED_BY_CHOICE, "no answer")
         elif self.keep_alive and now >= self._keepalive_at():
             self._pinged_at = now
@@ -157,9 +159,13 @@ class Connection:
         if self.node is None:
             times.append(self._opened_at + self._tuning.authenticate_s)
         if self.keep_alive:
-            times.append(self._keepalive_at())
-            times.append(None if self._asked_at is None else self._asked_at + self._tuning.unanswered_s)
-        return min((time for time in times if time is not None), default=None)
+            times.extend((self._keepalive_at(), self._given_up_at()))
+        return min((time for time in times if time is not None and time < math.inf), default=None)
+
+    def _given_up_at(self) -> float:
+        """When a link that gives no sign of life is over."""
+        unanswered = math.inf if self._asked_at is None else self._asked_at + self._tuning.unanswered_s
+        return min(unanswered, math.inf if self._doubted_until is None else self._doubted_until)
 
     def _keepalive_at(self) -> float:
         return max(self._received_at, self._pinged_at) + self._tuning.keepalive_s
@@ -223,6 +229,12 @@ class Connection:
         self._carries_link = True
         self._spoke_at = now
         self._await_answer(now)
+
+    def check(self, now: float) -> None:
+        """Ask for a sign of life, and end without one: a path may be gone, or the peer."""
+        if self._doubted_until is None:
+            self._doubted_until = now + max(limits.CHECK_LINK_S, limits.CHECK_ROUND_TRIPS * self.quic.round_trip_s())
+            self.quic.send_ping(0)
 
     def cause(self, now: float) -> Cause:
         """What a datagram of this moment is for: a link where nothing was said for a while is being kept alive."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from p2pd.effects import Effect
+from p2pd.effects import Effect, LinkKind
 from p2pd.types import Endpoint, NodeKey, Now
 
 
@@ -18,6 +18,10 @@ class Engine(Protocol):
         self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
     ) -> None:
         """A link to a proven node is up; `binding` is the SHA-256 of dialler's and acceptor's certificate digests."""
+        ...
+
+    def on_relay_opened(self, link: int, node: NodeKey, endpoint: Endpoint, outgoing: bool, now: Now) -> None:
+        """A link of the kind RELAY is up: we dialled a relay, or somebody comes to us as to one."""
         ...
 
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:
@@ -48,6 +52,14 @@ class Engine(Protocol):
         """The proof of work of our `SolveStamp`, or None where there was no room for the job."""
         ...
 
+    def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
+        """Where this machine is now, by itself: first of all, after every change, and when it wakes from a sleep."""
+        ...
+
+    def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
+        """A router lets everything for this endpoint through to us; None: no more."""
+        ...
+
     def on_timer(self, now: Now) -> None:
         """The time given by `next_deadline` has come, or passed."""
         ...
@@ -74,6 +86,7 @@ class LinkOpened:
     endpoint: Endpoint
     binding: bytes
     outgoing: bool
+    kind: LinkKind = LinkKind.PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,17 @@ class StampSolved:
     nonce: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    endpoint: Endpoint | None
+    method: str
+
+
 Input = (
     Datagram
     | LinkOpened
@@ -129,6 +153,8 @@ Input = (
     | RequestArrived
     | ResponseArrived
     | StampSolved
+    | Addresses
+    | Mapped
 )
 
 
@@ -139,6 +165,8 @@ def deliver(engine: Engine, value: Input, now: Now) -> None:
             engine.on_datagram(data, source, now)
         case Frame(link, frame):
             engine.on_frame(link, frame, now)
+        case LinkOpened(link, node, endpoint, _, outgoing) if value.kind is LinkKind.RELAY:
+            engine.on_relay_opened(link, node, endpoint, outgoing, now)
         case LinkOpened(link, node, endpoint, binding, outgoing):
             engine.on_link_opened(link, node, endpoint, binding, outgoing, now)
         case LinkFailed(link, reason):
@@ -153,6 +181,10 @@ def deliver(engine: Engine, value: Input, now: Now) -> None:
             engine.on_response(exchange, payload, now)
         case StampSolved(job, nonce):
             engine.on_stamp(job, nonce, now)
+        case Addresses(endpoints):
+            engine.on_addresses(endpoints, now)
+        case Mapped(mapped, method):
+            engine.on_mapped(mapped, method, now)
         case _:
             assert_never(value)
 
@@ -168,11 +200,15 @@ def summary(value: Input) -> str:
             return f"Request {exchange} of {len(payload)} bytes by {node.hex()[:8]}"
         case ResponseArrived(exchange, payload):
             return f"Response {exchange} of {'no' if payload is None else len(payload)} bytes"
-        case LinkOpened(link, node, _, _, _):
-            return f"LinkOpened {link} with {node.hex()[:8]}"
+        case LinkOpened(link, node, _, _, _, kind):
+            return f"LinkOpened {link} of kind {kind.name} with {node.hex()[:8]}"
         case LinkFailed(link, _) | LinkClosed(link, _) | LinkDrained(link):
             return f"{type(value).__name__} {link}"
         case StampSolved(job, _):
             return f"StampSolved {job}"
+        case Addresses(endpoints):
+            return f"Addresses, {len(endpoints)} of them"
+        case Mapped(_, method):
+            return f"Mapped by {method}"
         case _:
             assert_never(value)

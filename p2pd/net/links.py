@@ -1,35 +1,38 @@
 """Links: one long-lived stream each, on a connection of its own, for frames both ways.
 
 It does not know who is at the other end, only which node.
-Rules: the dialler opens the stream with `L`; the acceptor answers `K`, and only then is the link up for the dialler,
+Rules: the dialler opens the stream with the byte of the link's kind; the acceptor answers `K`, and only then is the
+link up for the dialler,
 who would otherwise believe in a connection that is about to be refused.  What the core has not taken stays in the
 window.
 
-    dialling -> asked (L sent) -> up -> closed        the dialler
+    dialling -> asked -> up -> closed                 the dialler
                 accepted (K sent) = up -> closed      the acceptor
 """
 
 from collections.abc import Callable
 
 from p2pd import limits
-from p2pd.effects import OpenLink
+from p2pd.crypto.keys import SigningKey
+from p2pd.effects import LinkKind, OpenLink
 from p2pd.errors import PeerError, QuotaError
-from p2pd.net.connection import CLOSED_BY_CHOICE, CLOSED_FULL, Connection
+from p2pd.net.connection import CLOSED_BY_CHOICE, CLOSED_FULL, Connection, Credentials
 from p2pd.net.frames import LENGTH_BYTES, FrameReader, encode_frame
 from p2pd.net.inputs import Frame, Input, LinkClosed, LinkDrained, LinkFailed, LinkOpened
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.timers import Timers
-from p2pd.types import NodeKey
+from p2pd.types import NodeKey, RandomSource
 
-LINK = b"L"
+LINK_KINDS = {kind.value: kind for kind in LinkKind}
 ACCEPTED = b"K"
 
 
 class Link:
     """One link's stream, from the moment its connection is authenticated; the owner of a dialled connection."""
 
-    def __init__(self, number: int, connection: Connection, stream: int, links: "Links") -> None:
+    def __init__(self, number: int, connection: Connection, stream: int, kind: LinkKind, links: "Links") -> None:
         self.number = number
+        self.kind = kind
         self.connection = connection
         self.stream = stream
         self.up = False
@@ -99,6 +102,7 @@ class Dial:
 
     def __init__(self, wish: OpenLink, links: "Links", now: float) -> None:
         self.wish = wish
+        self._credentials = Credentials.of(SigningKey(wish.signer_seed), links.random) if wish.signer_seed else None
         self.waiting = list(wish.endpoints[: limits.DIAL_ENDPOINTS])
         self.attempts: list[Connection] = []
         self.deadline = now + links.quic.tuning.dial_s
@@ -107,7 +111,8 @@ class Dial:
     def try_next(self, now: float) -> None:
         """Begin the next attempt, if any endpoint is left."""
         if self.waiting:
-            self.attempts.append(self._links.quic.dial(self.waiting.pop(0), self.wish.node, self, now))
+            endpoint, credentials = self.waiting.pop(0), self._credentials
+            self.attempts.append(self._links.quic.dial(endpoint, self.wish.node, self, now, credentials))
 
     def stop(self, but: Connection | None = None) -> None:
         """Close all attempts but one."""
@@ -138,8 +143,9 @@ class Dial:
 class Links:
     """All links of a node by number: positive where the core dialled, negative where a peer did."""
 
-    def __init__(self, quic: QuicEndpoint, emit: Callable[[Input], None]) -> None:
+    def __init__(self, quic: QuicEndpoint, random: RandomSource, emit: Callable[[Input], None]) -> None:
         self.quic = quic
+        self.random = random
         self.emit = emit
         self._links: dict[int, Link] = {}
         self._dials: dict[int, Dial] = {}
@@ -165,7 +171,7 @@ class Links:
             self.quic.counts["frame for a link that is down"] += 1
             return
         unsent = link.unsent + len(data)
-        if unsent > limits.LINK_UNSENT_MAX_BYTES:
+        if unsent > (limits.LINK_UNSENT_MAX_BYTES if link.kind is LinkKind.PERSON else limits.RELAY_UNSENT_MAX_BYTES):
             self.quic.counts["link too slow"] += 1
             link.connection.close(CLOSED_FULL, "too slow")
         else:
@@ -179,6 +185,13 @@ class Links:
         link = self._links.pop(number, None)
         if link is not None:
             link.connection.close(CLOSED_BY_CHOICE, reason)
+            self.quic.touch(link.connection)
+
+    def check(self, number: int, now: float) -> None:
+        """Ask whether a link still leads anywhere, and close it soon where it does not."""
+        link = self._links.get(number)
+        if link is not None and link.up:
+            link.connection.check(now)
             self.quic.touch(link.connection)
 
     def close_all(self, reason: str) -> None:
@@ -223,10 +236,10 @@ class Links:
 
     # --- from dials and links
 
-    def accept(self, connection: Connection, stream: int, now: float) -> Link:
+    def accept(self, connection: Connection, stream: int, kind: LinkKind, now: float) -> Link:
         """A peer has opened a link: say so to both sides."""
         self._last_incoming -= 1
-        link = Link(self._last_incoming, connection, stream, self)
+        link = Link(self._last_incoming, connection, stream, kind, self)
         self._links[link.number] = link
         link.write(ACCEPTED, now)
         link.up = True
@@ -237,10 +250,10 @@ class Links:
         """An attempt has reached the right node: it is the one, and asks for the link."""
         dial.stop(but=connection)
         dial.waiting.clear()
-        link = Link(dial.wish.link, connection, connection.quic.get_next_available_stream_id(), self)
+        link = Link(dial.wish.link, connection, connection.quic.get_next_available_stream_id(), dial.wish.kind, self)
         self._links[link.number] = link
         connection.owner = link
-        link.write(LINK, now)
+        link.write(link.kind.value, now)
 
     def is_up(self, link: Link) -> None:
         """A link is up on both sides."""
@@ -248,9 +261,8 @@ class Links:
         self._timers.forget(link.number)
         connection = link.connection
         connection.keep_alive = True
-        self.emit(
-            LinkOpened(link.number, _proven(connection), connection.remote, connection.binding, connection.outgoing)
-        )
+        node, remote, binding = _proven(connection), connection.remote, connection.binding
+        self.emit(LinkOpened(link.number, node, remote, binding, connection.outgoing, link.kind))
 
     def attempt_failed(self, dial: Dial, reason: str, now: float) -> None:
         """An attempt is over without success; the next need not wait."""

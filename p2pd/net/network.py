@@ -11,7 +11,18 @@ from typing import assert_never
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
-from p2pd.effects import CloseLink, Effect, Notify, OpenLink, Request, Respond, SendDatagram, SendFrame, SolveStamp
+from p2pd.effects import (
+    CheckLink,
+    CloseLink,
+    Effect,
+    Notify,
+    OpenLink,
+    Request,
+    Respond,
+    SendDatagram,
+    SendFrame,
+    SolveStamp,
+)
 from p2pd.net.acceptor import Acceptor
 from p2pd.net.clock import SystemClock
 from p2pd.net.connection import Credentials
@@ -53,7 +64,7 @@ class Network:
         self.quic = QuicEndpoint(
             Credentials.of(node, random), tuning or QuicTuning(), self.send, lambda: self._acceptor.visitor()
         )
-        self._links = Links(self.quic, emit)
+        self._links = Links(self.quic, random, emit)
         self._exchanges = Exchanges(self.quic, random, emit)
         self._acceptor = Acceptor(self._links, emit)
 
@@ -101,6 +112,8 @@ class Network:
                 self._links.open(effect, self._now())
             case CloseLink(link, reason):
                 self._links.close(link, reason)
+            case CheckLink(link):
+                self._links.check(link, self._now())
             case Request():
                 self._exchanges.ask(effect, self._now())
             case Respond(exchange, payload):

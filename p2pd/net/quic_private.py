@@ -9,6 +9,7 @@
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
 | `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
 | `_ack_delay`, `_spaces`, their `ack_at`           | acknowledgements that share packets with what is sent        |
+| `_loss._rtt_smoothed`                             | how long a sign of life may take                             |
 
 aioquic as it is doubles a window whenever half of it is used, and backs a gap in a stream with real memory: 791 bytes
 of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.
@@ -168,6 +169,10 @@ class FlowConnection(QuicConnection):
         """Bytes written to a stream that the peer has not acknowledged."""
         stream = self._streams.get(stream_id)
         return 0 if stream is None else stream.sender._buffer_stop - stream.sender._buffer_start
+
+    def round_trip_s(self) -> float:
+        """The smoothed round trip (RFC 9002, section 5.3); 0 before the first was measured."""
+        return float(self._loss._rtt_smoothed)
 
     # --- the end
 

@@ -46,6 +46,7 @@ def _shake_hands(random: RandomSource) -> None:
         _require(acceptor.unread() == len(_GREETING), "the count of what is unread")
         acceptor.consumed(stream, len(_GREETING))
         _require(acceptor.unread() == 0, "the count of what is consumed")
+    _require(0 < dialler.round_trip_s() < _STEPS * _STEP_S, "the round trip")
     dialler.close()
     rehearsal.go_on()
     _require(acceptor.ended() is not None, "the end of a connection")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from p2pd import limits
+from p2pd.crypto.keys import SigningKey
 from p2pd.effects import OpenLink
 from p2pd.sim.carriage import Carriage
 from p2pd.sim.hosts import Host, Inputs
@@ -31,6 +32,12 @@ class Dial:
     under_way: int = 0
     """Attempts that have neither succeeded nor failed."""
     over: bool = False
+
+    @property
+    def known_as(self) -> NodeKey:
+        """The key under which the dialler appears."""
+        seed = self.wish.signer_seed
+        return NodeKey(SigningKey(seed).public) if seed else self.host.occupant.key
 
     def wanted(self) -> bool:
         """Whether the core still waits."""

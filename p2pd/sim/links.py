@@ -13,12 +13,12 @@ from functools import partial
 from hashlib import blake2b
 
 from p2pd import limits
-from p2pd.effects import OpenLink
+from p2pd.effects import LinkKind, OpenLink
 from p2pd.sim.carriage import Carriage, packets_of
 from p2pd.sim.dialling import Dial, Dials
 from p2pd.sim.ends import End, Sending
 from p2pd.sim.hosts import Host, Inputs
-from p2pd.types import NodeKey
+from p2pd.types import Endpoint, NodeKey
 
 _CLOSED = "closed by the peer"
 """What the other end is told; the reason stays with who closes."""
@@ -74,6 +74,19 @@ class Links:
             end.open = False
             self._tell_other(end)
 
+    def check(self, host: Host, number: int) -> None:
+        """Ask whether a link still leads anywhere, and close it soon where it does not."""
+        end = self._ends.get(host.name, {}).get(number)
+        if end is not None and end.up:
+            asked_at = self._agenda.time_s
+            self._push(end)
+            self._agenda.after(limits.CHECK_LINK_S, partial(self._checked, end, asked_at))
+
+    def _checked(self, end: End, asked_at: float) -> None:
+        if end.open and end.host.running and end.heard_at < asked_at:
+            self._over(end, "no answer")
+            self._tell_other(end)
+
     def close_all(self, host: Host) -> None:
         """Close every link and dial, and tell the peers."""
         dialled = [dial.wish.link for dial in self._dials.of(host)]
@@ -124,7 +137,7 @@ class Links:
     def _accept(self, dial: Dial, dialler: End, there: Host) -> None:
         number = self._incoming.get(there.name, 0) - 1
         self._incoming[there.name] = number
-        acceptor = self._add(there, number, dial.host.occupant.key, dial.host)
+        acceptor = self._add(there, number, dial.known_as, dial.host)
         acceptor.up = True
         acceptor.other, dialler.other = dialler, acceptor
         self._opened += 1
@@ -132,7 +145,7 @@ class Links:
         accepted = partial(self._accepted, dial, dialler, acceptor, binding)
         self._carriage.carry(there, dial.host, 1, accepted, lambda: dialler.open and acceptor.open)
         self._watch(acceptor)
-        self._give(there, "on_link_opened", number, acceptor.node, dial.host.endpoint, binding, False)
+        self._tell_opened(dial, acceptor, dial.host.endpoint, binding, outgoing=False)
 
     def _accepted(self, dial: Dial, dialler: End, acceptor: End, binding: bytes) -> None:
         self._dials.end(dial)
@@ -141,8 +154,13 @@ class Links:
         self._watch(dialler)
         if acceptor.sending:
             self._push(acceptor)  # what it had to say comes after its answer
-        there = acceptor.host.endpoint
-        self._give(dialler.host, "on_link_opened", dialler.number, dialler.node, there, binding, True)
+        self._tell_opened(dial, dialler, acceptor.host.endpoint, binding, outgoing=True)
+
+    def _tell_opened(self, dial: Dial, end: End, there: Endpoint, binding: bytes, *, outgoing: bool) -> None:
+        if dial.wish.kind is LinkKind.RELAY:
+            self._give(end.host, "on_relay_opened", end.number, end.node, there, outgoing)
+        else:
+            self._give(end.host, "on_link_opened", end.number, end.node, there, binding, outgoing)
 
     def _add(self, host: Host, number: int, node: NodeKey, there: Host) -> End:
         time_s = self._agenda.time_s

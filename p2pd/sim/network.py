@@ -27,6 +27,7 @@ from typing import Any, TypeVar, assert_never
 from p2pd import limits
 from p2pd.crypto.stamp import solve
 from p2pd.effects import (
+    CheckLink,
     CloseLink,
     Effect,
     Notify,
@@ -313,6 +314,9 @@ class World:
             case CloseLink(link, reason):
                 self._note(host.name, "close", link, reason)
                 self.links.close(host, link)
+            case CheckLink(link):
+                self._note(host.name, "check", link)
+                self.links.check(host, link)
             case Request():
                 self._note(host.name, "ask", effect.exchange, effect.endpoint, len(effect.payload))
                 host.sent_bytes += len(effect.payload)

@@ -26,6 +26,7 @@ from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 SEALED = 0x20
 HELLO = 0x21
 WELCOME = 0x22
+KNOCK = 0x23
 VERSION = 1
 HEADER_BYTES = 38
 BOX_AT = HEADER_BYTES + limits.NONCE_BYTES
@@ -94,7 +95,24 @@ class Welcome:
         return head + self.wall_ms.to_bytes(8, "big") + bytes([self.serves]) + pack_endpoint(self.observed)
 
 
-Datagram = Sealed | Hello | Welcome
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What opens the way through two routers.  Says nothing, and is believed only by who made its token.
+
+    kind 1, version 1, network 4, the receiver's token 16, heard 1 (1: something of yours has come to me from here).
+    """
+
+    network: bytes
+    token: bytes
+    heard: bool
+
+    def encode(self) -> bytes:
+        """The datagram's bytes."""
+        return bytes((KNOCK, VERSION)) + self.network + self.token + bytes([self.heard])
+
+
+KNOCK_BYTES = 23
+Datagram = Sealed | Hello | Welcome | Knock
 
 
 def decode(data: bytes) -> Datagram:
@@ -118,4 +136,6 @@ def decode(data: bytes) -> Datagram:
             data[70] == 1,
             unpack_endpoint(data[71:]),
         )
+    if kind == KNOCK and len(data) == KNOCK_BYTES and data[22] <= 1:
+        return Knock(network, data[6:22], data[22] == 1)
     raise PeerError("malformed", f"kind {kind:#04x}, {len(data)} bytes")

@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from p2pd import limits
-from p2pd.wire.codec import U16, Wire, decode
+from p2pd.wire.codec import U8, U16, U32, Bytes16, Wire, decode
 from p2pd.wire.person import DeviceCertificate
+from p2pd.wire.rpc import PackedEndpoint, check_endpoint
 
 LINK_MESSAGE_BYTES = limits.LINK_FRAME_BYTES - limits.BOX_OVERHEAD_BYTES
 
@@ -38,7 +39,30 @@ class Typing(Wire, frozen=True, tag=3):
     for_ms: U16
 
 
-LinkMessage = Carry | Ready | Typing
+class Punch(Wire, frozen=True, tag=4):
+    """Let us make a way of our own: send to me at these endpoints, and put `token` into what you send.
+
+    The one that dialled the link asks, the other answers with the same round.  `nat` is what the sender knows of the
+    router in front of it (`NatKind`).
+    """
+
+    round: U32
+    token: Bytes16
+    endpoints: Annotated[list[PackedEndpoint], msgspec.Meta(max_length=limits.ENDPOINTS)]
+    nat: U8 = 0
+
+    def __post_init__(self) -> None:
+        for endpoint in self.endpoints:
+            check_endpoint(endpoint)
+
+
+class PunchNow(Wire, frozen=True, tag=5):
+    """Begin to send now, as I shall when this has arrived."""
+
+    round: U32
+
+
+LinkMessage = Carry | Ready | Typing | Punch | PunchNow
 
 
 def decode_link_message(data: bytes) -> LinkMessage:

@@ -5,6 +5,7 @@ Rules: what a key signs is kept and checked as received bytes; nothing here is s
 of devices (and the records that carry these values, under blinded keys): content stays deniable (R29).
 """
 
+from enum import IntEnum
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -68,6 +69,38 @@ class Profile(Wire, frozen=True):
     devices: Annotated[list[ProfileDevice], msgspec.Meta(max_length=limits.DEVICES)]
 
 
+class NatKind(IntEnum):
+    """What a node knows of the router in front of it, in the words of RFC 4787.
+
+    A number that is not here reads as UNKNOWN.
+    """
+
+    UNKNOWN = 0
+    OPEN = 1
+    """No translation, and strangers get through."""
+    FIREWALLED = 2
+    """No translation, but only answers get through."""
+    FULL_CONE = 3
+    """Endpoint-independent mapping, and strangers get through: also where a port is mapped."""
+    RESTRICTED = 4
+    """Endpoint-independent mapping; only answers get through."""
+    SYMMETRIC = 5
+    """Another mapping for each destination."""
+
+
+class Waiting(Wire, frozen=True):
+    """Where a person's node waits to be called: a relay, and the key under which it is known there."""
+
+    LIMIT: ClassVar[int] = 256
+    relay: Node
+    endpoints: Annotated[list[PackedEndpoint], msgspec.Meta(max_length=limits.RELAY_ENDPOINTS)]
+    callee: Node
+
+    def __post_init__(self) -> None:
+        for endpoint in self.endpoints:
+            check_endpoint(endpoint)
+
+
 class Presence(Wire, frozen=True):
     """Where a person's node can be reached now; only accepted contacts can find and open it."""
 
@@ -75,7 +108,9 @@ class Presence(Wire, frozen=True):
     made_ms: U63
     node: Node
     endpoints: Annotated[list[PackedEndpoint], msgspec.Meta(max_length=limits.ENDPOINTS)]
-    relays: Annotated[list[Node], msgspec.Meta(max_length=limits.RELAYS)] = []
+    relays: Annotated[list[Waiting], msgspec.Meta(max_length=limits.RELAYS)] = []
+    nat: U8 = 0
+    """`NatKind`: why a link may not come about."""
 
     def __post_init__(self) -> None:
         for endpoint in self.endpoints:

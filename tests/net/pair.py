@@ -85,7 +85,7 @@ class Node:
         self.quic = QuicEndpoint(
             Credentials.of(self.key, random), tuning or QuicTuning(), self._send, lambda: self.acceptor.visitor()
         )
-        self.links = Links(self.quic, self._emit)
+        self.links = Links(self.quic, random, self._emit)
         self.exchanges = Exchanges(self.quic, random, self._emit)
         self.acceptor = Acceptor(self.links, self._emit)
         self._parts = (self.quic, self.links, self.exchanges, self.acceptor)

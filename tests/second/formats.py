@@ -115,9 +115,10 @@ PREKEY_CONTENT = Made(
 PREKEY = Made("person.SignedPrekey", {"content": PREKEY_CONTENT.encode(), "signature": SIGNATURE})
 PROFILE_DEVICE = Made("person.ProfileDevice", {"certificate": CERTIFICATE, "prekey": PREKEY})
 PROFILE = Made("person.Profile", {"name": "Zoë 星", "made_ms": WALL_MS, "inbox_bits": 12, "devices": [PROFILE_DEVICE]})
+WAITING = Made("person.Waiting", {"relay": NODE, "endpoints": [ENDPOINT_4], "callee": KEY})
 PRESENCE = Made(
     "person.Presence",
-    {"made_ms": WALL_MS, "node": NODE, "endpoints": [ENDPOINT_4, ENDPOINT_6], "relays": [KEY]},
+    {"made_ms": WALL_MS, "node": NODE, "endpoints": [ENDPOINT_4, ENDPOINT_6], "relays": [WAITING], "nat": 5},
 )
 
 FIRST_CONTACT = Made(
@@ -175,23 +176,34 @@ LINK = [
     Made("link.Carry", {"envelope": ENVELOPE.encode()}, 1),
     Made("link.Ready", tag=2),
     Made("link.Typing", {"for_ms": 5_000}, 3),
+    Made("link.Punch", {"round": 3, "token": TOKEN, "endpoints": [ENDPOINT_4, ENDPOINT_6], "nat": 4}, 4),
+    Made("link.PunchNow", {"round": 3}, 5),
+]
+RELAY = [
+    Made("relay.Reserve", tag=1),
+    Made("relay.Reserved", tag=2),
+    Made("relay.Call", {"channel": 1, "callee": KEY}, 3),
+    Made("relay.Called", {"channel": 70_000, "caller": NODE}, 4),
+    Made("relay.Through", {"channel": 70_000, "frame": filled(48)}, 5),
+    Made("relay.HangUp", {"channel": 1, "reason": 4}, 6),
 ]
 
 FORMATS: list[Made] = [
     *QUESTIONS, *PACKETS, CONTACT, CONTACT_6,
     SINGLE, SET_ITEM, OPEN_ITEM, TOMBSTONE, RECORD, STAMPED, RECEIPT_CONTENT, RECEIPT,
-    DEVICE_CONTENT, CERTIFICATE, PREKEY_CONTENT, PREKEY, PROFILE_DEVICE, PROFILE, PRESENCE,
+    DEVICE_CONTENT, CERTIFICATE, PREKEY_CONTENT, PREKEY, PROFILE_DEVICE, PROFILE, WAITING, PRESENCE,
     FIRST_CONTACT, ENVELOPE, FIRST_ENVELOPE, CONTACT_REQUEST,
     ACKNOWLEDGEMENT, *BODIES, CONTENT,
-    Made("link.Introduction", {"certificate": CERTIFICATE}), *LINK,
+    Made("link.Introduction", {"certificate": CERTIFICATE}), *LINK, *RELAY,
 ]  # fmt: skip
 
 
 def datagrams() -> dict[str, dict[str, Any]]:
-    """The three datagrams, byte by byte."""
+    """The four datagrams, byte by byte."""
     sealed = bytes((0x20, 1)) + NETWORK + NODE + filled(24) + filled(40)
     hello = bytes((0x21, 1)) + NETWORK + ID + bytes(1_186)
     welcome = bytes((0x22, 1)) + NETWORK + ID + NODE + TOKEN + WALL_MS.to_bytes(8, "big") + b"\x01" + ENDPOINT_4
+    knock = bytes((0x23, 1)) + NETWORK + TOKEN + b"\x01"
     return {
         "Sealed": {"network": NETWORK, "sender": NODE, "nonce": filled(24), "box": filled(40), "bytes": sealed},
         "Hello": {"network": NETWORK, "id": ID, "bytes": hello},
@@ -205,6 +217,7 @@ def datagrams() -> dict[str, dict[str, Any]]:
             "observed": "192.0.2.7:4242",
             "bytes": welcome,
         },
+        "Knock": {"network": NETWORK, "token": TOKEN, "heard": True, "bytes": knock},
     }
 
 

@@ -10,7 +10,7 @@ from p2pd.wire.datagram import Hello, Sealed, Welcome
 from p2pd.wire.rpc import Packet, Ping, unpack_endpoint
 from tests.wire.formats import DATAGRAMS, DERIVED
 
-SEALED, HELLO, WELCOME = (DATAGRAMS[name]["bytes"] for name in ("Sealed", "Hello", "Welcome"))
+SEALED, HELLO, WELCOME, KNOCK = (DATAGRAMS[name]["bytes"] for name in ("Sealed", "Hello", "Welcome", "Knock"))
 
 
 def test_golden_datagrams() -> None:
@@ -55,7 +55,7 @@ def test_sealed_round_trip(box: bytes) -> None:
 
 
 def test_first_bytes_are_neither_quic_nor_stun() -> None:
-    assert all(0x14 <= data[0] <= 0x3F for data in (SEALED, HELLO, WELCOME))
+    assert all(0x14 <= data[0] <= 0x3F for data in (SEALED, HELLO, WELCOME, KNOCK))
 
 
 def test_welcome_is_smaller_than_hello() -> None:

@@ -12,6 +12,7 @@ from p2pd.wire.person import (
     Profile,
     ProfileDevice,
     SignedPrekey,
+    Waiting,
 )
 from tests.second import formats as second
 from tests.second.messagepack import pack
@@ -31,8 +32,9 @@ def test_the_largest_profile_fits_the_third_size_class() -> None:
 
 def test_presence_fits_the_first_size_class_mostly_and_the_second_always() -> None:
     usual = Presence(2**41, NodeKey(bytes(32)), [second.ENDPOINT_4, second.ENDPOINT_4, second.ENDPOINT_6])
-    relays = [NodeKey(bytes(32))] * limits.RELAYS
-    largest = Presence(2**63 - 1, NodeKey(bytes(32)), [second.ENDPOINT_6] * limits.ENDPOINTS, relays)
+    endpoints = [second.ENDPOINT_6] * limits.RELAY_ENDPOINTS
+    relays = [Waiting(NodeKey(bytes(32)), endpoints, NodeKey(bytes(32)))] * limits.RELAYS
+    largest = Presence(2**63 - 1, NodeKey(bytes(32)), [second.ENDPOINT_6] * limits.ENDPOINTS, relays, 255)
     assert len(usual.encode()) + ROUND_IT <= limits.SIZE_CLASSES[0]
     assert len(largest.encode()) + ROUND_IT <= limits.SIZE_CLASSES[1]
 
