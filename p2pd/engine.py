@@ -8,7 +8,7 @@ Rules: whatever is in memory here can be thrown away between two turns and built
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, assert_never
 
 from p2pd import limits
@@ -22,19 +22,29 @@ from p2pd.chat.people import People
 from p2pd.chat.requests import Requests
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.node import Dht
+from p2pd.dht.peers import node_id
 from p2pd.dht.settings import DhtSettings
 from p2pd.domains import Domain, derive_key
-from p2pd.effects import CloseLink, Effect, EffectQueue
+from p2pd.effects import Effect, EffectQueue
 from p2pd.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, UsageError
 from p2pd.peer import own
-from p2pd.peer.links import Link as PeerLink
-from p2pd.peer.links import LinkOwner, Links
+from p2pd.peer.paths import Path
 from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import signed_record
 from p2pd.peer.publisher import Publisher
-from p2pd.peer.reach import Reach
 from p2pd.peer.sessions import Sessions
-from p2pd.store import Contact, ContactState, Event, Message, MessageState, RecordStore, Step, UserStore
+from p2pd.peer.ways import Ways, WaysOwner, WaysSettings
+from p2pd.store import (
+    Contact,
+    ContactState,
+    Event,
+    Message,
+    MessageState,
+    PathChoice,
+    RecordStore,
+    Step,
+    UserStore,
+)
 from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeHint, NodeKey, Now, RandomSource
 from p2pd.wire.address import (
     HINTS_IN_LINK,
@@ -82,6 +92,8 @@ class EngineSettings:
     """The price of the public inbox; nothing in a private network."""
     storage_only: bool = False
     """Serves the DHT and has no person."""
+    carries: bool = True
+    """Carries frames between others, where it serves."""
 
 
 class Engine:
@@ -115,8 +127,8 @@ class Engine:
         prekeys = Prekeys(store, keys.device, random)
         sessions = self._sessions = Sessions(keys, store, prekeys, random)
         history = self._history = History(store, self._effects)
-        links = self._links = Links(keys, self._effects, random, self._link_owner())
-        reach = self._reach = Reach(store, dht, links, lambda contact, now: self._outbox.on_away(contact, now))
+        ways = self._ways = Ways(keys, store, dht, self._effects, random, self._ways_settings(), self._ways_owner())
+        links, reach = ways.links, ways.reach
         self._outbox = Outbox(
             keys, store, sessions, links, reach, dht, history, random, self._resync, self._on_acknowledged
         )
@@ -133,7 +145,7 @@ class Engine:
             random,
             inbox_bits=bits,
             public_presence=self._settings.public_presence,
-            endpoints=self._endpoints,
+            where=ways.presence,
         )
         self._people = People(
             keys,
@@ -145,14 +157,13 @@ class Engine:
             history,
             random,
             accept_requests=self._settings.accept_requests,
-            endpoints=self._endpoints,
+            endpoints=lambda: ways.whereabouts.endpoints,
             secret_changed=self._on_secret_changed,
             contacts_changed=self._mailroom.contacts_changed,
         )
         self._conversation = Conversation(store, self._outbox, history, random)
         self._machines = (
-            links,
-            reach,
+            *ways.machines,
             self._requests,
             self._outbox,
             self._inbox,
@@ -163,7 +174,10 @@ class Engine:
     # --- inputs ---
 
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
-        """A datagram of the DHT's."""
+        """A datagram of the DHT's, or a knock."""
+        if self._ways.punching.is_knock(data):
+            self._ways.punching.on_knock(data, source, self._dht.enter(now))
+            return
         self._dht.on_datagram(data, source, now)
         self._look_for_network(self._dht.enter(now))
 
@@ -171,23 +185,23 @@ class Engine:
         self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
     ) -> None:
         """A link to a proven node is up."""
-        self._links.on_link_opened(link, node, endpoint, binding, outgoing, self._dht.enter(now))
+        self._ways.on_link_opened(link, node, endpoint, binding, outgoing, self._dht.enter(now))
 
     def on_relay_opened(self, link: int, node: NodeKey, endpoint: Endpoint, outgoing: bool, now: Now) -> None:
         """A link of the kind RELAY is up: we dialled a relay, or somebody comes to us as to one."""
-        self._effects.append(CloseLink(link, "no relay"))
+        self._ways.on_relay_opened(link, node, outgoing, self._dht.enter(now))
 
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:
         """A link we asked for did not come up."""
-        self._links.on_link_failed(link, reason, self._dht.enter(now))
+        self._ways.on_link_failed(link, reason, self._dht.enter(now))
 
     def on_frame(self, link: int, frame: bytes, now: Now) -> None:
         """The next frame of a link."""
-        self._links.on_frame(link, frame, self._dht.enter(now))
+        self._ways.on_frame(link, frame, self._dht.enter(now))
 
     def on_link_closed(self, link: int, reason: str, now: Now) -> None:
         """A link is down, not by us."""
-        self._links.on_link_closed(link, reason, self._dht.enter(now))
+        self._ways.on_link_closed(link, reason, self._dht.enter(now))
 
     def on_link_drained(self, link: int, now: Now) -> None:
         """A link has little unsent again: nothing to do, since acknowledgements pace what is sent."""
@@ -206,9 +220,11 @@ class Engine:
 
     def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
         """Where this machine is now, by itself: first of all, after every change, and when it wakes from a sleep."""
+        self._ways.on_addresses(endpoints, self._dht.enter(now))
 
     def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
         """A router lets everything for this endpoint through to us; None: no more."""
+        self._ways.whereabouts.on_mapped(endpoint, method, self._dht.enter(now))
 
     def on_timer(self, now: Now) -> None:
         """Something is due."""
@@ -239,6 +255,7 @@ class Engine:
 
     def _look_for_network(self, now: Now) -> None:
         """The first node is in the table: ask, read and send what somebody may wait for, then publish and listen."""
+        self._ways.look(now)
         while self._for_network and self._dht.joined:
             self._for_network.popleft()(now)
         if self._joined or not self._dht.joined:
@@ -251,10 +268,11 @@ class Engine:
         self._requests.start(now)
         self._mailroom.start(now, settle_s)
         self._outbox.start(now)
+        self._ways.start(now)
         self._publisher.start(now, settle_s)
         accepted = [contact for contact in listed if contact.state is ContactState.ACCEPTED]
         for contact in accepted[: limits.LINKS_AT_START]:
-            self._reach.want(contact.identity, now)
+            self._ways.reach.want(contact.identity, now)
 
     def _keep_house(self, now: Now) -> None:
         self._house_at = now.steady + limits.HOUSEKEEPING_S
@@ -263,38 +281,39 @@ class Engine:
         for contact in self._people.listed():
             self._sessions.expire(contact.identity, now)
 
-    def _link_owner(self) -> LinkOwner:
-        return LinkOwner(
+    def _ways_settings(self) -> WaysSettings:
+        settings = self._settings
+        return WaysSettings(settings.network, settings.dht.private, settings.listening, settings.carries)
+
+    def _ways_owner(self) -> WaysOwner:
+        return WaysOwner(
             admit=self._admit,
-            on_up=self._on_up,
-            on_down=self._on_down,
-            on_dial_failed=lambda contact, link, reason, now: self._reach.on_dial_failed(contact, reason, now),
+            on_up=lambda contact, now: self._outbox.on_up(contact, now),
+            on_down=lambda contact, now: self._outbox.on_down(contact, now),
+            on_away=lambda contact, now: self._outbox.on_away(contact, now),
             on_envelope=self._on_envelope,
             on_typing=lambda contact, for_ms, now: None,
+            on_presence=lambda now: self._publisher.presence_changed(now),
             count=self._count,
         )
 
-    def _admit(self, content: DeviceContent, certificate: DeviceCertificate, now: Now) -> Contact | None:
+    def _admit(self, content: DeviceContent, certificate: DeviceCertificate, relayed: bool, now: Now) -> Contact | None:
         """A caller's contact, if we added them or accepted them, with the device that calls."""
         contact = self._store.contact(content.identity)
         if contact is None or contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):
+            return None
+        if contact.path is (PathChoice.DIRECT if relayed else PathChoice.RELAY_ONLY):
             return None
         moved = pairs.with_device(self._keys, contact, certificate, now)
         if moved is not contact:
             self._store.save_contact(moved)
         return moved
 
-    def _on_up(self, contact: IdentityKey, link: PeerLink, now: Now) -> None:
-        self._reach.on_up(contact, link, now)
-        self._outbox.on_up(contact, now)
-
-    def _on_down(self, contact: IdentityKey, reason: str, now: Now) -> None:
-        self._outbox.on_down(contact, now)
-
     def _on_envelope(self, identity: IdentityKey, envelope: bytes, now: Now) -> None:
         contact = self._store.contact(identity)
+        link = self._ways.links.up(identity)
         if contact is not None and contact.state in (ContactState.ACCEPTED, ContactState.PENDING):
-            self._inbox.on_envelope(contact, envelope, "direct", now)
+            self._inbox.on_envelope(contact, envelope, link.via if link is not None else "direct", now)
 
     def _act(self, contact: Contact, content: Content, body: Body, via: str, now: Now) -> None:
         contact = self._store.contact(contact.identity) or contact
@@ -340,11 +359,6 @@ class Engine:
             self._resynced[contact.identity] = now.steady
             self._requests.read_profile(contact.identity, now)
 
-    def _endpoints(self, now: Now) -> tuple[Endpoint, ...]:
-        """Where others can reach us: what they see, and what we are bound to."""
-        observed = self._dht.endpoint
-        return tuple(dict.fromkeys([*([observed] if observed else []), *self._settings.listening]))[: limits.ENDPOINTS]
-
     def _count(self, reason: str) -> None:
         if reason in self.counts or len(self.counts) < limits.REASONS:
             self.counts[reason] += 1
@@ -375,7 +389,7 @@ class Engine:
         """The contact link: address and up to three nodes."""
         known = self._dht.own_hints(HINTS_IN_LINK)
         if self._dht.serves and all(hint.key != self._keys.node_key for hint in known):
-            own_hints = [NodeHint(endpoint, self._keys.node_key) for endpoint in self._settings.listening[:1]]
+            own_hints = [NodeHint(endpoint, self._keys.node_key) for endpoint in self._ways.whereabouts.own[:1]]
             known = [*own_hints, *known]
         return Link(self.identity, tuple(known[:HINTS_IN_LINK])).encode()
 
@@ -413,14 +427,16 @@ class Engine:
 
     def online(self, identity: IdentityKey) -> bool:
         """Whether a link with this contact is up."""
-        return self._links.up(identity) is not None
+        return self._ways.links.up(identity) is not None
 
-    def contact_add(self, who: str, now: Now, *, name: str = "", message: str = "") -> Contact:
+    def contact_add(
+        self, who: str, now: Now, *, name: str = "", message: str = "", path: PathChoice = PathChoice.AUTO
+    ) -> Contact:
         """Adds a person by address or link, and asks them."""
         now = self._dht.enter(now)
         link = parse_link(who)
         self._join_by(link, now)
-        contact, sent = self._people.add(link, now, name=name, text=message)
+        contact, sent = self._people.add(link, now, name=name, text=message, path=path)
         if message and sent is None:  # they had asked us, so there is no request of ours that could carry it
             self._conversation.send(contact, message, now)
         return contact
@@ -583,7 +599,7 @@ class Engine:
                 "endpoint": str(dht.endpoint) if dht.endpoint else None,
                 "clock_offset_ms": dht.clock_offset_ms,
             },
-            "links": len(self._links.contacts_up),
+            "links": len(self._ways.links.contacts_up),
             "outbox": self._store.outbox_count(),
         }
 
@@ -622,17 +638,40 @@ class Engine:
     def path(self, to: str, now: Now) -> Facts:
         """How a contact is reached now, and why so."""
         contact = self._people.find(to)
-        tried = self._reach.tried(contact.identity)
-        link = self._links.up(contact.identity)
-        if link is not None:
-            via, reason = "direct", f"a link to {link.endpoint} is up" if link.endpoint else "a link is up"
-        elif contact.state is not ContactState.ACCEPTED:
-            via, reason = "none", f"the contact is {contact.state.value}"
-        elif self._dht.joined:
-            via, reason = "mailbox", "no link could be made; messages are kept on the network"
+        if contact.state is ContactState.ACCEPTED:
+            path = self._ways.path(contact)
         else:
-            via, reason = "none", "no other node is known"
-        return {"to": contact.petname, "via": via, "reason": reason, "candidates": tried}
+            path = Path("none", contact.state.value, f"the contact is {contact.state.value}")
+        tried = self._ways.reach.tried(contact.identity)
+        return {
+            "to": contact.petname,
+            "via": path.via,
+            "reason": path.reason,
+            "cause": path.cause,
+            "advice": path.advice,
+            "choice": contact.path.value,
+            "candidates": [{"candidate": each.where, "how": each.how, "outcome": each.outcome} for each in tried],
+        }
+
+    def set_path(self, to: str, choice: PathChoice, now: Now) -> None:
+        """Chooses which ways to a contact may be used."""
+        now = self._dht.enter(now)
+        self._people.set_path(self._people.find(to), choice, now)
+        self._ways.relays.need_changed(now)
+
+    def relay_status(self) -> Facts:
+        """What this node carries for others, and the relays at which it waits."""
+        carried = self._ways.relaying.carried
+        waiting = [
+            {
+                "node_id": encode_node_key(node_id(way.relay)),
+                "endpoint": str(way.endpoint),
+                "state": "waiting" if way.reserved else "asked",
+                "channels": len(way.channels),
+            }
+            for way in self._ways.relays.stations
+        ]
+        return {"carries": self._settings.carries and self._dht.serves, "carried": asdict(carried), "waits_at": waiting}
 
     def add_node(self, hint_text: str, now: Now) -> None:
         """Tells the node of another one."""

@@ -116,7 +116,7 @@ PROFILE_DAYS_READ = 15
 """Today's key and the 14 before it."""
 PRESENCE_LIFE_S = 2 * HOUR_S
 PRESENCE_RENEW_S = HOUR_S
-PRESENCE_GAP_S = 10
+PRESENCE_GAP_S = 2
 """Between two presences where our endpoints change: at a start they become known one after another."""
 DEVICES = 2
 """Devices in one profile; one works today."""
@@ -199,21 +199,27 @@ EFFECTS = 65_536
 
 RELAY_LINKS = 128
 """Links on which a node carries others' frames; further ones are closed."""
-RELAY_CHANNELS = 8
-"""Channels of one such link: a person's conversations that are alive at once, as far as one relay carries them."""
+RELAY_CHANNELS = 64
+"""Channels of one such link: those who talk to one person at once, as far as one relay carries them."""
 RELAY_CALLS_PER_S = 2
 RELAY_CALLS_BURST = 10
 RELAY_BYTES_PER_S = 64 * KIB
 RELAY_BYTES_BURST = 4 * MIB
 """What a relay takes from one link for others: text always, with the longest one at once; no stream of files."""
-RELAYED_WINDOW_BYTES = 128 * KIB
-"""Envelopes under way over a relay that are not acknowledged: a quarter of what it keeps for a slow reader."""
+RELAYED_WINDOW = 16
+"""Envelopes sent over a relay before one of them must be acknowledged: half of what it keeps for a slow reader, where
+all are of the largest size."""
 RELAYS_WAITED_AT = 2
 """Relays at which a node waits: where one is killed the other is there already."""
 RELAY_AFTER_S = 0.2
 """A direct dial begins so much before the call by a relay: a round trip to most of a continent."""
+DOUBT_AFTER_S = 3.0
+"""A link younger than this is not doubted: slow lines would have it replaced again and again."""
 RELAY_NEXT_S = 1.0
 """A relay that has brought no answer after this gets another beside it."""
+RELAY_CHECK_S = MINUTE_S
+RELAY_AVOIDED_S = 10 * MINUTE_S
+"""A relay that refused or left us is not asked again for so long, as long as there are others."""
 RELAY_GAPS_S = (0.5, 2, 10, 60)
 """Before a node waits at another relay, where those it asked were full or gone."""
 PUNCH_ENDPOINTS = 6
@@ -514,6 +520,8 @@ CHALLENGE_AGAIN_S = 30.0
 SAVE_NODE_S = 10 * MINUTE_S
 CLOCK_PEERS_MIN = 5
 CLOCK_PEERS = 32
+OBSERVERS_ASKED = 5
+"""Nodes asked where they see us, soon after joining, hourly, and when our address may have changed."""
 OBSERVERS = 32
 """Nodes whose word about our own endpoint is kept."""
 REACHED_NETWORKS = 3

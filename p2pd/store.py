@@ -30,6 +30,16 @@ class ContactState(StrEnum):
     REJECTED = "rejected"
 
 
+class PathChoice(StrEnum):
+    """Which ways to a contact our user allows."""
+
+    AUTO = "auto"
+    DIRECT = "direct"
+    """Never by a relay."""
+    RELAY_ONLY = "relay-only"
+    """Never without one, and they learn no address of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairSecret:
     """One generation of the secret that two devices share for addresses and seals."""
@@ -75,6 +85,8 @@ class Contact:
     """The last mailbox in which mail of theirs was seen."""
     epoch: bytes = b""
     """8 random bytes that their device chose when its counters began."""
+    path: PathChoice = PathChoice.AUTO
+    """Which ways to them may be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,15 +24,17 @@ from p2pd.dht.storing import PutProgress
 from p2pd.effects import EffectQueue, SendFrame
 from p2pd.peer import own
 from p2pd.peer.links import LinkOwner, Links
+from p2pd.peer.numbers import LinkNumbers
 from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.reach import Reach
 from p2pd.peer.sessions import Sessions
+from p2pd.peer.tries import Tries
 from p2pd.storage.user import SqliteUserStore
 from p2pd.store import Contact, ContactState
-from p2pd.types import AddressKey, Endpoint, IdentityKey, Now
+from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.content import Body, Content, PairProposal, Read, Request, Text
 from p2pd.wire.envelope import Envelope
-from p2pd.wire.person import ProfileDevice
+from p2pd.wire.person import ProfileDevice, Waiting
 from p2pd.wire.record import Family, Record, Tombstone
 from tests.chance import SeededRandom
 
@@ -123,6 +125,33 @@ class ScriptedDht:
         return count
 
 
+@dataclass
+class ScriptedRelays:
+    """Stands in for `p2pd.peer.relays.Relays` as links see it; every link number in `relays` goes over that relay."""
+
+    relays: dict[int, NodeKey] = field(default_factory=dict)
+    called: list[tuple[int, Waiting]] = field(default_factory=list)
+    sent: list[tuple[int, bytes]] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+
+    def carries(self, link: int) -> bool:
+        return link in self.relays
+
+    def relay_of(self, link: int) -> NodeKey | None:
+        return self.relays.get(link)
+
+    def call(self, link: int, at: Waiting, now: Now) -> None:
+        self.relays[link] = at.relay
+        self.called.append((link, at))
+
+    def send(self, link: int, frame: bytes) -> None:
+        self.sent.append((link, frame))
+
+    def close(self, link: int) -> None:
+        self.relays.pop(link, None)
+        self.closed.append(link)
+
+
 def live(records: list[Record], family: Family, address: AddressKey) -> list[Record]:
     """The records under an address that no tombstone has ended."""
     parsed = [(record, record.parse()) for record in records]
@@ -165,8 +194,10 @@ class Person:
         self.prekeys = Prekeys(store, keys.device, random)
         self.sessions = Sessions(keys, store, self.prekeys, random)
         self.history = History(store, self.effects)
-        self.links = Links(keys, self.effects, random, self._link_owner())
-        self.reach = Reach(store, dht, self.links, lambda contact, now: self.outbox.on_away(contact, now))
+        self.calls = ScriptedRelays()
+        self.links = Links(keys, self.effects, random, LinkNumbers(), self.calls, self._link_owner())
+        self.tries = Tries(private=True)
+        self.reach = Reach(store, dht, self.links, self.tries, lambda contact, now: self.outbox.on_away(contact, now))
         self.outbox = Outbox(
             keys,
             store,
@@ -197,7 +228,7 @@ class Person:
         self.people = People(
             keys, store, self.outbox, self.requests, self.reach, self.links, self.history, random,
             accept_requests=self.settings.get("accept_requests", False),
-            endpoints=lambda now: self.endpoints,
+            endpoints=lambda: self.endpoints,
             secret_changed=lambda now: self.changed.append("secret"),
             contacts_changed=lambda contact, now: self.changed.append("contacts"),
         )  # fmt: skip
@@ -254,14 +285,15 @@ class Person:
 
     def _link_owner(self) -> LinkOwner:
         return LinkOwner(
-            admit=lambda content, certificate, now: self.store.contact(content.identity),
+            admit=lambda content, certificate, relayed, now: self.store.contact(content.identity),
             on_up=lambda contact, link, now: (self.reach.on_up(contact, link, now), self.outbox.on_up(contact, now)),
             on_down=lambda contact, reason, now: self.outbox.on_down(contact, now),
-            on_dial_failed=lambda contact, link, reason, now: self.reach.on_dial_failed(contact, reason, now),
+            on_dial_failed=lambda contact, link, reason, now: self.reach.on_dial_failed(contact, link, reason, now),
             on_envelope=lambda contact, envelope, now: self.inbox.on_envelope(
                 self.store.contact(contact), envelope, "direct", now
             ),
             on_typing=lambda contact, for_ms, now: None,
+            on_punch=lambda contact, message, now: None,
             count=self._count,
         )
 

@@ -124,7 +124,7 @@ class Mailroom:
 
     def _listen(self, now: Now) -> None:
         """Holders of our inboxes of today, and near midnight of the day beside it, push what arrives."""
-        secrets = (b"", *(held.secret for held in own.secrets(self._store)[:2]))
+        secrets = (b"", *_watched(own.secrets(self._store)))
         wanted = [(secret, day) for day in _days_watched(now) for secret in secrets]
         for gone in [place for place in self._listeners if place not in wanted]:
             self._listeners.pop(gone).close()
@@ -315,6 +315,12 @@ class Mailroom:
         records = [tombstone(signer, ItemId(item.item), Family.SET, item.expires_s) for item, _ in ended]
         for start in range(0, len(records), limits.MAIL_BATCH):
             self._dht.put(records[start : start + limits.MAIL_BATCH], _ignore, now)
+
+
+def _watched(secrets: list[own.HeldSecret]) -> list[bytes]:
+    """Those in use, and of each kind the one before: a contact may not have heard of the new one yet."""
+    kinds = ([held.secret for held in secrets if held.shielded is shielded][:2] for shielded in (False, True))
+    return [secret for kind in kinds for secret in kind]
 
 
 def _days_watched(now: Now) -> list[int]:

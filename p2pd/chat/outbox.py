@@ -274,7 +274,7 @@ class Outbox:
     def _send_over_link(self, contact: Contact, flight: Flight, now: Now) -> None:
         counters = self._envelopes.counters(contact.identity)
         first = max(flight.sent_through, counters.acknowledged) + 1
-        room = limits.LINK_WINDOW - (first - 1 - counters.acknowledged)
+        room = self._window(contact.identity) - (first - 1 - counters.acknowledged)
         for sequence in range(first, min(counters.next_sequence, counters.acknowledged + limits.UNACKNOWLEDGED + 1)):
             if room <= 0:
                 return
@@ -291,13 +291,19 @@ class Outbox:
             flight.sent(sequence, now)
             flight.mail_by(now.steady + flight.patience_s)
 
+    def _window(self, contact: IdentityKey) -> int:
+        """Envelopes that may be under way over the link: a relay keeps few for a slow reader."""
+        link = self._links.up(contact)
+        return limits.LINK_WINDOW if link is None or link.relay is None else limits.RELAYED_WINDOW
+
     def _delivered(self, contact: IdentityKey, message: MessageId, flight: Flight, now: Now) -> None:
         known = self._store.message(message, contact=contact)
         if known is None:
             return
         parts = range(known.first_sequence, known.last_sequence + 1)
         if all(self._store.outbox_item(contact, part) is None for part in parts):
-            via = "direct" if known.last_sequence <= flight.sent_through else "mailbox"
+            link = self._links.up(contact)
+            via = link.via if link is not None and known.last_sequence <= flight.sent_through else "mailbox"
             self._history.change_state(contact, message, MessageState.DELIVERED, now, via=via)
 
     def _acknowledge(self, contact: Contact, flight: Flight, now: Now) -> None:
@@ -331,6 +337,8 @@ class Outbox:
             if flight.mail_at is not None and flight.mail_at <= now.steady:
                 flight.mail_at = None
                 self._posting.post(contact, now)
+                if self._links.up(identity):
+                    self._reach.doubt(identity, now)
             if flight.ring_at is not None and flight.ring_at <= now.steady:
                 flight.ring_at = None
                 self._posting.ring(identity, now)

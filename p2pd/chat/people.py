@@ -33,7 +33,17 @@ from p2pd.peer.links import Links
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.published import PROFILE, personal_address
 from p2pd.peer.reach import Reach
-from p2pd.store import Contact, ContactState, Direction, Message, MessageState, OutboxItem, PairSecret, UserStore
+from p2pd.store import (
+    Contact,
+    ContactState,
+    Direction,
+    Message,
+    MessageState,
+    OutboxItem,
+    PairSecret,
+    PathChoice,
+    UserStore,
+)
 from p2pd.types import Endpoint, IdentityKey, MessageId, NodeHint, NodeKey, Now, RandomSource
 from p2pd.wire.address import Link, encode_address, encode_id, format_hint, looks_like_address, parse_link
 from p2pd.wire.content import Accept, NewName, NewSecret, PairProposal, Request
@@ -57,7 +67,7 @@ class People:
         random: RandomSource,
         *,
         accept_requests: bool,
-        endpoints: Callable[[Now], tuple[Endpoint, ...]],
+        endpoints: Callable[[], tuple[Endpoint, ...]],
         secret_changed: Callable[[Now], None],
         contacts_changed: Callable[[IdentityKey, Now], None],
     ) -> None:
@@ -126,7 +136,9 @@ class People:
 
     # --- what our user does ---
 
-    def add(self, link: Link, now: Now, *, name: str = "", text: str = "") -> tuple[Contact, Message | None]:
+    def add(
+        self, link: Link, now: Now, *, name: str = "", text: str = "", path: PathChoice = PathChoice.AUTO
+    ) -> tuple[Contact, Message | None]:
         """Adds a person: asks them, or accepts them where they have asked; the contact, and the text as a message.
 
         Raises:
@@ -152,19 +164,22 @@ class People:
         if known is not None and known.state in LISTED:
             raise FailedError(f"{known.petname} is a contact already")
         if known is not None and known.state is ContactState.REQUESTED:
-            return self.accept(known, now, name=name), None
-        return self._ask(link, known, now, name, text)
+            return self.accept(replace(known, path=path), now, name=name), None
+        return self._ask(link, known, now, name, text, path)
 
-    def _ask(self, link: Link, known: Contact | None, now: Now, name: str, text: str) -> tuple[Contact, Message | None]:
+    def _ask(
+        self, link: Link, known: Contact | None, now: Now, name: str, text: str, path: PathChoice
+    ) -> tuple[Contact, Message | None]:
         if len(self.listed()) >= limits.CONTACTS:
             raise FailedError(f"{limits.CONTACTS} contacts are the most", hint="remove one first")
         fresh = Contact(link.identity, self._new_name(name, "", link.identity), ContactState.PENDING, now.wall_ms)
         contact = replace(known, petname=fresh.petname, state=fresh.state) if known else fresh
-        contact = replace(contact, gave_secret=True, swept_day=now.day)
+        contact = replace(contact, gave_secret=True, swept_day=now.day, path=path)
         self._store.save_contact(contact)
         id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
         clock = self._history.tick(now)
-        sequence = self._outbox.add(contact.identity, self._request_body(text, now), now, message=id, clock=clock)
+        body = self._request_body(contact, text, now)
+        sequence = self._outbox.add(contact.identity, body, now, message=id, clock=clock)
         sent = None
         if text:
             sent = Message(
@@ -187,7 +202,7 @@ class People:
         petname = self._new_name(name, contact.claimed_name, contact.identity)
         contact = replace(contact, petname=petname, state=ContactState.ACCEPTED, gave_secret=True)
         self._store.save_contact(contact)
-        body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret()).encode()
+        body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret(contact, now)).encode()
         self._outbox.add(contact.identity, body, now)
         self._show_request(contact, now)
         contact = replace(contact, request_id=None, request_text="")
@@ -206,6 +221,24 @@ class People:
         self._store.save_contact(renamed)
         self._history.contact_event(renamed, now)
         return renamed
+
+    def set_path(self, contact: Contact, path: PathChoice, now: Now) -> Contact:
+        """Allows these ways to them; who shall learn no address of ours any more also loses the means to find it."""
+        chosen = replace(contact, path=path)
+        self._store.save_contact(chosen)
+        if chosen.path is contact.path:
+            return chosen
+        self._links.close(contact.identity, "another path was chosen", now)
+        self._reach.forget(contact.identity)
+        if PathChoice.RELAY_ONLY in (contact.path, path) and contact.gave_secret:
+            if path is PathChoice.RELAY_ONLY:
+                self._take_secret_from(contact, now)
+            if contact.state is ContactState.ACCEPTED:
+                self._outbox.add(contact.identity, NewSecret(self._secret(chosen, now)).encode(), now)
+        self._outbox.pump(contact.identity, now)
+        if contact.state is ContactState.ACCEPTED:
+            self._reach.want(contact.identity, now)
+        return chosen
 
     def verify(self, contact: Contact, code: str) -> Contact:
         """Marks them as verified.
@@ -248,11 +281,11 @@ class People:
         unblocked = replace(contact, state=state)
         self._store.save_contact(unblocked)
         if state is ContactState.ACCEPTED:
-            self._outbox.add(contact.identity, NewSecret(self._secret()).encode(), now)
+            self._outbox.add(contact.identity, NewSecret(self._secret(contact, now)).encode(), now)
             self._outbox.pump(contact.identity, now)
             self._reach.want(contact.identity, now)
         else:
-            self._outbox.add(contact.identity, self._request_body("", now), now)
+            self._outbox.add(contact.identity, self._request_body(contact, "", now), now)
             self._requests.ask(contact.identity, now)
         self._history.contact_event(unblocked, now)
         self._contacts_changed(contact.identity, now)
@@ -366,7 +399,7 @@ class People:
     def _answer(self, contact: Contact, now: Now) -> None:
         """Our yes, which they wait for also where we are of one mind already, and where they had forgotten us."""
         if self._outbox.has_room(contact.identity):
-            body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret()).encode()
+            body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret(contact, now)).encode()
             self._outbox.add(contact.identity, body, now)
             self._outbox.pump(contact.identity, now)
 
@@ -396,14 +429,21 @@ class People:
         )
         self._history.received(contact, message, (), now)
 
-    def _request_body(self, text: str, now: Now) -> bytes:
-        endpoints = [pack_endpoint(endpoint) for endpoint in self._endpoints(now)[:2]]
+    def _request_body(self, contact: Contact, text: str, now: Now) -> bytes:
+        shown = () if contact.path is PathChoice.RELAY_ONLY else self._endpoints()[:2]
+        endpoints = [pack_endpoint(endpoint) for endpoint in shown]
         name = own.name(self._store)[: limits.NAME_CHARS]
         node = self._keys.node_key if endpoints else b""
-        return Request(name, self._secret(), text.encode(), node, endpoints).encode()
+        return Request(name, self._secret(contact, now), text.encode(), node, endpoints).encode()
 
-    def _secret(self) -> bytes:
-        return own.secrets(self._store)[0].secret
+    def _secret(self, contact: Contact, now: Now) -> bytes:
+        """The contact secret that is theirs to know."""
+        shielded = contact.path is PathChoice.RELAY_ONLY
+        secret = own.secret(self._store, shielded=shielded)
+        if secret is None:
+            secret = own.rotate_secret(self._store, self._random, now, shielded=shielded)
+            self._secret_changed(now)
+        return secret
 
     def _new_name(self, name: str, claimed: str, identity: IdentityKey) -> str:
         taken = [contact.petname for contact in self.listed() if contact.identity != identity]
@@ -431,11 +471,16 @@ class People:
         self._reach.forget(contact.identity)
         self._links.close(contact.identity, reason, now)
         self._contacts_changed(contact.identity, now)
-        if not contact.gave_secret:
-            return
-        body = NewSecret(own.rotate_secret(self._store, self._random, now)).encode()
+        if contact.gave_secret:
+            self._take_secret_from(contact, now)
+
+    def _take_secret_from(self, contact: Contact, now: Now) -> None:
+        """The secret that they held is changed, and the others who held it are told."""
+        shielded = contact.path is PathChoice.RELAY_ONLY
+        body = NewSecret(own.rotate_secret(self._store, self._random, now, shielded=shielded)).encode()
         for other in self.listed():
-            if other.state is ContactState.ACCEPTED and other.identity != contact.identity:
+            same = (other.path is PathChoice.RELAY_ONLY) is shielded
+            if same and other.state is ContactState.ACCEPTED and other.identity != contact.identity:
                 self._outbox.add(other.identity, body, now)
                 self._outbox.pump(other.identity, now)
         self._secret_changed(now)

@@ -38,6 +38,9 @@ class Recent(Generic[K, V]):
     def pop(self, key: K) -> V | None:
         return self._entries.pop(key, None)
 
+    def clear(self) -> None:
+        self._entries.clear()
+
     def values(self) -> list[V]:
         """The one used longest ago first."""
         return list(self._entries.values())

@@ -26,6 +26,15 @@ class Clock:
         self.endpoint: Endpoint | None = None
         """Where most see us."""
 
+    @property
+    def voices(self) -> list[Endpoint]:
+        """Where each of the nodes asked last sees us."""
+        return self._observed.values()
+
+    def forget_voices(self) -> None:
+        """We may be somewhere else: what was seen of us counts no more."""
+        self._observed.clear()
+
     def enter(self, now: Now) -> Now:
         """A turn begins at this moment; the same, corrected."""
         self.raw = now

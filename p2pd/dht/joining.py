@@ -155,8 +155,15 @@ class Joining:
         if not self._has_looked:
             self._has_looked = True
             self._look(self._own, now)
+            self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
             for wait_s in limits.JOIN_SPREAD_S:
                 self._alarms.at(now.steady + wait_s, lambda later: self._look(self._anywhere(), later))
+
+    def look_at_ourselves(self, now: Now) -> None:
+        """Ask some nodes where they see us."""
+        peers = [entry.peer for entry in self._table.entries()]
+        for _ in range(min(limits.OBSERVERS_ASKED, len(peers))):
+            self.ping(peers.pop(int(self._random.uniform(0, len(peers)))), now)
 
     def announce(self, now: Now) -> None:
         """Tell our neighbours of us, by looking for them."""
@@ -182,6 +189,7 @@ class Joining:
     def _look_again(self, now: Now) -> None:
         self._alarms.at(now.steady + self._spread(limits.SELF_LOOKUP_S), self._look_again)
         self._look(self._own, now)
+        self.look_at_ourselves(now)
 
     def _refresh_buckets(self, now: Now) -> None:
         self._alarms.at(now.steady + self._spread(limits.BUCKET_REFRESH_S), self._refresh_buckets)

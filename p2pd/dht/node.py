@@ -312,6 +312,21 @@ class Dht:
         """Where most others see us."""
         return self._clock.endpoint
 
+    def voices(self) -> list[Endpoint]:
+        """Where each of the nodes asked last sees us."""
+        return self._clock.voices
+
+    def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
+        """This machine is somewhere else, or was asleep: what others saw of us is of before."""
+        now = self._within(now)
+        self._clock.forget_voices()
+        self._roles.on_addresses(own, now)
+        self._joining.look_at_ourselves(now)
+
+    def servers(self) -> list[Peer]:
+        """The nodes of the table, all of which others can reach."""
+        return [entry.peer for entry in self._table.entries() if not entry.strikes]
+
     def table(self) -> list[Entry]:
         """The rows of the table."""
         return self._table.entries()

@@ -44,6 +44,7 @@ class Roles:
         on_serving: Callable[[Now], None],
     ) -> None:
         self._own = settings.own if settings.private and settings.role == Role.AUTO else ()
+        self._addresses = settings.own
         self._private = settings.private
         self._auto = settings.role == Role.AUTO and not settings.private
         self.serves = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
@@ -61,6 +62,17 @@ class Roles:
         """Begin to ask whether we can be reached."""
         if self._auto:
             self._set_probe(now)
+
+    def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
+        """The machine has other addresses: whoever found out that it serves must find out again."""
+        moved = bool(self._addresses) and not set(self._addresses) & set(own)
+        self._addresses = own
+        if self._own:
+            self._own = own
+        if moved and self._auto:
+            self.serves, self._tries = False, 0
+            self._reached_from.clear()
+            self._probe(now)
 
     def on_observed(self, endpoint: Endpoint | None, now: Now) -> None:
         """Most nodes see us there."""

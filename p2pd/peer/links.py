@@ -12,23 +12,27 @@ Knows no contents but its own; who may link is asked of `admit`.
 Rules: nothing of ours is said to a caller who does not already know whom they call (R18): a first frame that does not
 open, is badly certified or not admitted ends the link with the same words.  A caller is proven only by what they seal
 after the handshake (Noise IK, section 7.7: the first frame alone could be made with our own stolen key).
-Of two links with one contact the newer stays; where both dialled at the same time, the one that the lower identity
-dialled.  Incoming links that are not proven have places of their own, so that they take none from contacts.
+A link may go over a relay: `channels` opens, sends and closes those, and tells of them as the world tells of others.
+Of two links with one contact the newer stays; of two that came at the same time a direct one stays before a relayed
+one, and of two of a kind in opposite directions the one that the lower identity dialled.
+Incoming links that are not proven have places of their own, so that they take none from contacts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from p2pd import limits
 from p2pd.crypto.handshake import Initiator, LinkCipher, Responder, is_static_of
-from p2pd.effects import CloseLink, EffectQueue, OpenLink, SendFrame
+from p2pd.effects import CheckLink, CloseLink, EffectQueue, OpenLink, SendFrame
 from p2pd.errors import PeerError
+from p2pd.peer.numbers import LinkNumbers
 from p2pd.peer.own import OwnKeys, certified_device
 from p2pd.store import Contact
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now, RandomSource
-from p2pd.wire.link import Carry, Introduction, LinkMessage, Ready, Typing, decode_link_message
-from p2pd.wire.person import DeviceCertificate, DeviceContent
+from p2pd.wire.link import Carry, Introduction, LinkMessage, Punch, PunchNow, Ready, Typing, decode_link_message
+from p2pd.wire.person import DeviceCertificate, DeviceContent, Waiting
 
 REFUSED = "refused"
 SIMULTANEOUS_S = 5.0
@@ -51,6 +55,7 @@ class Link:
     outgoing: bool
     node: NodeKey
     endpoint: Endpoint | None
+    """None while it is dialled, and where a relay carries it."""
     since: float
     """Steady seconds."""
     state: LinkState
@@ -59,19 +64,37 @@ class Link:
     initiator: Initiator | None = None
     responder: Responder | None = None
     cipher: LinkCipher | None = None
+    relay: NodeKey | None = None
+    """Who carries it; None: nobody."""
+
+    @property
+    def via(self) -> str:
+        """How what comes over it has come, for people."""
+        return "direct" if self.relay is None else "relay"
+
+
+class Channels(Protocol):
+    """Links that go over relays, under numbers from the same row as the others."""
+
+    def carries(self, link: int) -> bool: ...
+    def relay_of(self, link: int) -> NodeKey | None: ...
+    def call(self, link: int, at: Waiting, now: Now) -> None: ...
+    def send(self, link: int, frame: bytes) -> None: ...
+    def close(self, link: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LinkOwner:
     """Whom links report to."""
 
-    admit: Callable[[DeviceContent, DeviceCertificate, Now], Contact | None]
-    """The contact of a caller's certificate, if they may link."""
+    admit: Callable[[DeviceContent, DeviceCertificate, bool, Now], Contact | None]
+    """The contact of a caller's certificate, if they may link in this way: by a relay (True) or without."""
     on_up: Callable[[IdentityKey, Link, Now], None]
     on_down: Callable[[IdentityKey, str, Now], None]
     on_dial_failed: Callable[[IdentityKey, int, str, Now], None]
     on_envelope: Callable[[IdentityKey, bytes, Now], None]
     on_typing: Callable[[IdentityKey, int, Now], None]
+    on_punch: Callable[[IdentityKey, Punch | PunchNow, Now], None]
     count: Callable[[str], None]
     """Counts what was refused, by reason."""
 
@@ -79,14 +102,23 @@ class LinkOwner:
 class Links:
     """All links of this node that carry persons."""
 
-    def __init__(self, own: OwnKeys, effects: EffectQueue, random: RandomSource, owner: LinkOwner) -> None:
+    def __init__(
+        self,
+        own: OwnKeys,
+        effects: EffectQueue,
+        random: RandomSource,
+        numbers: LinkNumbers,
+        channels: Channels,
+        owner: LinkOwner,
+    ) -> None:
         self._own = own
         self._effects = effects
         self._random = random
+        self._numbers = numbers
+        self._channels = channels
         self._owner = owner
         self._links: dict[int, Link] = {}
         self._up: dict[IdentityKey, Link] = {}
-        self._next_id = 1
 
     def up(self, contact: IdentityKey) -> Link | None:
         """The link over which this contact can be written to now."""
@@ -98,22 +130,43 @@ class Links:
 
     def dial(self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], now: Now) -> int | None:
         """Begins a link to a contact's node; its id, or None where that node is being dialled or there are too many."""
-        busy = any(link.contact == contact.identity and link.node == node for link in self._links.values())
-        if busy or contact.device is None or not endpoints or len(self._links) - len(self._unproven()) >= limits.LINKS:
+        link = self._begin(contact, node, now) if endpoints else None
+        if link is None:
             return None
-        link = Link(self._next_id, True, node, None, now.steady, LinkState.DIALLING, contact.identity, contact.device)
-        self._next_id += 1
-        self._links[link.id] = link
         self._effects.append(OpenLink(link.id, node, endpoints))
         return link.id
+
+    def call(self, contact: Contact, at: Waiting, now: Now) -> int | None:
+        """Begins a link to a contact by a relay at which they wait; its id, or None as for `dial`."""
+        link = self._begin(contact, at.callee, now) if at.endpoints else None
+        if link is None:
+            return None
+        link.relay = at.relay
+        self._channels.call(link.id, at, now)
+        return link.id
+
+    def _begin(self, contact: Contact, node: NodeKey, now: Now) -> Link | None:
+        busy = any(link.contact == contact.identity and link.node == node for link in self._links.values())
+        if busy or contact.device is None or len(self._links) - len(self._unproven()) >= limits.LINKS:
+            return None
+        id = self._numbers.next()
+        link = Link(id, True, node, None, now.steady, LinkState.DIALLING, contact.identity, contact.device)
+        self._links[id] = link
+        return link
 
     def send(self, contact: IdentityKey, message: LinkMessage) -> bool:
         """Sends over the contact's link; False where there is none."""
         link = self._up.get(contact)
         if link is None or link.cipher is None:
             return False
-        self._effects.append(SendFrame(link.id, link.cipher.seal(message.encode())))
+        self._send(link, link.cipher.seal(message.encode()))
         return True
+
+    def check(self, contact: IdentityKey) -> None:
+        """What went over the contact's link is not answered: ask whether it still leads anywhere."""
+        link = self._up.get(contact)
+        if link is not None and link.relay is None:
+            self._effects.append(CheckLink(link.id))
 
     def close(self, contact: IdentityKey, reason: str, now: Now) -> None:
         """Ends every link with this contact."""
@@ -121,25 +174,25 @@ class Links:
             self._drop(link, reason, now)
 
     def on_link_opened(
-        self, id: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
+        self, id: int, node: NodeKey, endpoint: Endpoint | None, binding: bytes, outgoing: bool, now: Now
     ) -> None:
         """The stream is there and the nodes are proven; now the persons."""
         if not outgoing:
             if not self._has_room(node, now):
                 self._refuse_unknown(id, "too_many_links")
                 return
-            link = Link(id, False, node, endpoint, now.steady, LinkState.GREETING)
+            link = Link(id, False, node, endpoint, now.steady, LinkState.GREETING, relay=self._channels.relay_of(id))
             link.responder = Responder(self._own.device, binding, self._random)
             self._links[id] = link
             return
         dialled = self._links.get(id)
         if dialled is None:
-            self._effects.append(CloseLink(id, "not wanted"))
+            self._close(id, "not wanted")
             return
         # From here on both ends count: which of two links stays is judged by when they opened.
         dialled.endpoint, dialled.state, dialled.since = endpoint, LinkState.GREETING, now.steady
         dialled.initiator = Initiator(self._own.device, dialled.device, binding, self._random)
-        self._effects.append(SendFrame(id, dialled.initiator.hello(self._introduction())))
+        self._send(dialled, dialled.initiator.hello(self._introduction()))
 
     def on_link_failed(self, id: int, reason: str, now: Now) -> None:
         """A dialled node did not answer."""
@@ -211,11 +264,11 @@ class Links:
         content = certified_device(certificate)
         if not is_static_of(content.device, static):
             raise PeerError("wrong_device")
-        contact = self._owner.admit(content, certificate, now)
+        contact = self._owner.admit(content, certificate, link.relay is not None, now)
         if contact is None:
             raise PeerError("not_admitted")
         link.contact, link.device = contact.identity, content.device
-        self._effects.append(SendFrame(link.id, link.responder.reply(self._introduction())))
+        self._send(link, link.responder.reply(self._introduction()))
         link.cipher = link.responder.transport()
         link.state = LinkState.PROVING
 
@@ -226,7 +279,7 @@ class Links:
         if content.device != link.device:
             raise PeerError("wrong_device")
         link.cipher = link.initiator.transport()
-        self._effects.append(SendFrame(link.id, link.cipher.seal(Ready().encode())))
+        self._send(link, link.cipher.seal(Ready().encode()))
         self._raise(link, now)
 
     def _on_message(self, link: Link, frame: bytes, now: Now) -> None:
@@ -240,6 +293,8 @@ class Links:
                 self._owner.on_envelope(link.contact, message.envelope, now)
             case Typing():
                 self._owner.on_typing(link.contact, message.for_ms, now)
+            case Punch() | PunchNow():
+                self._owner.on_punch(link.contact, message, now)
             case Ready():
                 pass
 
@@ -250,10 +305,11 @@ class Links:
         other = self._up.get(link.contact)
         if other is not None and other is not link:
             if self._stays(other, link):
+                self.check(link.contact)  # they would hardly make another if theirs were well
                 self._drop(link, "another link is up", now)
                 return False
             del self._links[other.id]
-            self._effects.append(CloseLink(other.id, "a newer link is up"))
+            self._close(other.id, "a newer link is up")
         elif not link.outgoing and len(self._links) - len(self._unproven()) >= limits.LINKS:
             self._owner.count("too_many_links")
             self._drop(link, REFUSED, now)
@@ -264,18 +320,34 @@ class Links:
         return True
 
     def _stays(self, old: Link, new: Link) -> bool:
-        if old.outgoing == new.outgoing or abs(new.since - old.since) > SIMULTANEOUS_S or new.contact is None:
+        if abs(new.since - old.since) > SIMULTANEOUS_S or new.contact is None:
+            return False
+        if (old.relay is None) != (new.relay is None):
+            return old.relay is None
+        if old.outgoing == new.outgoing:
             return False
         we_are_lower = self._own.identity_key < new.contact
         return old.outgoing == we_are_lower
 
     def _drop(self, link: Link, reason: str, now: Now) -> None:
-        self._effects.append(CloseLink(link.id, reason))
+        self._close(link.id, reason)
         self._forget(link, reason, now)
+
+    def _send(self, link: Link, frame: bytes) -> None:
+        if link.relay is None:
+            self._effects.append(SendFrame(link.id, frame))
+        else:
+            self._channels.send(link.id, frame)
+
+    def _close(self, id: int, reason: str) -> None:
+        if self._channels.carries(id):
+            self._channels.close(id)
+        else:
+            self._effects.append(CloseLink(id, reason))
 
     def _refuse_unknown(self, id: int, reason: str) -> None:
         self._owner.count(reason)
-        self._effects.append(CloseLink(id, REFUSED))
+        self._close(id, REFUSED)
 
     def _forget(self, link: Link, reason: str, now: Now) -> None:
         self._links.pop(link.id, None)

@@ -27,11 +27,13 @@ INBOX_READ_DAY = "inbox_read_day"
 
 
 class HeldSecret(Wire, frozen=True):
-    """One contact secret of ours; `retired_ms` 0 while it is the one in use."""
+    """One contact secret of ours; `retired_ms` 0 while it is in use."""
 
     secret: Bytes32
     made_ms: U63
     retired_ms: U63 = 0
+    shielded: bool = False
+    """Given to contacts who shall learn no address of ours."""
 
 
 class _HeldSecrets(Wire, frozen=True):
@@ -90,22 +92,30 @@ def load(store: UserStore) -> OwnKeys:
         raise DamagedError("our own certificate is damaged", hint="restore a backup of the home") from error
 
 
+def secret(store: UserStore, *, shielded: bool = False) -> bytes | None:
+    """The contact secret in use, of one of the two kinds; of the shielded kind there may be none."""
+    found = [held.secret for held in secrets(store) if held.shielded is shielded and not held.retired_ms]
+    return found[0] if found else None
+
+
 def secrets(store: UserStore) -> list[HeldSecret]:
-    """Our contact secrets, the one in use first."""
+    """Our contact secrets, the newest first."""
     value = store.value("secrets")
     if value is None:
         raise DamagedError("the contact secret is not in the database", hint="restore a backup of the home")
     return _HeldSecrets.decode(value).secrets
 
 
-def rotate_secret(store: UserStore, random: RandomSource, now: Now) -> bytes:
-    """A new contact secret, after someone was removed or blocked; the others must be told."""
+def rotate_secret(store: UserStore, random: RandomSource, now: Now, *, shielded: bool = False) -> bytes:
+    """A new contact secret, after someone who held it shall not any more; the others must be told."""
     kept = [
-        held if held.retired_ms else HeldSecret(held.secret, held.made_ms, now.wall_ms)
+        held
+        if held.retired_ms or held.shielded is not shielded
+        else HeldSecret(held.secret, held.made_ms, now.wall_ms, shielded)
         for held in secrets(store)
         if not held.retired_ms or now.wall_ms - held.retired_ms < limits.SECRET_READ_S * 1000
     ]
-    fresh = HeldSecret(random.bytes(32), now.wall_ms)
+    fresh = HeldSecret(random.bytes(32), now.wall_ms, shielded=shielded)
     _save_secrets(store, [fresh, *kept][: limits.CONTACT_SECRETS])
     return fresh.secret
 

@@ -2,11 +2,14 @@
 
 Knows no contents.
 Rules: today's profile is put soon after the node has joined, and when the day, the prekey or the name changes; presence
-hourly, and when our endpoints or our contact secret change.  A put that too few nodes took is tried again.
+hourly, and when our endpoints, our relays or our contact secrets change.  A put that too few nodes took is tried again.
 With `public_presence` the presence is put under the empty secret too, where everyone can find it.
+Contacts who shall learn no address of ours have a secret of their own, under which only our relays are told.
 """
 
 from collections.abc import Callable
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.dht.node import Dht
@@ -16,9 +19,8 @@ from p2pd.peer.own import OwnKeys
 from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import presence_record, profile_record
 from p2pd.store import UserStore
-from p2pd.types import Endpoint, Now, RandomSource
+from p2pd.types import NodeKey, Now, RandomSource
 from p2pd.wire.person import Presence, Profile, ProfileDevice
-from p2pd.wire.rpc import pack_endpoint
 
 
 class Publisher:
@@ -34,7 +36,7 @@ class Publisher:
         *,
         inbox_bits: int,
         public_presence: bool,
-        endpoints: Callable[[Now], tuple[Endpoint, ...]],
+        where: Callable[[], Presence],
     ) -> None:
         self._keys = keys
         self._store = store
@@ -43,11 +45,11 @@ class Publisher:
         self._random = random
         self._inbox_bits = inbox_bits
         self._public_presence = public_presence
-        self._endpoints = endpoints
+        self._where = where
         self._profile_due: float | None = None
         self._presence_due: float | None = None
         self._presence_at: float | None = None
-        self._published: tuple[Endpoint, ...] = ()
+        self._published: Presence | None = None
         self._profile_made_ms = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
@@ -75,7 +77,7 @@ class Publisher:
             self._publish_profile(now)
         if self._presence_due is None:
             return
-        if self._presence_at is not None and self._endpoints(now) != self._published:
+        if self._presence_at is not None and self._where() != self._published:
             self._presence_due = min(self._presence_due, self._presence_at + limits.PRESENCE_GAP_S)
         if self._presence_due <= now.steady:
             self._publish_presence(now)
@@ -91,13 +93,19 @@ class Publisher:
         self._dht.put([record], self._on_profile, now)
 
     def _publish_presence(self, now: Now) -> None:
-        self._published, self._presence_at = self._endpoints(now), now.steady
+        self._published, self._presence_at = self._where(), now.steady
         self._presence_due = now.steady + limits.PRESENCE_RENEW_S
-        packed = [pack_endpoint(endpoint) for endpoint in self._published[: limits.ENDPOINTS]]
-        presence = Presence(now.wall_ms, self._keys.node_key, packed)
-        secret = own.secrets(self._store)[0].secret
-        for shared in (secret, b"") if self._public_presence else (secret,):
-            record = presence_record(self._keys.identity, shared, presence, now, self._random)
+        presence = replace(self._published, made_ms=now.wall_ms)
+        self._put_presence(own.secret(self._store), presence, now)
+        if self._public_presence:
+            self._put_presence(b"", presence, now)
+        # they may call by our relays and no more: a node key would lead to an address
+        shielded = Presence(now.wall_ms, NodeKey(self._random.bytes(limits.KEY_BYTES)), [], presence.relays)
+        self._put_presence(own.secret(self._store, shielded=True), shielded, now)
+
+    def _put_presence(self, secret: bytes | None, presence: Presence, now: Now) -> None:
+        if secret is not None:
+            record = presence_record(self._keys.identity, secret, presence, now, self._random)
             self._dht.put([record], self._on_presence, now)
 
     def _on_profile(self, progress: PutProgress, now: Now) -> None:

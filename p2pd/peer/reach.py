@@ -1,8 +1,11 @@
-"""Reaching contacts: where each one is, and when to try a link again.
+"""Reaching contacts: where each one is, which ways lead there, and when to try them again.
 
-Knows no contents.  Rules: a wish for a link stays until the link is up or nobody wants it any more; an attempt tries at
-once where the contact was last, and beside it asks the DHT for their presence; attempts that fail are spaced by
-`limits.DIAL_GAPS_S`.  A sign of life makes the next attempt immediate.
+Knows no contents.
+Rules: a wish for a link stays until the link is up or nobody wants it any more.  An attempt dials at once where the
+contact was last, asks the DHT for their presence beside it, dials what that says, and a moment later calls by the
+relays where they wait, one after the other; whatever is first is used, and a relayed link is replaced by a direct one
+that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate.
+Which ways are used at all is the user's to say, for each contact: `PathChoice`.
 """
 
 from collections.abc import Callable
@@ -14,12 +17,31 @@ from p2pd.dht.node import Dht
 from p2pd.errors import P2pdError, PeerError
 from p2pd.peer.links import Link, Links
 from p2pd.peer.published import PRESENCE, open_presence, personal_address
-from p2pd.store import Contact, ContactState, UserStore
+from p2pd.peer.tries import Tries
+from p2pd.store import Contact, ContactState, PathChoice, UserStore
 from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now
-from p2pd.wire.address import format_hint, parse_node_hint
-from p2pd.wire.person import Presence
+from p2pd.wire.address import encode_node_key, format_hint, parse_node_hint
+from p2pd.wire.person import NatKind, Presence, Waiting
 from p2pd.wire.record import Family, Single
 from p2pd.wire.rpc import unpack_endpoint
+
+TRYING = "trying"
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One way that is tried, for `path`."""
+
+    how: str
+    """`direct`, `punched`, `relay`, or `presence`, which is asked for the others."""
+    where: str
+    link: int = 0
+    outcome: str = TRYING
+
+    @property
+    def calls(self) -> bool:
+        """Whether it is a call that may still succeed."""
+        return self.how == "relay" and self.outcome == TRYING
 
 
 @dataclass(slots=True)
@@ -29,134 +51,232 @@ class Attempt:
     failures: int = 0
     due: float = 0.0
     """Steady seconds."""
-    pending: int = 0
-    """Dials and look-ups under way."""
-    tried: list[dict[str, str]] = field(default_factory=list)
-    """What the last attempt tried and how it ended, for `path`."""
+    looking: int = 0
+    """Look-ups under way."""
+    tried: list[Candidate] = field(default_factory=list)
+    """What the last attempt tried and how it ended."""
+    relays: list[Waiting] = field(default_factory=list)
+    """Where they wait and have not been called yet."""
+    call_at: float = 0.0
+    """When the next of these is called, steady seconds."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything may still come of it."""
+        return self.looking > 0 or bool(self.relays) or any(each.outcome == TRYING for each in self.tried)
 
 
 class Reach:
     """Wishes for links, one a contact."""
 
-    def __init__(self, store: UserStore, dht: Dht, links: Links, on_away: Callable[[IdentityKey, Now], None]) -> None:
+    def __init__(
+        self, store: UserStore, dht: Dht, links: Links, tries: Tries, on_away: Callable[[IdentityKey, Now], None]
+    ) -> None:
         self._store = store
         self._dht = dht
         self._links = links
+        self._tries = tries
         self._on_away = on_away
         self._attempts: dict[IdentityKey, Attempt] = {}
+        self._last: dict[IdentityKey, list[Candidate]] = {}
+        self._seen: dict[IdentityKey, Presence] = {}
 
     def want(self, contact: IdentityKey, now: Now) -> None:
         """Asks for a link; the attempt begins now unless one failed recently."""
-        if self._links.up(contact) or contact in self._attempts:
+        if self._links.up(contact) is None:
+            self._begin(contact, now)
+
+    def doubt(self, contact: IdentityKey, now: Now) -> None:
+        """What was sent over their link is not answered: ask whether it leads anywhere, or call by another relay."""
+        link = self._links.up(contact)
+        if link is None or now.steady - link.since < limits.DOUBT_AFTER_S:
             return
-        self._attempts[contact] = Attempt(due=now.steady)
-        self.on_timer(now)
+        if link.relay is None:
+            self._links.check(contact)
+        else:
+            self._begin(contact, now)
+
+    def _begin(self, contact: IdentityKey, now: Now) -> None:
+        if contact not in self._attempts:
+            self._attempts[contact] = Attempt(due=now.steady)
+            self.on_timer(now)
 
     def alive(self, contact: IdentityKey, now: Now) -> None:
         """Something of theirs arrived by another way: if a link is wanted, try now."""
         attempt = self._attempts.get(contact)
-        if attempt is not None and not attempt.pending:
+        if attempt is not None and not attempt.busy:
             attempt.failures, attempt.due = 0, now.steady
             self.on_timer(now)
+
+    def on_addresses(self, now: Now) -> None:
+        """We are somewhere else: whoever is wanted may be reached from here."""
+        for attempt in self._attempts.values():
+            attempt.failures, attempt.due = 0, min(attempt.due, now.steady)
+        self.on_timer(now)
 
     def forget(self, contact: IdentityKey) -> None:
         """No link with this contact is wanted any more."""
         self._attempts.pop(contact, None)
+        self._last.pop(contact, None)
+        self._seen.pop(contact, None)
 
     def failed(self, contact: IdentityKey) -> bool:
         """Whether the last attempt found nobody."""
         attempt = self._attempts.get(contact)
-        return attempt is not None and attempt.failures > 0 and not attempt.pending
+        return attempt is not None and attempt.failures > 0 and not attempt.busy
 
-    def tried(self, contact: IdentityKey) -> list[dict[str, str]]:
+    def tried(self, contact: IdentityKey) -> list[Candidate]:
         """The candidates of the last attempt and their outcome, for `path`."""
         attempt = self._attempts.get(contact)
-        return list(attempt.tried) if attempt else []
+        return attempt.tried if attempt is not None else self._last.get(contact, [])
+
+    def their_nat(self, contact: IdentityKey) -> NatKind:
+        """What stands in front of them, by their last presence."""
+        seen = self._seen.get(contact)
+        return _nat(seen.nat) if seen is not None else NatKind.UNKNOWN
 
     def on_up(self, contact: IdentityKey, link: Link, now: Now) -> None:
         """The wish is fulfilled; where they were is remembered."""
-        self._attempts.pop(contact, None)
+        attempt = self._attempts.pop(contact, None)
+        if attempt is not None:
+            self._last[contact] = attempt.tried
+        self._note(contact, link.id, "up")
+        if link.endpoint is None:
+            return
+        self._tries.proven(link.endpoint, now)
         known = self._store.contact(contact)
-        if known is not None and link.outgoing and link.endpoint is not None:
-            hint = format_hint(NodeHint(link.endpoint, link.node))
-            if known.endpoints != (hint,):
-                self._store.save_contact(replace(known, endpoints=(hint,)))
+        hint = format_hint(NodeHint(link.endpoint, link.node))
+        if known is not None and link.outgoing and known.endpoints != (hint,):
+            self._store.save_contact(replace(known, endpoints=(hint,)))
 
-    def on_dial_failed(self, contact: IdentityKey, reason: str, now: Now) -> None:
-        """One dial ended without a link."""
-        self._finish(contact, f"dial: {reason}", now)
+    def on_way(self, contact: IdentityKey, endpoint: Endpoint, now: Now) -> None:
+        """A way through both routers was found: dial there."""
+        known, seen = self._store.contact(contact), self._seen.get(contact)
+        if known is None or seen is None:
+            return
+        link = self._links.dial(known, seen.node, (endpoint,), now)
+        if link is not None:
+            self.tried(contact).append(Candidate("punched", str(endpoint), link))
+
+    def on_dial_failed(self, contact: IdentityKey, link: int, reason: str, now: Now) -> None:
+        """One dial or call ended without a link."""
+        self._note(contact, link, reason)
+        attempt = self._attempts.get(contact)
+        if attempt is not None and attempt.relays and not any(each.calls for each in attempt.tried):
+            self._call_next(contact, attempt, now)
+        self._settle(contact, now)
 
     def next_deadline(self) -> float | None:
-        """When the next attempt is due, steady seconds."""
-        return min((attempt.due for attempt in self._attempts.values() if not attempt.pending), default=None)
+        """When the next attempt, or the next call of one, is due, steady seconds."""
+        attempts = self._attempts.values()
+        due = [attempt.call_at if attempt.relays else attempt.due for attempt in attempts if _has_time(attempt)]
+        return min(due, default=None)
 
     def on_timer(self, now: Now) -> None:
-        """Begins the attempts that are due."""
-        due = [who for who, attempt in self._attempts.items() if not attempt.pending and attempt.due <= now.steady]
-        for contact in due:
+        """Begins the attempts that are due, and goes on with those under way."""
+        for contact, attempt in list(self._attempts.items()):
+            if attempt.relays and attempt.call_at <= now.steady:
+                self._call_next(contact, attempt, now)
+                self._settle(contact, now)
+            if attempt.busy or attempt.due > now.steady or self._attempts.get(contact) is not attempt:
+                continue
             known = self._store.contact(contact)
             if known is None or known.state not in (ContactState.ACCEPTED, ContactState.PENDING):
                 del self._attempts[contact]
             else:
-                self._try(known, self._attempts[contact], now)
+                self._try(known, attempt, now)
+
+    # --- one attempt ---
 
     def _try(self, contact: Contact, attempt: Attempt, now: Now) -> None:
-        attempt.tried.clear()
-        attempt.pending = 1
-        for text in contact.endpoints:
-            hint = _parsed(text)
-            if hint is not None and hint.key is not None:
-                self._dial(contact, hint.key, (hint.endpoint,), attempt, now)
+        attempt.tried = []
+        if contact.path is not PathChoice.RELAY_ONLY:
+            for hint in _parsed(contact.endpoints):
+                self._dial(contact, hint.key or NodeKey(b""), (hint.endpoint,), attempt, now)
         if contact.secret:
             self._look_up(contact, attempt, now)
-        self._finish(contact.identity, "", now)
+        self._settle(contact.identity, now)
 
     def _dial(
         self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], attempt: Attempt, now: Now
     ) -> None:
-        if self._links.dial(contact, node, endpoints, now) is not None:
-            attempt.pending += 1
-            attempt.tried.append({"candidate": ", ".join(map(str, endpoints)), "outcome": "trying"})
+        if not endpoints:
+            return
+        allowed = self._tries.allowed(endpoints, now)
+        link = self._links.dial(contact, node, allowed, now)
+        if link is not None:
+            attempt.tried.append(Candidate("direct", ", ".join(map(str, allowed)), link))
+        elif not allowed:
+            is_place = any(self._tries.is_place(endpoint) for endpoint in endpoints)
+            outcome = "tried often enough for now" if is_place else "no place where a node can be"
+            attempt.tried.append(Candidate("direct", ", ".join(map(str, endpoints)), outcome=outcome))
 
     def _look_up(self, contact: Contact, attempt: Attempt, now: Now) -> None:
         for day in _days(now):
             address = personal_address(contact.identity, PRESENCE, contact.secret, day)
-            attempt.pending += 1
+            attempt.looking += 1
 
             def found(result: Found, later: Now, day: int = day) -> None:
-                self._on_presence(contact, day, result, later)
+                if self._attempts.get(contact.identity) is attempt:
+                    attempt.looking -= 1
+                    self._on_presence(contact, day, result, attempt, later)
 
             self._dht.get(Family.SINGLE, address, found, now)
 
-    def _on_presence(self, contact: Contact, day: int, found: Found, now: Now) -> None:
-        attempt = self._attempts.get(contact.identity)
-        if attempt is None:
-            return
+    def _on_presence(self, contact: Contact, day: int, found: Found, attempt: Attempt, now: Now) -> None:
         presence = _newest(contact, day, found)
         if presence is None:
-            attempt.tried.append({"candidate": "presence", "outcome": "not found"})
+            attempt.tried.append(Candidate("presence", "", outcome="not found"))
         else:
-            endpoints = tuple(_unpacked(presence.endpoints))
-            self._dial(contact, presence.node, endpoints, attempt, now)
-        self._finish(contact.identity, "", now)
+            self._seen[contact.identity] = presence
+            if contact.path is not PathChoice.RELAY_ONLY:
+                self._dial(contact, presence.node, _unpacked(presence.endpoints), attempt, now)
+            if contact.path is not PathChoice.DIRECT and presence.relays:
+                wait_s = limits.RELAY_AFTER_S if contact.path is PathChoice.AUTO else 0.0
+                attempt.relays, attempt.call_at = self._in_order(contact.identity, presence), now.steady + wait_s
+                self.on_timer(now)
+        self._settle(contact.identity, now)
 
-    def _finish(self, contact: IdentityKey, outcome: str, now: Now) -> None:
+    def _in_order(self, contact: IdentityKey, presence: Presence) -> list[Waiting]:
+        """The relay of a link that is in doubt comes last."""
+        up = self._links.up(contact)
+        doubted = up.relay if up is not None else None
+        return sorted(presence.relays, key=lambda waiting: waiting.relay == doubted)
+
+    def _call_next(self, identity: IdentityKey, attempt: Attempt, now: Now) -> None:
+        """Calls by the next relay that can be called; the one after it has its turn if nothing comes of that."""
+        contact = self._store.contact(identity)
+        while contact is not None and attempt.relays:
+            waiting = attempt.relays.pop(0)
+            allowed = self._tries.allowed(_unpacked(waiting.endpoints), now)
+            link = self._links.call(contact, waiting, now) if allowed else None
+            if link is not None:
+                where = f"{encode_node_key(waiting.relay)[:8]}@{allowed[0]}"
+                attempt.tried.append(Candidate("relay", where, link))
+                attempt.call_at = now.steady + limits.RELAY_NEXT_S
+                return
+
+    def _note(self, contact: IdentityKey, link: int, outcome: str) -> None:
+        for candidate in self.tried(contact):
+            if candidate.link == link and candidate.outcome == TRYING:
+                candidate.outcome = outcome
+
+    def _settle(self, contact: IdentityKey, now: Now) -> None:
+        """An attempt of which nothing can come any more has failed; where a link in doubt has stayed, it is enough."""
         attempt = self._attempts.get(contact)
-        if attempt is None:
+        if attempt is None or attempt.busy or attempt.due > now.steady:
             return
-        if outcome:
-            for entry in attempt.tried:
-                if entry["outcome"] == "trying":
-                    entry["outcome"] = outcome
-                    break
-        if not attempt.pending:  # the end of something that an earlier attempt began
+        if self._links.up(contact) is not None:
+            self._last[contact] = attempt.tried
+            del self._attempts[contact]
             return
-        attempt.pending -= 1
-        if attempt.pending == 0:
-            attempt.failures += 1
-            gap = limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
-            attempt.due = now.steady + gap
-            self._on_away(contact, now)
+        attempt.failures += 1
+        attempt.due = now.steady + limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
+        self._on_away(contact, now)
+
+
+def _has_time(attempt: Attempt) -> bool:
+    return bool(attempt.relays) or not attempt.busy
 
 
 def _days(now: Now) -> list[int]:
@@ -180,18 +300,24 @@ def _newest(contact: Contact, day: int, found: Found) -> Presence | None:
     return newest
 
 
-def _unpacked(packed: list[bytes]) -> list[Endpoint]:
-    endpoints: list[Endpoint] = []
-    for data in packed:
-        try:
-            endpoints.append(unpack_endpoint(data))
-        except PeerError:
-            continue
-    return endpoints
-
-
-def _parsed(text: str) -> NodeHint | None:
+def _nat(number: int) -> NatKind:
     try:
-        return parse_node_hint(text)
-    except P2pdError:
-        return None
+        return NatKind(number)
+    except ValueError:
+        return NatKind.UNKNOWN
+
+
+def _unpacked(packed: list[bytes]) -> tuple[Endpoint, ...]:
+    return tuple(unpack_endpoint(data) for data in packed)  # checked as they were decoded
+
+
+def _parsed(hints: tuple[str, ...]) -> list[NodeHint]:
+    parsed: list[NodeHint] = []
+    for text in hints:
+        try:
+            hint = parse_node_hint(text)
+        except P2pdError:
+            continue
+        if hint.key is not None:
+            parsed.append(hint)
+    return parsed

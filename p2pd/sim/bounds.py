@@ -36,7 +36,7 @@ def _of_network(engine: Engine) -> Iterator[Measure]:
     yield "listeners", dht._listeners.count, limits.LISTENERS
     yield "keys listened at", len(dht._listens._ears), limits.LISTENS
     yield "reasons of rejections", len(engine.counts), limits.REASONS
-    yield "links", len(engine._links._links), limits.LINKS + limits.LINKS_UNPROVEN
+    yield "links", len(engine._ways.links._links), limits.LINKS + limits.LINKS_UNPROVEN
 
 
 def _of_chat(engine: Engine) -> Iterator[Measure]:

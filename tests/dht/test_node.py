@@ -221,7 +221,7 @@ def test_a_network_that_fell_apart_for_hours_grows_together_again(hours: float) 
 
 
 def test_a_node_restarts_with_its_records_and_its_nodes() -> None:
-    network = Network("restart")
+    network = Network("restart again")
     hosts = network.grow(6, settle_s=3)
     key = key_of("restart")
     network.put(hosts[0], [single(key, network.world.now)])

@@ -12,6 +12,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.domains import Domain
 from p2pd.effects import CloseLink, OpenLink, SendFrame
 from p2pd.peer.links import REFUSED, LinkOwner, Links
+from p2pd.peer.numbers import LinkNumbers
 from p2pd.store import Contact, ContactState
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.link import Carry, Introduction, Ready, Typing
@@ -42,11 +43,12 @@ class Side:
             on_dial_failed=lambda contact, link, reason, now: self.heard.append(("failed", reason)),
             on_envelope=note("envelope"),
             on_typing=note("typing"),
+            on_punch=note("punch"),
             count=self.refused.append,
         )
-        self.links = Links(person.keys, self.effects, person.random, owner)
+        self.links = Links(person.keys, self.effects, person.random, LinkNumbers(), person.calls, owner)
 
-    def admit(self, content: DeviceContent, certificate: DeviceCertificate, now: Now) -> Contact | None:
+    def admit(self, content: DeviceContent, certificate: DeviceCertificate, relayed: bool, now: Now) -> Contact | None:
         contact = self.person.store.contact(content.identity)
         return contact if contact is not None and contact.state is ContactState.ACCEPTED else None
 

@@ -9,6 +9,7 @@ from p2pd.peer.publisher import Publisher
 from p2pd.types import Endpoint, Now
 from p2pd.wire.person import Presence, Profile
 from p2pd.wire.record import Single
+from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, Put, after
 
 HERE = Endpoint("192.0.2.1", 4242)
@@ -24,8 +25,11 @@ class Publishing:
         person = self.person
         self.publisher = Publisher(
             person.keys, person.store, person.prekeys, person.dht, person.random,  # type: ignore[arg-type]
-            inbox_bits=7, public_presence=public, endpoints=lambda now: self.endpoints,
+            inbox_bits=7, public_presence=public, where=self.where,
         )  # fmt: skip
+
+    def where(self) -> Presence:
+        return Presence(0, self.person.keys.node_key, [pack_endpoint(endpoint) for endpoint in self.endpoints])
 
     def begin(self) -> list[Put]:
         """The node has joined, and a moment has passed: what is put."""

@@ -8,7 +8,8 @@ from p2pd.effects import OpenLink
 from p2pd.peer import own
 from p2pd.peer.links import Link, LinkState
 from p2pd.peer.published import PRESENCE, personal_address, presence_record
-from p2pd.peer.reach import Reach
+from p2pd.peer.reach import Candidate, Reach
+from p2pd.peer.tries import Tries
 from p2pd.store import ContactState
 from p2pd.types import Endpoint, NodeHint, Now
 from p2pd.wire.address import format_hint
@@ -28,7 +29,8 @@ class Seeker:
         self.person, self.friend = friends
         self.away: list[float] = []
         self.dht, self.links = self.person.dht, self.person.links
-        self.reach = Reach(self.person.store, self.dht, self.links, lambda contact, now: self.away.append(now.steady))  # type: ignore[arg-type]
+        away = lambda contact, now: self.away.append(now.steady)  # noqa: E731 - as short as its use
+        self.reach = Reach(self.person.store, self.dht, self.links, Tries(private=True), away)  # type: ignore[arg-type]
 
     def presence(self, now: Now) -> Record:
         node, secret = self.friend.keys.node_key, own.secrets(self.friend.store)[0].secret
@@ -101,7 +103,7 @@ def test_the_end_of_an_earlier_attempt_does_not_stop_the_next_for_ever(seeker: S
     seeker.want(after(1, NOON))
     for get in old:
         get.answer([], after(2, NOON))
-    seeker.reach.on_dial_failed(seeker.friend.identity, "unreachable", after(2, NOON))
+    seeker.reach.on_dial_failed(seeker.friend.identity, 99, "unreachable", after(2, NOON))
     seeker.dht.serve([], after(3, NOON))
     deadline = seeker.reach.next_deadline()
     assert deadline is not None
@@ -132,17 +134,14 @@ def test_presence_that_is_forged_or_of_another_is_not_found(seeker: Seeker, stac
     presence = Presence(NOON.wall_ms, stranger.keys.node_key, [pack_endpoint(THERE)])
     get.answer([presence_record(stranger.keys.identity, b"s" * 32, presence, NOON, stranger.random)], NOON)
     assert seeker.dialled() == []
-    assert seeker.reach.tried(seeker.friend.identity) == [{"candidate": "presence", "outcome": "not found"}]
+    assert seeker.reach.tried(seeker.friend.identity) == [Candidate("presence", "", outcome="not found")]
 
 
 def test_what_was_tried_is_told(seeker: Seeker) -> None:
     seeker.want()
     seeker.dht.serve([seeker.presence(NOON)], NOON)
     link = seeker.dialled()[0].link
-    assert seeker.reach.tried(seeker.friend.identity)[-1]["outcome"] == "trying"
+    assert seeker.reach.tried(seeker.friend.identity)[-1].outcome == "trying"
     seeker.links.on_link_failed(link, "unreachable", NOON)
-    seeker.reach.on_dial_failed(seeker.friend.identity, "unreachable", NOON)
-    assert seeker.reach.tried(seeker.friend.identity)[-1] == {
-        "candidate": str(THERE),
-        "outcome": "dial: unreachable",
-    }
+    seeker.reach.on_dial_failed(seeker.friend.identity, link, "unreachable", NOON)
+    assert seeker.reach.tried(seeker.friend.identity)[-1] == Candidate("direct", str(THERE), link, "unreachable")

@@ -1,0 +1,181 @@
+"""Carrying frames between two others, both of which have come to this node: one to wait, one to call.
+
+Knows two keys, which stand for nobody, and sizes; what it carries is sealed by the two.
+Rules: it dials nobody, so no one is reached through it who has not asked to be.  Everything is bounded: links, channels
+and calls of a link, and the bytes that each link may send to others.  Whatever makes no sense ends the link it came on.
+
+    guest: here -> waits (Reserve)          a channel: Call -> both ends say Through -> HangUp, or the end of a link
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from p2pd import limits
+from p2pd.dht.rates import TokenBucket
+from p2pd.effects import CloseLink, EffectQueue, SendFrame
+from p2pd.errors import PeerError
+from p2pd.types import NodeKey, Now
+from p2pd.wire.relay import (
+    Call,
+    Called,
+    HangUp,
+    Over,
+    RelayMessage,
+    Reserve,
+    Reserved,
+    Through,
+    decode_relay_message,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """The other end of a channel: its link and its number there."""
+
+    link: int
+    channel: int
+
+
+@dataclass(slots=True)
+class Guest:
+    """Who has come to us as to a relay."""
+
+    link: int
+    key: NodeKey
+    waits: bool = False
+    last_channel: int = 0
+    """The highest number used for a channel on this link, by either side."""
+    channels: dict[int, Far] = field(default_factory=dict)
+    calls: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_CALLS_PER_S, limits.RELAY_CALLS_BURST))
+    bytes: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_BYTES_PER_S, limits.RELAY_BYTES_BURST))
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a relay does at present, and has done, for `relay status`."""
+
+    guests: int
+    waiting: int
+    channels: int
+    frames: int
+    bytes: int
+
+
+class Relaying:
+    """All that this node carries for others; `may_carry` says whether it does so at all."""
+
+    def __init__(self, effects: EffectQueue, may_carry: Callable[[], bool], count: Callable[[str], None]) -> None:
+        self._effects = effects
+        self._may_carry = may_carry
+        self._count = count
+        self._guests: dict[int, Guest] = {}
+        self._waiting: dict[NodeKey, int] = {}
+        self._frames = self._bytes = 0
+
+    def owns(self, link: int) -> bool:
+        """Whether a link is one of ours."""
+        return link in self._guests
+
+    @property
+    def carried(self) -> Carried:
+        """What is carried, and was."""
+        channels = sum(len(guest.channels) for guest in self._guests.values()) // 2
+        return Carried(len(self._guests), len(self._waiting), channels, self._frames, self._bytes)
+
+    def on_opened(self, link: int, node: NodeKey, now: Now) -> None:
+        """Somebody has come, under a throwaway key."""
+        if not self._may_carry() or len(self._guests) >= limits.RELAY_LINKS:
+            self._count("relay_refused")
+            self._effects.append(CloseLink(link, "no relay"))
+        else:
+            self._guests[link] = Guest(link, node)
+
+    def on_closed(self, link: int) -> None:
+        """They are gone: so are their channels, and nobody waits there any more."""
+        guest = self._guests.pop(link, None)
+        if guest is None:
+            return
+        if self._waiting.get(guest.key) == link:
+            del self._waiting[guest.key]
+        for far in guest.channels.values():
+            self._end(far, Over.GONE)
+
+    def on_frame(self, link: int, frame: bytes, now: Now) -> None:
+        """They say something."""
+        guest = self._guests.get(link)
+        if guest is None:
+            return
+        try:
+            self._on_message(guest, decode_relay_message(frame), now)
+        except PeerError as error:
+            self._count(error.reason)
+            self._effects.append(CloseLink(link, "refused"))
+            self.on_closed(link)
+
+    def _on_message(self, guest: Guest, message: RelayMessage, now: Now) -> None:
+        match message:
+            case Reserve():
+                self._reserve(guest)
+            case Call():
+                self._connect(guest, message, now)
+            case Through():
+                self._pass(guest, message, now)
+            case HangUp():
+                self._hang_up(guest, message.channel, Over.BY_CHOICE)
+            case Reserved() | Called():
+                raise PeerError("not_a_guest")
+
+    def _reserve(self, guest: Guest) -> None:
+        """A newer link under the same key has taken the place of the older: its node has lost that one."""
+        self._waiting[guest.key] = guest.link
+        guest.waits = True
+        self._say(guest.link, Reserved())
+
+    def _connect(self, guest: Guest, call: Call, now: Now) -> None:
+        if guest.waits or call.channel <= guest.last_channel:
+            raise PeerError("bad_call")
+        guest.last_channel = call.channel
+        if not guest.calls.take(now.steady):
+            raise PeerError("too_many_calls")
+        callee = self._guests.get(self._waiting.get(call.callee, 0))
+        if callee is None or callee is guest:
+            self._say(guest.link, HangUp(call.channel, Over.NOBODY))
+            return
+        if max(len(guest.channels), len(callee.channels)) >= limits.RELAY_CHANNELS:
+            self._say(guest.link, HangUp(call.channel, Over.FULL))
+            return
+        callee.last_channel += 1
+        number = callee.last_channel
+        guest.channels[call.channel] = Far(callee.link, number)
+        callee.channels[number] = Far(guest.link, call.channel)
+        self._say(callee.link, Called(number, guest.key))
+
+    def _pass(self, guest: Guest, through: Through, now: Now) -> None:
+        far = guest.channels.get(through.channel)
+        if far is None:  # hung up meanwhile
+            self._count("no_channel")
+            return
+        if not guest.bytes.take(now.steady, len(through.frame)):
+            self._count("relay_budget")
+            self._hang_up(guest, through.channel, Over.BUDGET)
+            self._say(guest.link, HangUp(through.channel, Over.BUDGET))
+            return
+        self._frames += 1
+        self._bytes += len(through.frame)
+        self._say(far.link, Through(far.channel, through.frame))
+
+    def _hang_up(self, guest: Guest, channel: int, reason: Over) -> None:
+        if channel == 0 and self._waiting.get(guest.key) == guest.link:
+            del self._waiting[guest.key]
+            guest.waits = False
+        far = guest.channels.pop(channel, None)
+        if far is not None:
+            self._end(far, reason)
+
+    def _end(self, far: Far, reason: Over) -> None:
+        guest = self._guests.get(far.link)
+        if guest is not None and guest.channels.pop(far.channel, None) is not None:
+            self._say(far.link, HangUp(far.channel, reason))
+
+    def _say(self, link: int, message: RelayMessage) -> None:
+        self._effects.append(SendFrame(link, message.encode()))

@@ -1,0 +1,68 @@
+"""Where others say that they are, judged before anything is sent there: an address may be nobody's who asked for it.
+
+Knows no persons.
+Rules: to one address go few tries a minute (R5), whatever presences, requests and punches claim; an endpoint at which
+the right node has answered lately is no victim and is not counted.  Outside private networks no one is sent to places
+where no contact's node can be: loopback, multicast, ports of the system, and private networks other than ours.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from p2pd import limits
+from p2pd.dht.bounded import Recent
+from p2pd.dht.peers import source_prefix
+from p2pd.dht.rates import TokenBuckets
+from p2pd.types import Endpoint, Now
+
+_OWN_NETWORK_BITS = {4: 16, 6: 64}
+"""What counts as a network of ours: a private address that shares so many bits with one of ours may be beside us."""
+
+
+class Tries:
+    """What may be tried now, for one node."""
+
+    def __init__(self, *, private: bool) -> None:
+        self._private = private
+        self._rates: TokenBuckets[bytes] = TokenBuckets(
+            limits.TRIES_PER_ADDRESS / limits.MINUTE_S, limits.TRIES_PER_ADDRESS, limits.TRIES_REMEMBERED
+        )
+        self._proven: Recent[Endpoint, float] = Recent(limits.TRIES_REMEMBERED)
+        self._own: tuple[Endpoint, ...] = ()
+
+    def on_addresses(self, own: tuple[Endpoint, ...]) -> None:
+        """This machine's addresses are others."""
+        self._own = own
+
+    def proven(self, endpoint: Endpoint, now: Now) -> None:
+        """The right node has answered from there."""
+        self._proven.put(endpoint, now.steady)
+
+    def is_place(self, endpoint: Endpoint) -> bool:
+        """Whether a contact's node can be there at all."""
+        if self._private:
+            return True
+        address = ip_address(endpoint.host)
+        if endpoint.port < limits.PORT_MIN or address.is_multicast or address.is_unspecified or address.is_loopback:
+            return False
+        return address.is_global or any(_beside(address, own.host) for own in self._own)
+
+    def take(self, endpoint: Endpoint, now: Now) -> bool:
+        """Whether something may be tried there now; counts it."""
+        seen = self._proven.find(endpoint)
+        if seen is not None and now.steady - seen < limits.CONTACTED_S:
+            return True
+        # many nodes of a private network may have one address
+        name = str(endpoint).encode() if self._private else source_prefix(endpoint.host)
+        return self._rates.take(name, now.steady)
+
+    def allowed(self, endpoints: tuple[Endpoint, ...], now: Now) -> tuple[Endpoint, ...]:
+        """Those of them that may be tried now."""
+        return tuple(each for each in dict.fromkeys(endpoints) if self.is_place(each) and self.take(each, now))
+
+
+def _beside(address: IPv4Address | IPv6Address, own: str) -> bool:
+    mine = ip_address(own)
+    if mine.version != address.version:
+        return False
+    shift = mine.max_prefixlen - _OWN_NETWORK_BITS[mine.version]
+    return int(mine) >> shift == int(address) >> shift

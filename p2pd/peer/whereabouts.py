@@ -1,0 +1,84 @@
+"""Where this node can be reached, and what stands in front of it, as far as it can be known.
+
+Knows no contacts.
+Rules: what others see counts by majority, for each family apart, and outside private networks not by one voice; a
+mapped port is believed while its router says so; the machine's own addresses come last, for those beside us.
+The kind of router follows in the words of RFC 4787: how it maps from what several nodes see, whom it lets through from
+whether strangers have reached us.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from p2pd import limits
+from p2pd.dht.node import Dht
+from p2pd.types import Endpoint, Now
+from p2pd.wire.person import NatKind
+
+_VOICES_MIN = 2
+"""Nodes that must see us at one place, outside private networks."""
+_SYMMETRIC_VOICES = 3
+_SYMMETRIC_SHARE = 2 / 3
+"""So many voices, and of them so many different ports: each destination has its own."""
+
+
+class Whereabouts:
+    """One node's; `own` are the machine's addresses with our port."""
+
+    def __init__(
+        self, dht: Dht, own: tuple[Endpoint, ...], *, private: bool, on_changed: Callable[[Now], None]
+    ) -> None:
+        self._dht = dht
+        self._private = private
+        self._on_changed = on_changed
+        self.own = own
+        self.mapped: Endpoint | None = None
+        self.mapped_by = ""
+
+    def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
+        """The machine is somewhere else, or was asleep: what others saw of us is of before."""
+        self.own = own
+        self._dht.on_addresses(own, now)
+        self._on_changed(now)
+
+    def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
+        """A router lets everything for this endpoint through to us, or does not any more."""
+        self.mapped, self.mapped_by = endpoint, method if endpoint else ""
+        self._on_changed(now)
+
+    @property
+    def observed(self) -> tuple[Endpoint, ...]:
+        """Where most others see us, of each family."""
+        seen: list[Endpoint] = []
+        for family in (False, True):
+            votes = Counter(endpoint for endpoint in self._dht.voices() if (":" in endpoint.host) is family)
+            if not votes:
+                continue
+            # the one that most name; where each names another, the same one every time
+            endpoint = min(votes, key=lambda each: (-votes[each], each))
+            believed = votes[endpoint] >= _VOICES_MIN or self._private or self.nat is NatKind.SYMMETRIC
+            if believed or endpoint in self.own:
+                seen.append(endpoint)
+        return tuple(seen)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where others may reach us, the likeliest first."""
+        mapped = (self.mapped,) if self.mapped else ()
+        return tuple(dict.fromkeys((*mapped, *self.observed, *self.own)))[: limits.ENDPOINTS]
+
+    @property
+    def nat(self) -> NatKind:
+        """What stands in front of us, for the family that most others see."""
+        voices = self._dht.voices()
+        if not voices:
+            return NatKind.UNKNOWN
+        reached = self._dht.serves
+        if Counter(voices).most_common(1)[0][0] in self.own:
+            return NatKind.OPEN if reached else NatKind.FIREWALLED
+        if reached or self.mapped is not None:
+            return NatKind.FULL_CONE
+        ports = len(set(voices))
+        if len(voices) >= _SYMMETRIC_VOICES and ports >= max(_SYMMETRIC_VOICES, _SYMMETRIC_SHARE * len(voices)):
+            return NatKind.SYMMETRIC
+        return NatKind.RESTRICTED if len(voices) >= _VOICES_MIN else NatKind.UNKNOWN
