@@ -33,6 +33,7 @@ class Domain(Enum):
     DATAGRAM = b"p2pd/1 datagram"
     ADDRESS_TOKEN = b"p2pd/1 address token"
     THROWAWAY = b"p2pd/1 throwaway node key"
+    MAPPING_NONCE = b"p2pd/1 port mapping nonce"
     FIRST_CONTACT = b"p2pd/1 first contact, suite 1"
     FIRST_CONTACT_OUTER = b"p2pd/1 first contact, outer seal, suite 1"
     X3DH = b"p2pd/1 x3dh"

@@ -322,6 +322,41 @@ EXCHANGE_MEMORY_BYTES = 64 * MIB
 POOL_IDLE_S = 2.0
 """A connection for requests is closed so long after its last one."""
 
+# --- port mapping ----------------------------------------------------------------------------------------------------
+
+GATEWAY_PORT = 5351
+"""Where a gateway takes PCP and NAT-PMP (RFC 6887 section 19.1, RFC 6886 section 1.1)."""
+GATEWAY_PACKET_BYTES = 1_100
+"""No PCP packet is longer (RFC 6887 section 7)."""
+GATEWAY_ASK_S = (0.25, 0.5, 1.0)
+"""Waits for an answer, each after the question was sent again.  The RFCs go on for minutes; a gateway on the local
+network that says nothing in this time has nothing to say, and is asked again later."""
+GATEWAY_ANSWERS = 16
+"""Packets read in one of these waits; more is somebody who floods."""
+MAPPING_LIFE_S = HOUR_S
+"""Asked for: what a killed daemon leaves open ends by itself after this."""
+MAPPING_LIFE_MIN_S = 2 * MINUTE_S
+MAPPING_LIFE_MAX_S = DAY_S
+"""What a gateway grants is taken for no less, or it could make us ask without end, and for no more."""
+MAPPING_RENEW_MAX_S = 15 * MINUTE_S
+"""A mapping is renewed at half of its life, but at latest after this: a gateway that restarted has forgotten it."""
+MAPPING_AGAIN_S = (MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S)
+"""Waits after attempts that brought no mapping; the last goes on."""
+MAPPING_DECLINED_MAX_S = HOUR_S
+"""A gateway that says how long its refusal holds is not asked again before that, but at latest after this."""
+MAPPING_LOOK_S = 30
+"""Between looks at the routing table: after a change of network the mapping is made anew."""
+MAPPING_END_S = 1.5
+"""A clean stop waits so long for the gateway to take the mapping back: a part of `STOP_S`."""
+UPNP_SEARCH_S = 2.0
+"""A router answers a search within the second that the search gives it (UPnP Device Architecture 1.1, 1.3.2)."""
+UPNP_URL_BYTES = 512
+UPNP_S = 10.0
+"""What UPnP's process takes at most; it is killed then."""
+UPNP_ANSWER_BYTES = KIB
+UPNP_PORTS = 3
+"""Other external ports tried where the router has given ours to another machine."""
+
 # --- cryptography ----------------------------------------------------------------------------------------------------
 
 STAMP_BITS_MAX = 24

@@ -63,6 +63,7 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
     "pydantic": (),
     **dict.fromkeys(("OpenSSL", "service_identity"), ()),
     "aioquic": ("p2pd.net",),
+    "miniupnpc": ("p2pd.net.port_mapping.igd_process",),
     "sqlite3": ("p2pd.storage",),
 }
 """Library: the modules or packages that alone may import it."""

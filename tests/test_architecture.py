@@ -54,6 +54,7 @@ BITES = [
     (Rule.SOLE, "p2pd.crypto.ratchet", "import doubleratchet"),
     (Rule.SOLE, "p2pd.crypto.ratchet_libraries", "import pydantic"),
     (Rule.SOLE, "p2pd.daemon.doctor", "import aioquic"),
+    (Rule.SOLE, "p2pd.net.port_mapping.upnp", "import miniupnpc"),
     (Rule.SOLE, "p2pd.daemon.doctor", "def look():\n    import sqlite3"),
     (Rule.ONLY, "p2pd.client", "import msgspec"),
     (Rule.ONLY, "p2pd.client", "from p2pd.types import Now"),

@@ -1,6 +1,6 @@
 """`status`: how the daemon is, at a glance or watched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -40,14 +40,39 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
         "listens on": values.get("listen"),
         "network": f"{table.get('nodes', '-')} nodes known; {_PARTS.get(table.get('serves'), 'part unknown')}",
         "keeps for others": f"{table.get('records', '-')} records, {size(table.get('record_bytes'))}",
+        "port mapping": mapping_words(values.get("port_mapping")),
         "links": values.get("links"),
         "outbox": values.get("outbox"),
         "memory": size(values.get("rss_bytes")),
         "traffic": f"{size(values.get('bytes_in'))} in, {size(values.get('bytes_out'))} out",
     }
-    known = {"address", "node_id", "version", "uptime_s", "listen", "dht", "links", "outbox", "rss_bytes"}
+    known = {
+        "address",
+        "node_id",
+        "version",
+        "uptime_s",
+        "listen",
+        "dht",
+        "links",
+        "port_mapping",
+        "outbox",
+        "rss_bytes",
+    }
     rest = values.keys() - known - {"bytes_in", "bytes_out"}
     return shown | {name.replace("_", " "): values[name] for name in values if name in rest}
+
+
+def mapping_words(families: Sequence[Mapping[str, Any]] | None) -> str:
+    """How port mapping stands, on one line."""
+    words = [
+        f"{family['endpoint']} by {family['method']}" if family["endpoint"] else f"{family['family']}: {_why(family)}"
+        for family in families or ()
+    ]
+    return "; ".join(words) or "off"
+
+
+def _why(family: Mapping[str, Any]) -> str:
+    return str(family["failure"] or "asking the router")
 
 
 COMMANDS = {"status": status}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2pctl.caller import Caller
+from p2pctl.status import mapping_words
 from p2pctl.terminal import duration, paint, pairs, size, table
 
 WAYS = ("sent_bytes", "received_bytes")
@@ -53,6 +54,7 @@ def picture(answer: dict[str, Any]) -> list[str]:
         "up": duration(answer["uptime_s"]),
         "packets": f"{answer['sent_packets']:,} sent, {answer['received_packets']:,} received",
         "connections": f"{answer['connections']}, of them links to people {answer['links']}",
+        "port mapping": mapping_words(answer.get("port_mapping")),
     }
     titles = ("cause", "sent", "received", "sent/s", "received/s", "what for")
     lines = [*pairs(general), "", *table(titles, _rows(answer))]

@@ -26,6 +26,7 @@ from p2pd.daemon.listening import listen_on, loopback_of, own_endpoints
 from p2pd.daemon.methods import METHODS
 from p2pd.daemon.nodes import find_company, resolve_node, split_node
 from p2pd.daemon.own_keys import ready_keys
+from p2pd.daemon.port_mapping import mapper_for
 from p2pd.daemon.service import Service
 from p2pd.daemon.systemd import Systemd
 from p2pd.dht.settings import DhtSettings, Role
@@ -34,6 +35,7 @@ from p2pd.errors import P2pdError
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
 from p2pd.net.network import Network
+from p2pd.net.port_mapping.mapper import Mapper
 from p2pd.net.tuning import QuicTuning
 from p2pd.settings import Loaded, Settings, read_bootstrap
 from p2pd.storage.home import RECORDS_NAME, USER_NAME
@@ -111,6 +113,7 @@ async def _run(
             clock,
             bell.ring,
         )
+        mapper = mapper_for(settings, listen, keys.node, random, driver.put)
         service = Service(
             ask=driver.call,
             bell=bell,
@@ -121,17 +124,19 @@ async def _run(
             listen=listen,
             counts=network.counts,
             traffic=network.traffic,
+            port_mapping=mapper.status,
         )
         with control_socket(home) as (listening, path):
             address = "-" if settings.storage_only else encode_address(keys.identity_key)
             line = f"ready {address} udp {listen[0]} control {path}"
-            await _until_stopped(service, driver, network, listening, nodes, stopping, lambda: ready(line))
+            await _until_stopped(service, driver, network, mapper, listening, nodes, stopping, lambda: ready(line))
 
 
 async def _until_stopped(
     service: Service,
     driver: Driver[Engine],
     network: Network,
+    mapper: Mapper,
     listening: socket.socket,
     nodes: Sequence[str],
     stopping: asyncio.Event,
@@ -146,6 +151,7 @@ async def _until_stopped(
             others = [
                 parts.create_task(ControlServer(service, METHODS).run(listening)),
                 parts.create_task(find_company(service, nodes)),
+                parts.create_task(mapper.run()),
                 parts.create_task(systemd.feed_watchdog(lambda: service.ask(lambda engine, now: None))),
             ]
             # What start-up made stays for good: the collector, which has rested since `main`, need never look at it.

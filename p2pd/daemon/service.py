@@ -15,6 +15,7 @@ from p2pd import __version__
 from p2pd.daemon.bell import Bell
 from p2pd.engine import Engine
 from p2pd.errors import NoNetworkError
+from p2pd.net.port_mapping.status import PortMappingStatus
 from p2pd.net.traffic import Traffic
 from p2pd.settings import Settings
 from p2pd.types import Endpoint, Now
@@ -47,6 +48,8 @@ class Service:
     """What the network counted, by reason."""
     traffic: Traffic = field(default_factory=Traffic)
     """What the network counted, by cause."""
+    port_mapping: Callable[[], list[PortMappingStatus]] = list
+    """How it stands, by address family; empty where nothing is to be mapped."""
     started: float = field(default_factory=time.monotonic)
 
     async def wait_for(

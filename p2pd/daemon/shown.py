@@ -14,6 +14,12 @@ from p2pd.peer.own import fingerprint
 from p2pd.store import Contact, Direction, Event, Message, Step
 from p2pd.wire.address import encode_address, encode_id
 
+PORT_MAPPING = (
+    "list by `family`, empty where nothing is to be mapped: `method`, `gateway`, `endpoint` where others reach the "
+    "node by it or null, `lifetime_left_s`, `failure` in words, `is_needed`"
+)
+"""What `shown` of a PortMappingStatus has."""
+
 
 def shown_sent(message: Message, name: str) -> Answer:
     """What `send` answers."""

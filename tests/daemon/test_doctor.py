@@ -20,7 +20,7 @@ from p2pd.daemon.doctor import __main__ as doctor
 from p2pd.daemon.doctor.finding import Case, Finding, State
 from p2pd.daemon.doctor.greeting import Answer, Asked, Greetings
 from p2pd.daemon.doctor.home import check_disk, check_keys
-from p2pd.daemon.doctor.network import check_clock, check_first_nodes, check_reachability
+from p2pd.daemon.doctor.network import check_clock, check_first_nodes, check_port_mapping, check_reachability
 from p2pd.errors import FailedError, HomeInUseError, NotFoundError
 from p2pd.storage.home import locked
 from p2pd.types import Endpoint
@@ -298,6 +298,46 @@ def test_a_running_node_that_nobody_reaches_is_told_of_its_firewall() -> None:
     assert "NAT" in check_reachability(case).message, "what the settings say proves nothing"
     case.running["private"] = True
     assert check_reachability(case).state is State.OK
+
+
+def mapping(**changed: Any) -> Case:
+    case = greeted()
+    four = {"family": "IPv4", "method": "PCP", "gateway": "192.168.1.1", "endpoint": "1.2.3.4:4040", "failure": ""}
+    four |= {"lifetime_left_s": 3_600, "is_needed": True}
+    case.running = {"port_mapping_is_on": True, "port_mapping": [four | changed], "serves": False}
+    return case
+
+
+def test_what_the_router_gives_is_told() -> None:
+    found = check_port_mapping(mapping())
+    assert found.state is State.OK
+    assert found.message == "IPv4: 1.2.3.4:4040 by PCP of 192.168.1.1, 60 min left"
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [("PCP: no answer; UPnP: no answer", "switch on"), ("the outside address is not public (double NAT)", "bridge")],
+)
+def test_a_router_that_gives_nothing_is_told_with_what_to_do(failure: str, hint: str) -> None:
+    case = mapping(endpoint=None, failure=failure)
+    found = check_port_mapping(case)
+    assert found.state is State.WARNING
+    assert failure in found.message
+    assert hint in found.hint
+    assert case.running is not None
+    case.running["serves"] = True
+    assert check_port_mapping(case).state is State.OK, "who is reached needs no mapping"
+
+
+def test_where_no_mapping_is_wanted_none_is_missed() -> None:
+    assert check_port_mapping(greeted()).state is State.OK
+    case = mapping(endpoint=None, failure="this machine has a public address itself", is_needed=False)
+    assert check_port_mapping(case).state is State.OK
+    assert "not answered so far" in check_port_mapping(mapping(endpoint=None)).message
+    case.running = {"port_mapping_is_on": True, "port_mapping": []}
+    assert "not needed" in check_port_mapping(case).message
+    case.running = {"port_mapping_is_on": False, "port_mapping": []}
+    assert "off" in check_port_mapping(case).message
 
 
 def test_nodes_in_the_table_make_silent_first_nodes_a_warning() -> None:

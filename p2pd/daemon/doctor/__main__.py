@@ -37,6 +37,7 @@ CHECKS: dict[str, Check] = {
     "port": of_network.check_port,
     "first nodes": of_network.check_first_nodes,
     "clock": of_network.check_clock,
+    "port mapping": of_network.check_port_mapping,
     "reachability": of_network.check_reachability,
 }
 """In the order in which each finds what it needs."""

@@ -6,11 +6,12 @@ makes more than a warning where few say it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
 from statistics import median
+from typing import Any
 
 from p2pd import limits
 from p2pd.daemon.doctor.finding import Case, Finding, ok, problem, warning
@@ -153,6 +154,38 @@ def _reachability(case: Case, own: Sequence[Endpoint]) -> Finding:
     if len({endpoint.port for endpoint in seen}) > 1 and len({endpoint.host for endpoint in seen}) == 1:
         return warning("behind a router that uses another port for each peer (symmetric NAT)", _OPEN, *facts)
     return warning("behind a router (NAT): mail works, but others cannot reach this node by themselves", _OPEN, *facts)
+
+
+def check_port_mapping(case: Case) -> Finding:
+    """Whether the router lets others reach the daemon, as the daemon says; it alone asks the router."""
+    if not case.running:
+        return ok("looked at while the daemon runs")
+    if not case.running.get("port_mapping_is_on"):
+        return ok("off, as the settings say")
+    families = case.running["port_mapping"]
+    if not families:
+        return ok("not needed: only this machine can reach the daemon")
+    details = [_mapping_words(family) for family in families]
+    missing = [family["failure"] for family in families if family["family"] == "IPv4" and not family["endpoint"]]
+    if not missing or case.running["serves"] or not all(family["is_needed"] for family in families):
+        return ok("; ".join(details))
+    if not missing[0]:
+        return ok("the router has not answered so far; look again in some seconds")
+    return warning("; ".join(details), _DOUBLE_NAT if "double NAT" in missing[0] else _NO_MAPPING, *details)
+
+
+_NO_MAPPING = f"switch on UPnP, NAT-PMP or PCP in the router's settings, or {_OPEN}; without it mail still works"
+_DOUBLE_NAT = (
+    "another router, or the provider, stands in between: put the inner router into bridge mode, or ask the provider "
+    "for a public address; without it mail still works"
+)
+
+
+def _mapping_words(family: Mapping[str, Any]) -> str:
+    if not family["endpoint"]:
+        return f"{family['family']}: {family['failure'] or 'no answer so far'}"
+    minutes = (family["lifetime_left_s"] or 0) // limits.MINUTE_S
+    return f"{family['family']}: {family['endpoint']} by {family['method']} of {family['gateway']}, {minutes} min left"
 
 
 def _listening(case: Case) -> list[Endpoint]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from p2pd.daemon.method import Answer, Push, method
 from p2pd.daemon.service import Service
-from p2pd.daemon.shown import shown_facts
+from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.engine import Engine
 from p2pd.errors import UsageError
 from p2pd.settings import read_bootstrap
@@ -22,6 +22,7 @@ from p2pd.types import Now
         "listen": "list of HOST:PORT",
         "dht": "`nodes` in the table, `records` held for others, `record_bytes`",
         "links": "people connected to directly",
+        "port_mapping": PORT_MAPPING,
         "outbox": "messages not delivered yet",
         "rss_bytes": "memory of the process",
         "bytes_in": "received since the start",
@@ -38,7 +39,8 @@ async def status(service: Service) -> Answer:
     listen = {"listen": [str(endpoint) for endpoint in service.listen]}
     traffic = {"bytes_in": counts.get("bytes in", 0), "bytes_out": counts.get("bytes out", 0)}
     shown: Answer = shown_facts(facts)
-    return {"address": address, **service.process_facts(), **listen, **traffic, **shown}
+    mapping = {"port_mapping": [status.shown() for status in service.port_mapping()]}
+    return {"address": address, **service.process_facts(), **listen, **traffic, **shown, **mapping}
 
 
 def _own(engine: Engine) -> Answer:
@@ -106,6 +108,8 @@ async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) 
         "serves": "whether others reach this node",
         "endpoint": "where most others see this node; null while none has said",
         "clock_offset_ms": "what to add to the clock, by most others; 0 below five",
+        "port_mapping": PORT_MAPPING,
+        "port_mapping_is_on": "whether the settings want it",
     },
 )
 async def doctor(service: Service) -> Answer:
@@ -121,6 +125,8 @@ async def doctor(service: Service) -> Answer:
         **known,
         "listen": [str(endpoint) for endpoint in service.listen],
         "first_nodes": _first_nodes(service),
+        "port_mapping": [status.shown() for status in service.port_mapping()],
+        "port_mapping_is_on": service.settings.port_mapping,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from p2pd import limits
 from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.service import Service
-from p2pd.daemon.shown import shown_facts
+from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.daemon.words import duration_s
 from p2pd.engine import Facts
 from p2pd.errors import NotFoundError, UsageError
@@ -59,6 +59,7 @@ async def path(service: Service, *, to: Annotated[str, "the person"]) -> Answer:
         "received_packets": "the same",
         "connections": "QUIC's, now",
         "links": "people connected to directly, now",
+        "port_mapping": PORT_MAPPING,
         "causes": "by cause: `sent_bytes`, `received_bytes`, and both with `_per_s`, the mean since the start; "
         "all causes together are what the sockets counted",
         "rejected": "by reason: how often something was dropped or refused",
@@ -76,6 +77,7 @@ async def net_stats(service: Service) -> Answer:
         **totals,
         "connections": service.traffic.connections,
         "links": node.pop("links"),
+        "port_mapping": [status.shown() for status in service.port_mapping()],
         "causes": {
             cause: sizes | {f"{way}_per_s": round(size / max(uptime_s, 1), 1) for way, size in sizes.items()}
             for cause, sizes in _causes(node, service.traffic, totals).items()
