@@ -92,6 +92,7 @@ class Settings:
         "whether the node serves others: auto finds out whether it can be reached; first nodes of a network say server",
         choices=("auto", "server", "client"),
     )
+    relay: bool = _option(True, "whether the node, where it serves, carries frames between others who come to it")
     replicas: int = _option(limits.REPLICAS, "copies of a record on the network", least=1, most=limits.REPLICAS_MAX)
     storage_bytes: int = _option(limits.QUOTA_BYTES, "bytes kept for other people's records", least=0)
 

@@ -93,7 +93,7 @@ SECTIONS = {
     "Talk": [("send", _talk), ("chat", _chat), *((name, _talk) for name in ("history", "why", "read"))],
     "People": [("contact", _people), ("request", _people)],
     "Scripts": [(name, _scripts) for name in ("events", "ack", "wait", "rpc", "completion")],
-    "Network": [(name, _network) for name in ("peer", "path", "net", "dht")],
+    "Network": [(name, _network) for name in ("peer", "path", "relay", "net", "dht")],
     "Settings": [("config", _config)],
 }
 

@@ -48,16 +48,51 @@ def add_peer(caller: Caller, node: str) -> None:
         show(f"asking {harmless_line(node)}")
 
 
-@command("path", examples=["p2pctl path bob"])
+@command("path", examples=["p2pctl path bob", "p2pctl path bob --set relay-only"])
 @person("to", metavar="TO")
+@click.option("--set", "choice", type=click.Choice(["auto", "direct", "relay-only"]), help="Which ways to allow.")
 @click.pass_obj
-def path(caller: Caller, to: str) -> None:
-    """Show how messages to TO travel now, and why not otherwise."""
-    answer = caller.call("path", to=to)
+def path(caller: Caller, to: str, choice: str | None) -> None:
+    """Show how messages to TO travel now, and why not otherwise.
+
+    With --set it is you who chooses: `direct` never uses a relay; `relay-only` always does, and TO learns no IP address
+    of yours from then on.
+    """
+    wanted: dict[str, Any] = {"to": to, "set": choice}
+    answer = caller.call("path", **wanted)
     if caller.as_json:
         show_json(answer)
-    else:
-        show("\n".join(pairs(answer)))
+        return
+    candidates = answer.pop("candidates", None) or []
+    show("\n".join(pairs({key: value for key, value in answer.items() if value})))
+    if candidates:
+        show("\ntried last:")
+        rows = [[str(each.get(key, "")) for key in ("how", "candidate", "outcome")] for each in candidates]
+        show("\n".join(table(("how", "where", "outcome"), rows)))
+
+
+@group("relay")
+def relay() -> None:
+    """Relays: what this node carries for others, and those it uses."""
+
+
+@relay.command("status", examples=["p2pctl relay status", "p2pctl relay status --json"])
+@click.pass_obj
+def relay_status(caller: Caller) -> None:
+    """Show what this node carries for others, and the relays where it can be called."""
+    answer = caller.call("relay.status")
+    if caller.as_json:
+        show_json(answer)
+        return
+    carried = answer["carried"]
+    facts = {"carries for others": "yes" if answer["carries"] else "no"} | {
+        key: carried[key] for key in ("guests", "waiting", "channels", "frames", "bytes")
+    }
+    show("\n".join(pairs(facts)))
+    waits = [[str(row[key]) for key in ("node_id", "endpoint", "state", "channels")] for row in answer["waits_at"]]
+    show("\nwaits at:" if waits else "\nwaits at no relay: it needs none, or knows none yet")
+    if waits:
+        show("\n".join(table(("node", "endpoint", "state", "channels"), waits)))
 
 
 @group("net")
@@ -186,4 +221,4 @@ def dht_table(caller: Caller) -> None:
         show(f"{len(rows)} nodes in {len({row.get('shared_bits') for row in rows})} buckets")
 
 
-COMMANDS: dict[str, click.Command] = {"peer": peer, "path": path, "net": net, "dht": dht}
+COMMANDS: dict[str, click.Command] = {"peer": peer, "path": path, "relay": relay, "net": net, "dht": dht}

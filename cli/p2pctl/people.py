@@ -31,13 +31,14 @@ def contact() -> None:
 @click.argument("address", metavar="ADDRESS|LINK")
 @click.option("--as", "petname", metavar="NAME", help="What you call them.")
 @click.option("--message", metavar="TEXT", help="What they read with your request.")
+@click.option("--relay-only", is_flag=True, help="They shall never learn your IP address; see: p2pctl path --help.")
 @click.pass_obj
-def add(caller: Caller, address: str, petname: str | None, message: str | None) -> None:
+def add(caller: Caller, address: str, petname: str | None, message: str | None, relay_only: bool) -> None:
     """Add a person by address or link; a contact request goes out at once.
 
     If they have added you too, both are accepted without asking.
     """
-    wanted: dict[str, Any] = {"address": address, "as": petname, "message": message}
+    wanted: dict[str, Any] = {"address": address, "as": petname, "message": message, "relay_only": relay_only or None}
     answer = caller.call("contact.add", **wanted)
     _confirm(caller, answer, f"added {_name(answer, petname or address)}: {_state(answer, 'pending')}")
 

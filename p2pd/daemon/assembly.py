@@ -189,6 +189,7 @@ def _dht_settings(settings: Settings) -> DhtSettings:
 
 def _engine_settings(settings: Settings, dht: DhtSettings, here: tuple[Endpoint, ...]) -> EngineSettings:
     return EngineSettings(
+        carries=settings.relay,
         network=settings.network,
         listening=here,
         dht=dht,

@@ -8,9 +8,11 @@ from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.daemon.words import duration_s
-from p2pd.engine import Facts
+from p2pd.engine import Engine, Facts
 from p2pd.errors import NotFoundError, UsageError
 from p2pd.net.traffic import Cause, Traffic
+from p2pd.store import PathChoice
+from p2pd.types import Now
 
 _WAYS = (("sent", "out"), ("received", "in"))
 _QUIC_CAUSES = tuple(cause for cause in Cause if cause is not Cause.REQUEST)
@@ -39,12 +41,53 @@ async def peer_add(service: Service, *, node: Annotated[str, "HOST:PORT or KEY@H
         "to": "the person",
         "via": "direct, lan, relay, mailbox or none",
         "reason": "why so, and not otherwise",
-        "candidates": "other ways",
+        "cause": "the same in a word, for scripts: docs/usage.md lists them",
+        "advice": "what would make it better; may be empty",
+        "choice": "which ways are allowed: auto, direct or relay-only",
+        "candidates": "what was tried last, a list of `candidate`, `how` (direct, lan, punched, relay, presence), "
+        "`outcome`",
     },
 )
-async def path(service: Service, *, to: Annotated[str, "the person"]) -> Answer:
-    """How messages to a person travel now."""
-    answer: Answer = shown_facts(await service.ask(lambda engine, now: engine.path(to, now)))
+async def path(
+    service: Service,
+    *,
+    to: Annotated[str, "the person"],
+    set_: Annotated[str, "which ways to allow from now on: auto, direct or relay-only"] = "",
+) -> Answer:
+    """How messages to a person travel now; or which ways they may take.
+
+    With relay-only the person learns no address of ours: what they knew of it is changed, and only relays are told.
+    """
+
+    def ask(engine: Engine, now: Now) -> Facts:
+        if set_:
+            engine.set_path(to, _choice(set_), now)
+        return engine.path(to, now)
+
+    answer: Answer = shown_facts(await service.ask(ask))
+    return answer
+
+
+def _choice(text: str) -> PathChoice:
+    try:
+        return PathChoice(text)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in PathChoice)
+        raise UsageError(f"no such path: {text[:40]}", hint=f"one of: {choices}") from None
+
+
+@method(
+    "relay.status",
+    needs_person=False,
+    result={
+        "carries": "whether this node carries for others now",
+        "carried": "`guests`, `waiting`, `channels` now; `frames`, `bytes` since the start",
+        "waits_at": "the relays where this node can be called: list of `node_id`, `endpoint`, `state`, `channels`",
+    },
+)
+async def relay_status(service: Service) -> Answer:
+    """What this node carries for others, and the relays that it uses itself."""
+    answer: Answer = shown_facts(await service.ask(lambda engine, now: engine.relay_status()))
     return answer
 
 
@@ -192,4 +235,4 @@ def _shown_value(value: bytes) -> Answer:
         return {"value": value.hex(), "is_text": False}
 
 
-METHODS = (peer_list, peer_add, path, net_stats, dht_stats, dht_table, dht_put, dht_get)
+METHODS = (peer_list, peer_add, path, relay_status, net_stats, dht_stats, dht_table, dht_put, dht_get)

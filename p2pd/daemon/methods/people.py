@@ -7,6 +7,7 @@ from p2pd.daemon.pages import first_page
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import shown_contact, shown_request
 from p2pd.engine import Engine
+from p2pd.store import PathChoice
 from p2pd.types import Now
 from p2pd.wire.address import encode_address
 
@@ -31,11 +32,13 @@ async def contact_add(
     address: Annotated[str, "an address or a contact link"],
     as_: Annotated[str, "what we call them; their own name unless given"] = "",
     message: Annotated[str, "what they read with the request, 1 KiB at most"] = "",
+    relay_only: Annotated[bool, "they shall never learn an address of ours: as `path` with relay-only"] = False,
 ) -> Answer:
     """Adds a person and sends a contact request at once."""
+    path = PathChoice.RELAY_ONLY if relay_only else PathChoice.AUTO
 
     def add(engine: Engine, now: Now) -> Answer:
-        return shown_contact(engine.contact_add(address, now, name=as_, message=message), engine)
+        return shown_contact(engine.contact_add(address, now, name=as_, message=message, path=path), engine)
 
     return await service.ask(add)
 
