@@ -6,7 +6,7 @@ the right node has answered lately is no victim and is not counted.  Outside pri
 where no contact's node can be: loopback, multicast, ports of the system, and private networks other than ours.
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from p2pd import limits
 from p2pd.dht.bounded import Recent
@@ -14,6 +14,15 @@ from p2pd.dht.peers import source_prefix
 from p2pd.dht.rates import TokenBuckets
 from p2pd.types import Endpoint, Now
 
+_NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8")))
+"""No node of anybody is there (RFC 6890); 224.0.0.0/3 is multicast and what is reserved above it."""
+_LOCAL = tuple(
+    map(
+        ip_network,
+        ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Each network has its own (RFC 1918, 3927, 4193, 4291, 6598)."""
 _OWN_NETWORK_BITS = {4: 16, 6: 64}
 """What counts as a network of ours: a private address that shares so many bits with one of ours may be beside us."""
 
@@ -42,9 +51,10 @@ class Tries:
         if self._private:
             return True
         address = ip_address(endpoint.host)
-        if endpoint.port < limits.PORT_MIN or address.is_multicast or address.is_unspecified or address.is_loopback:
+        if endpoint.port < limits.PORT_MIN or any(_within(address, network) for network in _NOWHERE):
             return False
-        return address.is_global or any(_beside(address, own.host) for own in self._own)
+        local = any(_within(address, network) for network in _LOCAL)
+        return not local or any(_beside(address, own.host) for own in self._own)
 
     def take(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether something may be tried there now; counts it."""
@@ -58,6 +68,10 @@ class Tries:
     def allowed(self, endpoints: tuple[Endpoint, ...], now: Now) -> tuple[Endpoint, ...]:
         """Those of them that may be tried now."""
         return tuple(each for each in dict.fromkeys(endpoints) if self.is_place(each) and self.take(each, now))
+
+
+def _within(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:
+    return address in network
 
 
 def _beside(address: IPv4Address | IPv6Address, own: str) -> bool:
