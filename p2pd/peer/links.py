@@ -136,6 +136,12 @@ class Links:
         self._effects.append(OpenLink(link.id, node, endpoints))
         return link.id
 
+    def stop_dialling(self, contact: IdentityKey, reason: str, now: Now) -> None:
+        """Gives up the dials to a contact that have not come to anything, as a better way is known."""
+        for link in list(self._links.values()):
+            if link.contact == contact and link.state is LinkState.DIALLING and link.relay is None:
+                self._drop(link, reason, now)
+
     def call(self, contact: Contact, at: Waiting, now: Now) -> int | None:
         """Begins a link to a contact by a relay at which they wait; its id, or None as for `dial`."""
         link = self._begin(contact, at.callee, now) if at.endpoints else None

@@ -53,6 +53,8 @@ class Attempt:
     """Steady seconds."""
     looking: int = 0
     """Look-ups under way."""
+    found: bool = False
+    """Whether one has brought their presence."""
     tried: list[Candidate] = field(default_factory=list)
     """What the last attempt tried and how it ended."""
     relays: list[Waiting] = field(default_factory=list)
@@ -154,6 +156,7 @@ class Reach:
         known, seen = self._store.contact(contact), self._seen.get(contact)
         if known is None or seen is None:
             return
+        self._links.stop_dialling(contact, "a way was punched", now)
         link = self._links.dial(known, seen.node, (endpoint,), now)
         if link is not None:
             self.tried(contact).append(Candidate("punched", str(endpoint), link))
@@ -189,7 +192,7 @@ class Reach:
     # --- one attempt ---
 
     def _try(self, contact: Contact, attempt: Attempt, now: Now) -> None:
-        attempt.tried = []
+        attempt.tried, attempt.found = [], False
         if contact.path is not PathChoice.RELAY_ONLY:
             for hint in _parsed(contact.endpoints):
                 self._dial(contact, hint.key or NodeKey(b""), (hint.endpoint,), attempt, now)
@@ -225,9 +228,10 @@ class Reach:
 
     def _on_presence(self, contact: Contact, day: int, found: Found, attempt: Attempt, now: Now) -> None:
         presence = _newest(contact, day, found)
-        if presence is None:
+        if presence is None and not attempt.looking and not attempt.found:
             attempt.tried.append(Candidate("presence", "", outcome="not found"))
-        else:
+        elif presence is not None:
+            attempt.found = True
             self._seen[contact.identity] = presence
             if contact.path is not PathChoice.RELAY_ONLY:
                 self._dial(contact, presence.node, _unpacked(presence.endpoints), attempt, now)
