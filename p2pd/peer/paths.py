@@ -42,12 +42,12 @@ class Path:
 
 
 WHERE = {
-    NatKind.UNKNOWN: "nobody can tell yet what",
+    NatKind.UNKNOWN: "something unknown",
     NatKind.OPEN: "nothing",
     NatKind.FIREWALLED: "a firewall that lets only answers in",
-    NatKind.FULL_CONE: "a router with an open port",
-    NatKind.RESTRICTED: "a router that lets only answers in",
-    NatKind.SYMMETRIC: "a router that gives every destination another port",
+    NatKind.FULL_CONE: "a NAT with an open port",
+    NatKind.RESTRICTED: "a NAT that lets only answers in",
+    NatKind.SYMMETRIC: "a symmetric NAT, which gives every destination another port",
 }
 _MAPPING = "map a port on the router in front of {who}, or switch on its UPnP, NAT-PMP or PCP"
 
@@ -80,8 +80,8 @@ def _relayed(known: Known) -> Path:
         cause = "symmetric-here" if narrow == ["you"] else "symmetric-there"
         return Path("relay", cause, f"{by}: {_both(known)}", _MAPPING.format(who=narrow[0]))
     if not known.punched:
-        return Path("relay", "punching", f"{by}; a direct way is being tried")
-    return Path("relay", "not-punched", f"{by}; a direct way was tried: {known.punched} ({_both(known)})")
+        return Path("relay", "punching", f"{by}, a direct way is being tried: {_both(known)}")
+    return Path("relay", "not-punched", f"{by}, a direct way was tried and {known.punched}: {_both(known)}")
 
 
 def _both(known: Known) -> str:
