@@ -26,8 +26,6 @@ class Known:
     punched: str
     """How the last attempt to make a direct way ended; empty: there was none."""
     joined: bool
-    has_relays: bool
-    """Whether a relay has ever let us in, or we need none."""
     tried: list[Candidate] = field(default_factory=list)
 
 
@@ -48,6 +46,7 @@ WHERE = {
     NatKind.FULL_CONE: "a NAT with an open port",
     NatKind.RESTRICTED: "a NAT that lets only answers in",
     NatKind.SYMMETRIC: "a symmetric NAT, which gives every destination another port",
+    NatKind.NO_QUIC: "something that blocks QUIC",
 }
 _MAPPING = "map a port on the router in front of {who}, or switch on its UPnP, NAT-PMP or PCP"
 
@@ -90,12 +89,12 @@ def _both(known: Known) -> str:
 
 def _by_mail(known: Known) -> Path:
     outcomes = {(each.how, each.outcome) for each in known.tried}
-    if not known.has_relays:
+    if NatKind.NO_QUIC in (known.ours, known.theirs):
         return Path(
             "mailbox",
-            "links-blocked",
-            "other nodes answer, but no link with any comes about: QUIC is blocked here",
-            "ask who runs this network to let QUIC (UDP) through; messages go by the network's mailboxes meanwhile",
+            "quic-blocked",
+            f"no link comes about: {_both(known)}",
+            "let QUIC (UDP) through there; messages go by the network's mailboxes meanwhile",
         )
     if known.choice is PathChoice.DIRECT and known.theirs in (NatKind.RESTRICTED, NatKind.SYMMETRIC):
         return Path(

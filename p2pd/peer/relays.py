@@ -139,7 +139,7 @@ class Relays:
     @property
     def shut_out(self) -> bool:
         """Whether no link with any relay ever came about, though several were tried."""
-        return self._refused >= limits.RELAYS_WAITED_AT and not any(way.up for way in self._ways.values())
+        return self._refused > limits.RELAYS_WAITED_AT and not any(way.up for way in self._ways.values())
 
     # --- waiting ---
 
@@ -333,6 +333,8 @@ class Relays:
         """The link with a relay is no more: nor are the links that went over it."""
         self._ways.pop(way.link, None)
         self._refused += not way.up
+        if self.shut_out:
+            self._on_changed(now)
         if not told:
             self._effects.append(CloseLink(way.link, reason))
         for number in way.channels.values():

@@ -34,7 +34,7 @@ from p2pd.types import Endpoint, IdentityKey, NodeKey, Now, RandomSource
 from p2pd.wire.address import encode_node_key
 from p2pd.wire.datagram import network_id
 from p2pd.wire.link import Punch, PunchNow
-from p2pd.wire.person import DeviceCertificate, DeviceContent, Presence
+from p2pd.wire.person import DeviceCertificate, DeviceContent, NatKind, Presence
 from p2pd.wire.rpc import pack_endpoint
 
 
@@ -221,7 +221,12 @@ class Ways:
         """Where we are, for contacts; without a time."""
         where = [pack_endpoint(endpoint) for endpoint in self.whereabouts.endpoints[: limits.ENDPOINTS]]
         waiting = self.relays.waiting[: limits.RELAYS]
-        return Presence(0, self._keys.node_key, where, waiting, self.whereabouts.nat)
+        return Presence(0, self._keys.node_key, where, waiting, self.nat)
+
+    @property
+    def nat(self) -> NatKind:
+        """What stands in front of us."""
+        return NatKind.NO_QUIC if self.relays.shut_out else self.whereabouts.nat
 
     def path(self, contact: Contact) -> Path:
         """How a contact is reached now, and why so."""
@@ -233,11 +238,10 @@ class Ways:
                 endpoint=link.endpoint if link is not None else None,
                 relay=encode_node_key(link.relay)[:8] if link is not None and link.relay is not None else "",
                 choice=contact.path,
-                ours=self.whereabouts.nat,
+                ours=self.nat,
                 theirs=self.reach.their_nat(contact.identity),
                 punched=effort.outcome if effort is not None and effort.rounds else "",
                 joined=self._dht.joined,
-                has_relays=not self.relays.shut_out,
                 tried=self.reach.tried(contact.identity),
             )
         )

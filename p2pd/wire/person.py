@@ -86,6 +86,8 @@ class NatKind(IntEnum):
     """Endpoint-independent mapping; only answers get through."""
     SYMMETRIC = 5
     """Another mapping for each destination."""
+    NO_QUIC = 6
+    """Whatever stands there, it lets no QUIC through: the DHT's datagrams are all that pass."""
 
 
 class Waiting(Wire, frozen=True):
