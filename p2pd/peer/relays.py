@@ -139,7 +139,7 @@ class Relays:
     @property
     def shut_out(self) -> bool:
         """Whether no link with any relay ever came about, though several were tried."""
-        return self._refused > limits.RELAYS_WAITED_AT and not any(way.up for way in self._ways.values())
+        return self._refused >= limits.RELAYS_WAITED_AT and not any(way.up for way in self._ways.values())
 
     # --- waiting ---
 
