@@ -37,7 +37,7 @@ class PathChoice(StrEnum):
     DIRECT = "direct"
     """Never by a relay."""
     RELAY_ONLY = "relay-only"
-    """Never without one, and they learn no address of ours."""
+    """Never without one, and of our choice: they learn no address of ours."""
 
 
 @dataclass(frozen=True, slots=True)

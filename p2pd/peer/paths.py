@@ -103,6 +103,12 @@ def _by_mail(known: Known) -> Path:
             f"you chose never to use a relay, and in front of them is {WHERE[known.theirs]}",
             "p2pctl path NAME --set auto",
         )
+    if known.choice is PathChoice.RELAY_ONLY:
+        return Path(
+            "mailbox",
+            "relay-only",
+            "you chose that they learn no address of yours, so it is they who call, by a relay of yours",
+        )
     if ("presence", "not found") in outcomes and not any(each.how != "presence" for each in known.tried):
         return Path("mailbox", "away", "they are not there: nobody knows where their node is")
     if any(each.outcome == "trying" for each in known.tried):

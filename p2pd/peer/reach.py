@@ -5,7 +5,8 @@ Rules: a wish for a link stays until the link is up or nobody wants it any more.
 contact was last, asks the DHT for their presence beside it, dials what that says, and a moment later calls by the
 relays where they wait, one after the other; whatever is first is used, and a relayed link is replaced by a direct one
 that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate.
-Which ways are used at all is the user's to say, for each contact: `PathChoice`.
+Which ways are used at all is the user's to say, for each contact: `PathChoice`.  Who shall learn no address of ours is
+not even called by a relay: they name it, so it may be theirs.  They call us, by relays that we have chosen.
 """
 
 from collections.abc import Callable
@@ -137,6 +138,11 @@ class Reach:
         seen = self._seen.get(contact)
         return _nat(seen.nat) if seen is not None else NatKind.UNKNOWN
 
+    def their_node(self, contact: IdentityKey) -> NodeKey | None:
+        """Their node, by their last presence."""
+        seen = self._seen.get(contact)
+        return seen.node if seen is not None else None
+
     def on_up(self, contact: IdentityKey, link: Link, now: Now) -> None:
         """The wish is fulfilled; where they were is remembered."""
         attempt = self._attempts.pop(contact, None)
@@ -235,9 +241,9 @@ class Reach:
             self._seen[contact.identity] = presence
             if contact.path is not PathChoice.RELAY_ONLY:
                 self._dial(contact, presence.node, _unpacked(presence.endpoints), attempt, now)
-            if contact.path is not PathChoice.DIRECT and presence.relays:
-                wait_s = limits.RELAY_AFTER_S if contact.path is PathChoice.AUTO else 0.0
-                attempt.relays, attempt.call_at = self._in_order(contact.identity, presence), now.steady + wait_s
+            if contact.path is PathChoice.AUTO and presence.relays:
+                attempt.relays = self._in_order(contact.identity, presence)
+                attempt.call_at = now.steady + limits.RELAY_AFTER_S
                 self.on_timer(now)
         self._settle(contact.identity, now)
 

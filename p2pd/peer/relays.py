@@ -95,6 +95,7 @@ class Relays:
         *,
         private: bool,
         wanted: Callable[[], bool],
+        kept_out: Callable[[], set[NodeKey]],
         on_changed: Callable[[Now], None],
         count: Callable[[str], None],
     ) -> None:
@@ -106,6 +107,7 @@ class Relays:
         self._numbers = numbers
         self._private = private
         self._wanted = wanted
+        self._kept_out = kept_out
         self._on_changed = on_changed
         self._count = count
         self._ways: dict[int, Way] = {}
@@ -175,12 +177,12 @@ class Relays:
     def _choose(self, count: int, now: Now) -> list[Peer]:
         """So many servers of networks at which we do not wait yet: of some drawn at random the nearest."""
         taken = {self._network(way.endpoint) for way in self.stations}
+        kept_out = self._kept_out()
         servers = []
         for peer in self._nodes.servers():
             avoided = self._avoided.find(peer.key)
-            if self._network(peer.endpoint) not in taken and (
-                avoided is None or now.steady - avoided >= limits.RELAY_AVOIDED_S
-            ):
+            rested = avoided is None or now.steady - avoided >= limits.RELAY_AVOIDED_S
+            if rested and peer.key not in kept_out and self._network(peer.endpoint) not in taken:
                 servers.append(peer)
         drawn = [servers.pop(int(self._random.uniform(0, len(servers)))) for _ in range(min(_SAMPLE, len(servers)))]
         drawn.sort(key=lambda peer: self._nodes.round_trip_ms(peer) or 0.0)

@@ -95,6 +95,7 @@ class Ways:
             numbers,
             private=settings.private,
             wanted=self._wants_relays,
+            kept_out=self._kept_out,
             on_changed=owner.on_presence,
             count=owner.count,
         )
@@ -132,6 +133,12 @@ class Ways:
             contact.path is PathChoice.RELAY_ONLY and contact.state is ContactState.ACCEPTED
             for contact in self._store.contacts()
         )
+
+    def _kept_out(self) -> set[NodeKey]:
+        """Nodes of contacts who shall learn no address of ours, as far as they are known."""
+        shielded = [contact for contact in self._store.contacts() if contact.path is PathChoice.RELAY_ONLY]
+        nodes = [self.reach.their_node(contact.identity) for contact in shielded]
+        return {node for node in nodes if node is not None}
 
     # --- inputs ---
 
