@@ -598,11 +598,12 @@ HOUSEKEEPING_S = HOUR_S
 
 BUSY_S = 5.0
 """How long a change waits for another process that reads or copies the database; the daemon stands still meanwhile."""
-WAL_PAGES = 4_000
+WAL_PAGES = 2_000
 """In the write-ahead log before a commit moves them into the database, which takes some milliseconds: with every 150th
-message or so, in place of every 40th."""
-WAL_KEPT_BYTES = WAL_PAGES * 4 * KIB
-"""A write-ahead log that grew beyond this is cut back to it once its pages are in the database."""
+message or so."""
+WAL_KEPT_BYTES = WAL_PAGES * (4 * KIB + 24) + 32
+"""A write-ahead log of so many pages, with SQLite's headers: the user's has this length from its opening on, and one
+that grew beyond it is cut back to it once its pages are in the database."""
 STATEMENTS_CACHED = 256
 ROWS_REMEMBERED = 1_024
 """Opened rows of one table that stay in memory: of contacts, what waits for them, and what was said last."""

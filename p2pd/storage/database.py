@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from p2pd import limits
 from p2pd.errors import DamagedError, StorageError
-from p2pd.storage.files import check_file, make_file
+from p2pd.storage.files import check_file, lengthen_file, make_file
 
 MEMORY = ":memory:"
 
@@ -133,7 +133,18 @@ class Database:
             self.rows(f"PRAGMA {pragma}")
         if self.path != MEMORY and self.row("PRAGMA journal_mode=WAL") != ("wal",):
             raise StorageError(f"{self.path} cannot keep a write-ahead log", hint="move the home to a local disk")
+        if self.path != MEMORY and synchronous == "FULL":
+            self._make_room()
         self._migrate()
+
+    def _make_room(self) -> None:
+        """Gives an empty log its length at once: a commit that lengthens it waits for the file system's journal, too.
+
+        For SQLite a log that begins with zeros is empty (sqlite.org, walformat.html, section 4.4).
+        """
+        self.number("SELECT count(*) FROM sqlite_master")  # opens the log
+        with suppress(OSError):  # without the room commits take longer, and the first says what the disk refuses
+            lengthen_file(Path(self.path + "-wal"), limits.WAL_KEPT_BYTES)
 
     def _prepare_reading(self) -> None:
         for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "temp_store=MEMORY"):

@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from p2pd.errors import DamagedError, ForeignHomeError, StorageError
-from p2pd.limits import PRIVATE_FILE_BYTES
+from p2pd.limits import MIB, PRIVATE_FILE_BYTES
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+_ZEROS_BYTES = MIB
 
 
 def make_folder(path: Path) -> None:
@@ -104,6 +105,23 @@ def replace_file(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise refusal(error, path) from error
+
+
+def lengthen_file(path: Path, size: int) -> None:
+    """Fills an empty file with zeros, durably; raises OSError where there is no room, and then it is empty still."""
+    descriptor = os.open(path, os.O_WRONLY | _FLAGS)
+    try:
+        if os.fstat(descriptor).st_size:
+            return
+        try:
+            for start in range(0, size, _ZEROS_BYTES):
+                os.pwrite(descriptor, bytes(min(_ZEROS_BYTES, size - start)), start)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, 0)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:

@@ -1,5 +1,8 @@
 """Opening a database: whose it is, its version, its mode, and what is said when it is damaged."""
 
+import errno
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -84,6 +87,59 @@ def test_a_long_log_is_cut_back(tmp_path: Path) -> None:
     database.run("INSERT INTO blobs VALUES (1)")
     assert log.stat().st_size <= limits.WAL_KEPT_BYTES
     database.close()
+
+
+def test_commits_change_no_length_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "some.db-wal"
+    database = opened(tmp_path / "some.db", schema(FIRST))
+    assert log.stat().st_size == limits.WAL_KEPT_BYTES
+    for number in range(30):  # 100 pages each, so that the log begins anew in between
+        database.run("INSERT INTO things VALUES (?)", (f"{number:0{200 * limits.KIB}}",))
+    assert log.stat().st_size == limits.WAL_KEPT_BYTES
+    database.close()
+
+
+@pytest.mark.parametrize("changes", [0, 1, 20])
+def test_what_is_committed_is_there_after_a_crash(tmp_path: Path, changes: int) -> None:
+    (tmp_path / "copy").mkdir(mode=0o700)
+    database = opened(tmp_path / "some.db", schema(FIRST))
+    for number in range(changes):
+        database.run("INSERT INTO things VALUES (?)", (str(number),))
+    for ending in ("", "-wal"):  # as a crash leaves them: the log ends in zeros
+        shutil.copy(tmp_path / f"some.db{ending}", tmp_path / "copy" / f"some.db{ending}")
+    database.close()
+    after = opened(tmp_path / "copy" / "some.db", schema(FIRST))
+    assert after.number("SELECT count(*) FROM things") == 1 + changes
+    assert (tmp_path / "copy" / "some.db-wal").stat().st_size == limits.WAL_KEPT_BYTES
+    assert after.faults() == []
+    after.close()
+
+
+def test_a_log_that_gets_no_room_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(descriptor: int, data: bytes, start: int) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "pwrite", refused)
+    database = opened(tmp_path / "some.db", schema(FIRST))
+    database.run("INSERT INTO things VALUES ('two')")
+    assert 0 < (tmp_path / "some.db-wal").stat().st_size < limits.WAL_KEPT_BYTES
+    assert database.number("SELECT count(*) FROM things") == 2
+    database.close()
+
+
+def test_a_log_that_another_reads_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    first = opened(path, schema(FIRST))
+    first.run("INSERT INTO things VALUES ('two')")
+    with sqlite3.connect(path, isolation_level=None) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM things").fetchone() == (2,)
+        second = opened(path, schema(FIRST))
+        assert second.number("SELECT count(*) FROM things") == 2
+        reader.execute("COMMIT")
+    reader.close()
+    for database in (second, first):
+        database.close()
 
 
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
