@@ -239,6 +239,11 @@ PORT_MIN = 1_024
 
 INPUTS_PER_TURN = 64
 """Inputs that one turn of the driver commits together; also datagrams read from a socket at once."""
+ARRIVALS_OF_FLOW = 16
+"""Datagrams that one connection may have taken before others get their turn: a window of texts of 200 bytes, and some
+2 ms of bulk."""
+ARRIVALS_WAITING = 512
+"""Datagrams read from the sockets and not taken yet: two whole windows of bulk."""
 INPUTS_WAITING = 4_096
 """Inputs waiting for a turn; beyond it the newest datagrams are dropped."""
 CALLS_PER_TURN = 64
@@ -299,6 +304,10 @@ DIALS = 64
 """Links being dialled; a further one fails at once."""
 ACK_DELAY_S = 0.01
 """How long a QUIC packet alone waits for its acknowledgement, which may share a packet; at most 25 ms (RFC 9000)."""
+ACK_SOON_S = 0.001
+"""...and several packets; the time within which aioquic's clock counts."""
+ACK_PACKETS = 16
+"""So many QUIC packets are acknowledged at once."""
 LINK_FRAMES_IN_HAND = 64
 """Frames of one link given to the core and not taken yet; the rest waits in the link's window."""
 LINK_UNSENT_HIGH_BYTES = 256 * KIB

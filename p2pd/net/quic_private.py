@@ -58,6 +58,8 @@ class FlowConnection(QuicConnection):
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
         self._ack_delay = limits.ACK_DELAY_S
         self._has_news = False
+        self._unanswered = 0
+        """Packets that came since an acknowledgement began to wait."""
 
     # --- who the peer is
 
@@ -78,11 +80,17 @@ class FlowConnection(QuicConnection):
     # --- receiving
 
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
-        """As aioquic's; the second packet to be acknowledged is so at once (RFC 9000, section 13.2.2)."""
+        """As aioquic's; several packets are acknowledged soon and together, many at once (RFC 9000, section 13.2.2).
+
+        To a sender in the middle of much, an acknowledgement for every other packet costs as much as sending them.
+        """
         waited = self._ack_at() is not None
         super().receive_datagram(data, addr, now)
-        if waited and self._ack_at() is not None:
-            self._spaces[Epoch.ONE_RTT].ack_at = now - _PASSED_S
+        due_at = self._ack_at()
+        self._unanswered = self._unanswered + 1 if waited else 1
+        if waited and due_at is not None:
+            soon = now - _PASSED_S if self._unanswered >= limits.ACK_PACKETS else now + limits.ACK_SOON_S
+            self._spaces[Epoch.ONE_RTT].ack_at = min(due_at, soon)
 
     def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
         """As aioquic's."""

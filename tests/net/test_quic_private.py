@@ -217,10 +217,34 @@ def test_an_acknowledgement_waits_for_something_to_share_a_packet_with(pair: Pai
     assert packets(pair.dialler, pair.now + limits.ACK_DELAY_S) == 1
 
 
-def test_the_second_packet_is_acknowledged_at_once(pair: Pair) -> None:
+def arrive(pair: Pair, count: int) -> None:
+    """So many packets at one moment."""
     stream = pair.dialler.get_next_available_stream_id()
-    for number in range(2):
+    for number in range(count):
         pair.dialler.send_stream_data(stream, b"hello")
-        ((data, _),) = pair.dialler.datagrams_to_send(pair.now)
+        ((data, _),) = pair.dialler.datagrams_to_send(pair.now + number)  # never too soon for its pace
         pair.acceptor.receive_datagram(data, "dialler", pair.now)
-        assert packets(pair.acceptor, pair.now) == number
+
+
+@pytest.mark.parametrize("count", [2, limits.ACK_PACKETS - 1])
+def test_several_packets_are_acknowledged_soon_and_together(pair: Pair, count: int) -> None:
+    arrive(pair, count)
+    assert packets(pair.acceptor, pair.now) == 0
+    timer = pair.acceptor.get_timer()
+    assert timer is not None
+    assert timer <= pair.now + limits.ACK_SOON_S
+    assert packets(pair.acceptor, pair.now + limits.ACK_SOON_S) == 1
+    assert packets(pair.acceptor, pair.now + limits.ACK_DELAY_S) == 0
+
+
+def test_many_packets_are_acknowledged_at_once(pair: Pair) -> None:
+    arrive(pair, limits.ACK_PACKETS)
+    assert packets(pair.acceptor, pair.now) == 1
+    assert packets(pair.acceptor, pair.now + limits.ACK_DELAY_S) == 0
+
+
+def test_packets_are_counted_anew_after_an_acknowledgement(pair: Pair) -> None:
+    arrive(pair, 2)
+    assert packets(pair.acceptor, pair.now + limits.ACK_SOON_S) == 1
+    arrive(pair, limits.ACK_PACKETS - 1)
+    assert packets(pair.acceptor, pair.now) == 0
