@@ -24,6 +24,7 @@ from p2pd.effects import (
     SolveStamp,
 )
 from p2pd.net.acceptor import Acceptor
+from p2pd.net.arrivals import Arrivals
 from p2pd.net.clock import SystemClock
 from p2pd.net.connection import Credentials
 from p2pd.net.exchanges import Exchanges
@@ -60,6 +61,8 @@ class Network:
         self._sockets: list[UdpSocket] = []
         self._counts: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._arrivals = Arrivals()
+        self._take_handle: asyncio.Handle | None = None
         self._stamps = StampWorker(self._stamp_solved)
         self.quic = QuicEndpoint(
             Credentials.of(node, random), tuning or QuicTuning(), self.send, lambda: self._acceptor.visitor()
@@ -71,7 +74,7 @@ class Network:
     async def open(self, listen: Sequence[Endpoint]) -> list[Endpoint]:
         """Bind a socket per address, port 0 for any; the endpoints bound; AddressError where one cannot be had."""
         for endpoint in listen:
-            bound = UdpSocket(endpoint, self._on_datagram, self._batch_done, self._counts)
+            bound = UdpSocket(endpoint, self._put, self._batch_done, self._counts, lambda: self._arrivals.room)
             self._sockets.append(bound)
             await bound.start()
         return [bound.bound for bound in self._sockets]
@@ -80,6 +83,7 @@ class Network:
         """Tell all peers, and give the sockets back."""
         self.quic.close_all(self._now())
         self._abandon_stamps()
+        self._arrivals.clear()
         if self._timer is not None:
             self._timer.cancel()
         for bound in self._sockets:
@@ -161,6 +165,27 @@ class Network:
 
     # --- from the world
 
+    def _put(self, data: bytes, source: Endpoint) -> None:
+        self._arrivals.put(self.quic.connection_of(data), data, source)
+
+    def _batch_done(self) -> None:
+        if self._take_handle is None:
+            self._take_arrivals()
+
+    def _take_further(self) -> None:
+        self._take_handle = None
+        for bound in self._sockets:  # a quiet connection must not wait in the kernel behind a busy one
+            bound.read()
+        self._take_arrivals()
+
+    def _take_arrivals(self) -> None:
+        for data, source in self._arrivals.take():
+            self._on_datagram(data, source)
+        # the turn that they have caused comes first, so that its answers share packets with acknowledgements
+        self._loop.call_soon(self.flush)
+        if self._arrivals:
+            self._take_handle = self._loop.call_soon(self._take_further)
+
     def _on_datagram(self, data: bytes, source: Endpoint) -> None:
         first = data[0] if data else 0
         if first & QUIC_BIT:
@@ -170,10 +195,6 @@ class Network:
         else:
             self._counts["datagram of no kind"] += 1
             self.quic.traffic.received[Cause.REJECTED] += len(data)
-
-    def _batch_done(self) -> None:
-        # the turn that the batch has caused comes first, so that its answers share packets with acknowledgements
-        self._loop.call_soon(self.flush)
 
     def _on_timer(self) -> None:
         self._timer = None

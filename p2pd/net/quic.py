@@ -32,6 +32,9 @@ from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 
 Send = Callable[[Endpoint, bytes], None]
+_FORM_AND_FIXED_BITS = 0xC0
+_SHORT = 0x40
+"""The first byte of a packet with a short header: the connection id follows it (RFC 9000, section 17.3)."""
 
 
 class QuicEndpoint:
@@ -57,22 +60,15 @@ class QuicEndpoint:
 
     # --- what arrives
 
+    def connection_of(self, data: bytes) -> Connection | None:
+        """The connection that a datagram is for, by a packet's short header; a handshake's have none."""
+        if len(data) <= CID_BYTES or data[0] & _FORM_AND_FIXED_BITS != _SHORT:
+            return None
+        return self._by_cid.get(data[1 : 1 + CID_BYTES])
+
     def on_datagram(self, data: bytes, source: Endpoint, now: float) -> None:
         """Take a datagram whose first byte has the bit 0x40; `flush` must follow."""
-        try:
-            header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
-        except ValueError:
-            self.counts["bad header"] += 1
-            self.traffic.received[Cause.REJECTED] += len(data)
-            return
-        connection = self._by_cid.get(header.destination_cid)
-        if connection is None:
-            try:
-                connection = self._admit(header, data, source, now)
-            except PeerError as error:
-                self.counts[error.reason] += 1
-                self.traffic.received[Cause.REJECTED] += len(data)
-                return
+        connection = self.connection_of(data) or self._by_header(data, source, now)
         if connection is None:
             self.traffic.received[Cause.REJECTED] += len(data)
             return
@@ -80,6 +76,20 @@ class QuicEndpoint:
         connection.receive(data, source, now)
         self.traffic.received[Cause.HANDSHAKE if proves else connection.cause(now)] += len(data)
         self.touch(connection)
+
+    def _by_header(self, data: bytes, source: Endpoint, now: float) -> Connection | None:
+        """The connection that a datagram is for, perhaps a new one; None where it is for none."""
+        try:
+            header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
+        except ValueError:
+            self.counts["bad header"] += 1
+            return None
+        connection = self._by_cid.get(header.destination_cid)
+        try:
+            return connection or self._admit(header, data, source, now)
+        except PeerError as error:
+            self.counts[error.reason] += 1
+            return None
 
     def _admit(self, header: QuicHeader, data: bytes, source: Endpoint, now: float) -> Connection | None:
         """The connection that a stranger's first packet opens; None if it was told to come again."""

@@ -1,8 +1,9 @@
 """The node's UDP sockets: one per listen address, drained by our own reader, for everything that the node says.
 
 It does not know what datagrams mean beyond their first byte, which the network looks at.
-Rules: a socket is read up to `limits.INPUTS_PER_TURN` times, then the batch is handed on, then the loop may go on; what
-the kernel does not take waits in a bounded queue; an error of one datagram is counted and stops nothing.
+Rules: a socket is read up to `limits.INPUTS_PER_TURN` times, and no more than there is room, then the batch is handed
+on, then the loop may go on; what the kernel does not take waits in a bounded queue; an error of one datagram is counted
+and stops nothing.
 Addresses are `Endpoint`s: IPv4-mapped ones as IPv4, without a zone.
 """
 
@@ -32,11 +33,17 @@ class UdpSocket:
     """One bound, non-blocking socket on the running loop; `receive` per datagram, `batch_done` after each batch."""
 
     def __init__(
-        self, listen: Endpoint, receive: Receive, batch_done: Callable[[], None], counts: Counter[str]
+        self,
+        listen: Endpoint,
+        receive: Receive,
+        batch_done: Callable[[], None],
+        counts: Counter[str],
+        room: Callable[[], int] = lambda: limits.INPUTS_PER_TURN,
     ) -> None:
         self._receive = receive
         self._batch_done = batch_done
         self._counts = counts
+        self._room = room
         self._waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.DatagramTransport | None = None
@@ -99,8 +106,15 @@ class UdpSocket:
             self._receive(data, _endpoint(address[0], address[1]))
 
     def _on_readable(self) -> None:
+        self.read()
+        self._batch_done()
+
+    def read(self) -> None:
+        """Hand on what has come by now, without `batch_done`; nothing where asyncio reads."""
+        if self._transport is not None:
+            return
         receive_from = self._socket.recvfrom
-        for _ in range(limits.INPUTS_PER_TURN):
+        for _ in range(min(self._room(), limits.INPUTS_PER_TURN)):
             try:
                 data, address = receive_from(limits.UDP_READ_BYTES)
             except (BlockingIOError, InterruptedError):
@@ -109,7 +123,6 @@ class UdpSocket:
                 self._counts["receive error"] += 1
                 continue
             self.on_datagram(data, address)
-        self._batch_done()
 
     def _on_writable(self) -> None:
         while self._waiting and self._send_now(*self._waiting[0]):

@@ -1,0 +1,69 @@
+"""Datagrams that were read and wait to be taken, by flow: a connection, or all that is no connection's.
+
+It does not know what they mean; whoever takes some lets the rest of the node go on before it takes more.
+Rules: what a flow that was quiet brings comes first, and is answered before the others go on; then one of these has its
+turn, so that neither keeps the other waiting.  A flow's datagrams keep their order.  Where too many wait, the rest
+stays with the kernel.  A stranger can make no flow: what fits no connection is one flow together.
+The idea is that of fq_codel (RFC 8290), without its drops: QUIC's windows bound what waits.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+
+from p2pd import limits
+from p2pd.types import Endpoint
+
+Arrival = tuple[bytes, Endpoint]
+
+
+class Arrivals:
+    """The datagrams of one node's sockets, `len` of them."""
+
+    def __init__(self) -> None:
+        self._quiet: OrderedDict[Hashable, deque[Arrival]] = OrderedDict()
+        """Flows that had nothing waiting before."""
+        self._busy: OrderedDict[Hashable, deque[Arrival]] = OrderedDict()
+        """Flows that had more than they might give."""
+        self._count = 0
+        self._is_turn_of_busy = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def room(self) -> int:
+        """How many more may be put now."""
+        return limits.ARRIVALS_WAITING - self._count
+
+    def put(self, flow: Hashable, data: bytes, source: Endpoint) -> None:
+        """One more, behind those of its flow."""
+        waiting = self._busy.get(flow)
+        if waiting is None:
+            waiting = self._quiet.setdefault(flow, deque())
+        waiting.append((data, source))
+        self._count += 1
+
+    def take(self) -> list[Arrival]:
+        """Those whose turn it is: of all quiet flows, or of one busy one."""
+        taken: list[Arrival] = []
+        if self._quiet and not (self._busy and self._is_turn_of_busy):
+            busy_before = len(self._busy)
+            while self._quiet and len(taken) < limits.INPUTS_PER_TURN:
+                self._take_of(*self._quiet.popitem(last=False), taken)
+            self._is_turn_of_busy = len(self._busy) == busy_before
+        elif self._busy:
+            self._take_of(*self._busy.popitem(last=False), taken)
+            self._is_turn_of_busy = False
+        self._count -= len(taken)
+        return taken
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._quiet.clear()
+        self._busy.clear()
+        self._count = 0
+
+    def _take_of(self, flow: Hashable, waiting: deque[Arrival], taken: list[Arrival]) -> None:
+        taken += [waiting.popleft() for _ in range(min(len(waiting), limits.ARRIVALS_OF_FLOW))]
+        if waiting:
+            self._busy[flow] = waiting
