@@ -116,6 +116,7 @@ class Lookup:
         self._ranked: list[Candidate] = []
         self._paths = [_Path() for _ in range(paths)]
         self._merged_next = False
+        self._is_anyone_dead = False
         self.in_flight = 0
         """Questions that are neither answered nor slow."""
         self.messages = 0
@@ -277,6 +278,8 @@ class Lookup:
         return chosen
 
     def _by_rank(self) -> list[Candidate]:
+        if not self._is_anyone_dead:  # then nobody is doubtful
+            return self._ranked
         believed = [candidate for candidate in self._ranked if not candidate.doubtful]
         if len(believed) == len(self._ranked):
             return believed
@@ -328,4 +331,5 @@ class Lookup:
         candidate.state = State.FAILED
         if candidate.source is not None:
             candidate.source.dead_claims += 1
+            self._is_anyone_dead = True
         self._try_elsewhere(candidate)

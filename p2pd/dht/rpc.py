@@ -160,7 +160,7 @@ class Rpc:
     def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
         """Send what is not answered."""
         packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), self._handler.serves, body)
-        self._send(peer, self._node, packet, cause)
+        self._send(peer, self._node, packet.encode(), cause)
 
     def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether we wrote there lately, so that a router lets its packets in."""
@@ -195,7 +195,7 @@ class Rpc:
             least = limits.SMALL_PADDING_BYTES if isinstance(question.body, _SMALL) else limits.DATAGRAM_BYTES
             packet = _padded(packet, least)
         self._contacted.put(question.peer.endpoint, now.steady)
-        self._send(question.peer, question.own, packet, question.cause)
+        self._send(question.peer, question.own, packet.encode(), question.cause)
 
     def _on_silence(self, id: bytes, now: Now) -> None:
         """The next step of the table above."""
@@ -324,8 +324,8 @@ class Rpc:
         fresh = proven and self._tokens.is_current(packet.token, peer.endpoint)
         token = b"" if fresh else self._tokens.give(peer.endpoint, now)
         serves = own is self._node and self._handler.serves
-        reply = Packet(packet.id, token, serves, answer.body)
-        if len(reply.encode()) + BOX_AT + limits.BOX_OVERHEAD_BYTES > allowed:
+        reply = Packet(packet.id, token, serves, answer.body).encode()
+        if len(reply) + BOX_AT + limits.BOX_OVERHEAD_BYTES > allowed:
             raise PeerError("unpadded")
         self._send(peer, own, reply, cause, after_records=answer.after_records)
         return cause
@@ -353,13 +353,13 @@ class Rpc:
             self._shared.put(names, key)
         return key
 
-    def _send(self, peer: Peer, own: SigningKey, packet: Packet, cause: Cause, *, after_records: bool = False) -> None:
+    def _send(self, peer: Peer, own: SigningKey, packet: bytes, cause: Cause, *, after_records: bool = False) -> None:
         try:
             key = self._shared_key(own, peer.key, None)
         except PeerError:
             return  # a contact's key that is no point: the question fails by its time-out
         header = Sealed(self._network, NodeKey(own.public), self._random.bytes(limits.NONCE_BYTES), b"")
-        box = seal(key, header.nonce, packet.encode(), header.header)
+        box = seal(key, header.nonce, packet, header.header)
         data = Sealed(header.network, header.sender, header.nonce, box).encode()
         self._counters.sent(cause, len(data))
         self._effects.append(SendDatagram(peer.endpoint, data, after_records))

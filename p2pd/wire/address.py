@@ -126,6 +126,7 @@ def _decode_hints(packed: bytes) -> tuple[NodeHint, ...]:
     return tuple(hints)
 
 
+@lru_cache(maxsize=256)
 def encode_id(message: bytes) -> str:
     """A message id as people see it: 26 letters."""
     return encode_letters(message)
