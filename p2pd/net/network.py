@@ -63,6 +63,7 @@ class Network:
         self._timer: asyncio.TimerHandle | None = None
         self._arrivals = Arrivals()
         self._take_handle: asyncio.Handle | None = None
+        self._flush_handle: asyncio.Handle | None = None
         self._stamps = StampWorker(self._stamp_solved)
         self.quic = QuicEndpoint(
             Credentials.of(node, random), tuning or QuicTuning(), self.send, lambda: self._acceptor.visitor()
@@ -144,6 +145,9 @@ class Network:
 
     def flush(self) -> None:
         """Send what is to be sent, and set the timer."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
         if not self._sockets:
             return
         self.quic.flush(self._now())
@@ -182,7 +186,8 @@ class Network:
         for data, source in self._arrivals.take():
             self._on_datagram(data, source)
         # the turn that they have caused comes first, so that its answers share packets with acknowledgements
-        self._loop.call_soon(self.flush)
+        if self._flush_handle is None:
+            self._flush_handle = self._loop.call_soon(self.flush)
         if self._arrivals:
             self._take_handle = self._loop.call_soon(self._take_further)
 
