@@ -132,6 +132,21 @@ def test_a_dialler_who_never_finishes_is_dropped_in_time() -> None:
     assert b.inputs == []
 
 
+def test_a_packets_connection_is_known_by_its_short_header_alone() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    a.open(1, b)
+    handshake = wire.packets[0][2]
+    wire.run(1.0, lambda: bool(a.of(LinkOpened)))
+    a.send(1, b"a word")
+    a.flush()
+    (packet,) = [data for _, _, data in wire.packets]
+    (connection,) = b.quic._connections
+    assert b.quic.connection_of(packet) is connection
+    for other in (handshake, packet[:8], b"", bytes([packet[0], *bytes(30)]), bytes([0x21]) + packet[1:]):
+        assert b.quic.connection_of(other) is None
+
+
 def test_a_dialler_may_move_to_another_port() -> None:
     wire = Wire()
     a, b = Node(wire, 1), Node(wire, 2)

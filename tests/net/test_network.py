@@ -150,3 +150,15 @@ async def test_a_family_without_a_socket_is_counted(node: Callable) -> None:
     a = await node(1)
     a.do(SendDatagram(Endpoint("2001:db8::1", 9), b"\x21"))
     assert a.network.counts()["send: no socket"] == 1
+
+
+async def test_a_quiet_link_is_served_before_a_flood(node: Callable) -> None:
+    a, b = await node(1), await node(2)
+    a.do(OpenLink(1, b.node, (b.endpoint,)))
+    assert isinstance(await a.next(), LinkOpened)
+    assert isinstance(await b.next(), LinkOpened)
+    flood = [SendDatagram(b.endpoint, b"\x21%d" % number) for number in range(300)]
+    a.do(*flood, SendFrame(1, b"a word"))  # the kernel keeps this order
+    came = [await b.next() for _ in range(len(flood) + 1)]
+    assert came.index(Frame(-1, b"a word")) < len(flood) / 2
+    assert [value.data for value in came if isinstance(value, Datagram)] == [effect.data for effect in flood]
