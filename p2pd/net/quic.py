@@ -32,9 +32,9 @@ from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 
 Send = Callable[[Endpoint, bytes], None]
-_FORM_AND_FIXED_BITS = 0xC0
-_SHORT = 0x40
-"""The first byte of a packet with a short header: the connection id follows it (RFC 9000, section 17.3)."""
+_FIXED_BIT = 0x40
+_LONG_BIT = 0x80
+"""Of the first byte: the connection id follows it, or the version and the id's length (RFC 9000, section 17)."""
 
 
 class QuicEndpoint:
@@ -61,9 +61,11 @@ class QuicEndpoint:
     # --- what arrives
 
     def connection_of(self, data: bytes) -> Connection | None:
-        """The connection that a datagram is for, by a packet's short header; a handshake's have none."""
-        if len(data) <= CID_BYTES or data[0] & _FORM_AND_FIXED_BITS != _SHORT:
+        """The connection that a datagram is for, by the id that its first packet names (RFC 8999, section 5)."""
+        if len(data) <= CID_BYTES or not data[0] & _FIXED_BIT:
             return None
+        if data[0] & _LONG_BIT:
+            return self._by_cid.get(data[6 : 6 + data[5]])
         return self._by_cid.get(data[1 : 1 + CID_BYTES])
 
     def on_datagram(self, data: bytes, source: Endpoint, now: float) -> None:
