@@ -84,7 +84,7 @@ class EngineSettings:
     network: str = "main"
     bootstrap: tuple[NodeHint, ...] = ()
     listening: tuple[Endpoint, ...] = ()
-    """Where this machine can be reached as far as it knows itself: bound addresses, none of them a wildcard."""
+    """Where this machine is by itself, until `on_addresses` tells: none of them a wildcard."""
     dht: DhtSettings = field(default_factory=DhtSettings)
     accept_requests: bool = False
     public_presence: bool = False

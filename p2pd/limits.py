@@ -634,6 +634,26 @@ LINKS_AT_START = 64
 REASONS = 256
 """Reasons that rejections are counted under; they are ours, so this only guards against a bug."""
 
+# --- this machine's addresses ----------------------------------------------------------------------------------------
+
+ADDRESSES_SETTLE_S = 0.3
+"""Without a further notice for so long, a change is over: an interface that comes up causes a dozen."""
+ADDRESSES_SETTLE_MAX_S = 1.0
+"""...and after so long it is looked at in any case."""
+ADDRESSES_POLL_S = 10.0
+"""How often the addresses are read where no notice comes of a change: every system but Linux."""
+SLEEP_CHECK_S = 2.0
+"""How often the clocks are compared to find out whether the machine slept."""
+SLEPT_S = 2.0
+"""Clocks that part by more: the machine slept.  Below it, nothing that others wait for has run out."""
+MACHINE_ADDRESSES = 256
+"""Addresses of one machine that are looked at; a host of containers has dozens."""
+NETLINK_BYTES = 64 * KIB
+NETLINK_READS = 256
+NETLINK_S = 1.0
+"""Reads of one list, and how long the kernel may take for each."""
+NOTICES_PER_READ = 1_024
+
 # --- what strangers and contacts may make us do ----------------------------------------------------------------------
 
 LINKS_UNPROVEN = 64

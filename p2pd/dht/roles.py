@@ -15,6 +15,7 @@ translates addresses in between, and it must be shown reachable like anyone, by 
 """
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from p2pd import limits
 from p2pd.dht.alarms import Alarms
@@ -77,6 +78,8 @@ class Roles:
     def on_observed(self, endpoint: Endpoint | None, now: Now) -> None:
         """Most nodes see us there."""
         if self._auto or endpoint is None or not self._own or endpoint in self._own:
+            return
+        if ip_address(endpoint.host).is_loopback:  # nothing translates on the way from a machine to itself
             return
         self._auto, self.serves = True, False
         self._set_probe(now)

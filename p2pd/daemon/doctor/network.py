@@ -16,8 +16,8 @@ from typing import Any
 from p2pd import limits
 from p2pd.daemon.doctor.finding import Case, Finding, ok, problem, warning
 from p2pd.daemon.doctor.greeting import Asked, Greeter
-from p2pd.daemon.listening import own_endpoints
 from p2pd.errors import P2pdError
+from p2pd.net.addresses import endpoints_of, machine_addresses
 from p2pd.net.udp import AddressError
 from p2pd.types import Endpoint
 from p2pd.wire.address import parse_endpoint
@@ -126,7 +126,7 @@ def check_clock(case: Case) -> Finding:
 
 def check_reachability(case: Case) -> Finding:
     """Where peers see this machine, against what it is: whether strangers can reach the daemon."""
-    own = own_endpoints(_listening(case))
+    own = endpoints_of(_listening(case), machine_addresses())
     has_v6 = any(ip_address(endpoint.host).version == 6 for endpoint in own)
     found = _reachability(case, own)
     return replace(found, message=f"{found.message}; {'IPv6 too' if has_v6 else 'no IPv6'}")
