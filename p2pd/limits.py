@@ -559,6 +559,8 @@ OBSERVERS_ASKED = 5
 """Nodes asked where they see us, soon after joining, hourly, and when our address may have changed."""
 OBSERVERS = 32
 """Nodes whose word about our own endpoint is kept."""
+NEIGHBOURS = 64
+"""Nodes remembered that discovery on the local network has shown: enough for an office, little for a flood."""
 REACHED_NETWORKS = 3
 """Networks that must have reached us unasked before we serve."""
 PROBE_S = (5.0, 15.0, 60.0, 300.0, 900.0)
