@@ -36,6 +36,7 @@ from p2pd.net.addresses import AddressWatch
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
 from p2pd.net.inputs import Addresses
+from p2pd.net.lan import Lan, is_possible
 from p2pd.net.network import Network
 from p2pd.net.port_mapping.mapper import Mapper
 from p2pd.net.tuning import QuicTuning
@@ -46,6 +47,7 @@ from p2pd.storage.records import SqliteRecordStore
 from p2pd.storage.user import SqliteUserStore
 from p2pd.types import Endpoint
 from p2pd.wire.address import encode_address
+from p2pd.wire.datagram import network_id
 
 Ready = Callable[[str], None]
 """Told the ready line, once everything answers."""
@@ -103,12 +105,17 @@ async def _run(
         return
     tuning = QuicTuning(private=settings.private)
     # Nothing is read from a socket before the loop goes round, and by then there is a driver.
-    network = Network(keys.node, random, lambda value: driver.put(value), tuning, clock)
+    network = Network(
+        keys.node, random, lambda value: driver.put(value), tuning, clock, lambda news: lan.announce(news)
+    )
     with closing(network):
         listen = await listen_on(network, loaded, stores.user)
         addresses = AddressWatch(listen)
+        lan = Lan(listen, network_id(settings.network), random, lambda value: driver.put(value))
         driver = Driver(
-            lambda: Engine(_engine_settings(settings, addresses.endpoints), stores.user, stores.records, random),
+            lambda: Engine(
+                _engine_settings(settings, listen, addresses.endpoints), stores.user, stores.records, random
+            ),
             stores.user,
             stores.records,
             clock,
@@ -123,15 +130,16 @@ async def _run(
             stop=stopping.set,
             resolve_node=resolve_node,
             listen=listen,
-            counts=network.counts,
+            counts=lambda: network.counts() + lan.counts,
             traffic=network.traffic,
             port_mapping=mapper.status,
+            lan_networks=lambda: lan.networks,
         )
         with control_socket(home) as (listening, path):
             address = "-" if settings.storage_only else encode_address(keys.identity_key)
             line = f"ready {address} udp {listen[0]} control {path}"
             await _until_stopped(
-                service, driver, network, (addresses, mapper), listening, nodes, stopping, lambda: ready(line)
+                service, driver, network, (addresses, lan, mapper), listening, nodes, stopping, lambda: ready(line)
             )
 
 
@@ -139,7 +147,7 @@ async def _until_stopped(
     service: Service,
     driver: Driver[Engine],
     network: Network,
-    surroundings: tuple[AddressWatch, Mapper],
+    surroundings: tuple[AddressWatch, Lan, Mapper],
     listening: socket.socket,
     nodes: Sequence[str],
     stopping: asyncio.Event,
@@ -147,10 +155,11 @@ async def _until_stopped(
 ) -> None:
     """Runs all parts until one of them fails, or the daemon is asked to stop."""
     systemd = Systemd()
-    addresses, mapper = surroundings
+    addresses, lan, mapper = surroundings
 
     def on_addresses(endpoints: tuple[Endpoint, ...]) -> None:
         driver.put(Addresses(endpoints))
+        lan.look()
 
     on_addresses(addresses.endpoints)
     try:
@@ -162,6 +171,7 @@ async def _until_stopped(
                 parts.create_task(find_company(service, nodes)),
                 parts.create_task(mapper.run()),
                 parts.create_task(addresses.run(on_addresses)),
+                parts.create_task(lan.run()),
                 parts.create_task(systemd.feed_watchdog(lambda: service.ask(lambda engine, now: None))),
             ]
             # What start-up made stays for good: the collector, which has rested since `main`, need never look at it.
@@ -198,7 +208,7 @@ def _dht_settings(settings: Settings, here: tuple[Endpoint, ...] = ()) -> DhtSet
     )
 
 
-def _engine_settings(settings: Settings, here: tuple[Endpoint, ...]) -> EngineSettings:
+def _engine_settings(settings: Settings, listen: Sequence[Endpoint], here: tuple[Endpoint, ...]) -> EngineSettings:
     return EngineSettings(
         carries=settings.relay,
         network=settings.network,
@@ -207,4 +217,5 @@ def _engine_settings(settings: Settings, here: tuple[Endpoint, ...]) -> EngineSe
         accept_requests=settings.accept_requests,
         public_presence=settings.public_presence,
         storage_only=settings.storage_only,
+        lan=settings.lan and is_possible(listen),
     )
