@@ -118,7 +118,20 @@ class Notify:
     state: str = ""
 
 
-Effect = SendDatagram | OpenLink | SendFrame | CloseLink | CheckLink | Request | Respond | SolveStamp | Notify
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the local networks that a node is here, under a new name, with these until the next: see `peer/neighbours`.
+
+    Announcements of others come back as `on_neighbour`.
+    """
+
+    salt: bytes
+    tag: bytes
+
+
+Effect = (
+    SendDatagram | OpenLink | SendFrame | CloseLink | CheckLink | Request | Respond | SolveStamp | Notify | Announce
+)
 
 
 class EffectQueue:

@@ -84,7 +84,7 @@ class EngineSettings:
     network: str = "main"
     bootstrap: tuple[NodeHint, ...] = ()
     listening: tuple[Endpoint, ...] = ()
-    """Where this machine can be reached as far as it knows itself: bound addresses, none of them a wildcard."""
+    """Where this machine is by itself, until `on_addresses` tells: none of them a wildcard."""
     dht: DhtSettings = field(default_factory=DhtSettings)
     accept_requests: bool = False
     public_presence: bool = False
@@ -92,6 +92,8 @@ class EngineSettings:
     """The price of the public inbox; nothing in a private network."""
     storage_only: bool = False
     """Serves the DHT and has no person."""
+    lan: bool = False
+    """Announces itself on the local network, and looks for others there."""
     carries: bool = True
     """Carries frames between others, where it serves."""
 
@@ -106,7 +108,7 @@ class Engine:
         self._random = random
         self._effects = EffectQueue()
         self._keys = own.load(store)
-        self._started = self._joined = False
+        self._started = self._joined = self._on_island = False
         self._house_at: float | None = None
         self._resynced: dict[IdentityKey, float] = {}
         self._for_network: deque[Callable[[Now], None]] = deque(maxlen=limits.CALLS_FOR_NETWORK)
@@ -159,7 +161,7 @@ class Engine:
             accept_requests=self._settings.accept_requests,
             endpoints=lambda: ways.whereabouts.endpoints,
             secret_changed=self._on_secret_changed,
-            contacts_changed=self._mailroom.contacts_changed,
+            contacts_changed=self._on_contact_changed,
         )
         self._conversation = Conversation(store, self._outbox, history, random)
         self._machines = (
@@ -226,6 +228,10 @@ class Engine:
         """A router lets everything for this endpoint through to us; None: no more."""
         self._ways.whereabouts.on_mapped(endpoint, method, self._dht.enter(now))
 
+    def on_neighbour(self, endpoint: Endpoint, salt: bytes, tag: bytes, now: Now) -> None:
+        """Somebody announces a node on the local network."""
+        self._ways.neighbours.on_neighbour(endpoint, salt, tag, self._dht.enter(now))
+
     def on_timer(self, now: Now) -> None:
         """Something is due."""
         if not self._started:
@@ -258,9 +264,9 @@ class Engine:
         self._ways.look(now)
         while self._for_network and self._dht.joined:
             self._for_network.popleft()(now)
-        if self._joined or not self._dht.joined:
+        if not self._dht.joined or (self._joined and self._on_island is self._dht.is_island):
             return
-        self._joined = True
+        self._joined, self._on_island = True, self._dht.is_island  # from one to the other is to join anew
         if self._settings.storage_only:
             return
         listed = self._people.listed()
@@ -283,7 +289,7 @@ class Engine:
 
     def _ways_settings(self) -> WaysSettings:
         settings = self._settings
-        return WaysSettings(settings.network, settings.dht.private, settings.listening, settings.carries)
+        return WaysSettings(settings.network, settings.dht.private, settings.listening, settings.lan, settings.carries)
 
     def _ways_owner(self) -> WaysOwner:
         return WaysOwner(
@@ -332,6 +338,7 @@ class Engine:
                 self._conversation.on_read(contact, body, now)
             case NewSecret():
                 self._people.on_new_secret(contact, body)
+                self._ways.neighbours.contact_changed(contact.identity, now)
             case PairProposal():
                 self._people.on_pair_proposal(contact, body, now)
             case NewName():
@@ -344,7 +351,12 @@ class Engine:
     def _on_acknowledged(self, contact: IdentityKey, sequence: int, now: Now) -> None:
         self._people.on_proposal_acknowledged(contact, sequence, now)
 
+    def _on_contact_changed(self, contact: IdentityKey, now: Now) -> None:
+        self._mailroom.contacts_changed(contact, now)
+        self._ways.neighbours.contact_changed(contact, now)
+
     def _on_secret_changed(self, now: Now) -> None:
+        self._ways.neighbours.secret_changed(now)
         self._publisher.presence_changed(now)
         self._mailroom.secret_changed(now)
 
@@ -599,6 +611,11 @@ class Engine:
                 "endpoint": str(dht.endpoint) if dht.endpoint else None,
                 "clock_offset_ms": dht.clock_offset_ms,
             },
+            "lan": {
+                "on": self._settings.lan,
+                "neighbours": self._ways.neighbours.heard(now),
+                "island": self._dht.is_island,
+            },
             "links": len(self._ways.links.contacts_up),
             "outbox": self._store.outbox_count(),
         }
@@ -656,7 +673,8 @@ class Engine:
     def set_path(self, to: str, choice: PathChoice, now: Now) -> None:
         """Chooses which ways to a contact may be used."""
         now = self._dht.enter(now)
-        self._people.set_path(self._people.find(to), choice, now)
+        contact = self._people.set_path(self._people.find(to), choice, now)
+        self._ways.neighbours.contact_changed(contact.identity, now)
         self._ways.relays.need_changed(now)
 
     def relay_status(self) -> Facts:

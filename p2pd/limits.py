@@ -568,6 +568,8 @@ OBSERVERS_ASKED = 5
 """Nodes asked where they see us, soon after joining, hourly, and when our address may have changed."""
 OBSERVERS = 32
 """Nodes whose word about our own endpoint is kept."""
+NEIGHBOURS = 64
+"""Nodes remembered that discovery on the local network has shown: enough for an office, little for a flood."""
 REACHED_NETWORKS = 3
 """Networks that must have reached us unasked before we serve."""
 PROBE_S = (5.0, 15.0, 60.0, 300.0, 900.0)
@@ -643,6 +645,65 @@ LINKS_AT_START = 64
 """Contacts dialled when the node has joined, so that friends who are up see each other."""
 REASONS = 256
 """Reasons that rejections are counted under; they are ours, so this only guards against a bug."""
+
+# --- the local network -----------------------------------------------------------------------------------------------
+
+LAN_SALT_BYTES = 16
+LAN_TAG_BYTES = 8
+LAN_HOUR_BYTES = 4
+"""The hour that a salt was made in is its beginning."""
+LAN_HOURS = 2
+"""A salt that is older or newer is not looked at: for so long an announcement can be recorded and played elsewhere."""
+LAN_ROTATE_S = HOUR_S
+"""Salt, tag and names of an announcement live so long, and no longer than the secret behind the tag."""
+LAN_LIFE_S = 2.5 * HOUR_S
+"""What an announcement said is forgotten after this long: more than two rotations."""
+LAN_CHECKS_PER_S = 4.0
+LAN_CHECKS_BURST = 2 * NEIGHBOURS
+"""Announcements whose tag is compared with what each contact's would be: 2.5 us for each of at most 5,000 contacts."""
+LAN_CONTACTS = 256
+"""Endpoints of contacts that are remembered, those heard last."""
+LAN_WAYS = 4
+"""Endpoints at which one contact is believed to be beside us; a replayed announcement can fill three of them."""
+LAN_TRIES_PER_MINUTE = 4
+"""Hellos to one address, since anybody on the local network can announce any of its addresses."""
+LAN_ASK_S = (0.5, 2.0, 10.0)
+"""When a neighbour that says it is a contact is asked again for its key, where the question before got no answer."""
+LAN_DIAL_AFTER_S = 0.5
+"""After our own announcement nobody is dialled for so long, so that both ends know of each other by then."""
+LAN_SEGMENTS = 4
+"""Local networks of one machine that are used, the first of its addresses."""
+LAN_PREFIX_MAX = 30
+"""A network with more bits than this has no place for another machine."""
+LAN_LISTEN_FIRST_S = 0.25
+"""On a network that is new to us we ask first who is there: answers come after 20 to 120 ms (RFC 6762 section 6)."""
+LAN_RETRY_S = 60.0
+"""After a network on which nothing could be announced, or which was flooded, has been left."""
+LAN_CLOSE_S = 1.0
+"""How long taking back what was announced may take."""
+LAN_HEARD_PER_S = 8.0
+"""Announcements handed to the core."""
+LAN_NAME_BYTES = 10
+
+# --- this machine's addresses ----------------------------------------------------------------------------------------
+
+ADDRESSES_SETTLE_S = 0.3
+"""Without a further notice for so long, a change is over: an interface that comes up causes a dozen."""
+ADDRESSES_SETTLE_MAX_S = 1.0
+"""...and after so long it is looked at in any case."""
+ADDRESSES_POLL_S = 10.0
+"""How often the addresses are read where no notice comes of a change: every system but Linux."""
+SLEEP_CHECK_S = 2.0
+"""How often the clocks are compared to find out whether the machine slept."""
+SLEPT_S = 2.0
+"""Clocks that part by more: the machine slept.  Below it, nothing that others wait for has run out."""
+MACHINE_ADDRESSES = 256
+"""Addresses of one machine that are looked at; a host of containers has dozens."""
+NETLINK_BYTES = 64 * KIB
+NETLINK_READS = 256
+NETLINK_S = 1.0
+"""Reads of one list, and how long the kernel may take for each."""
+NOTICES_PER_READ = 1_024
 
 # --- what strangers and contacts may make us do ----------------------------------------------------------------------
 

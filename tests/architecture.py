@@ -64,6 +64,8 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("OpenSSL", "service_identity"), ()),
     "aioquic": ("p2pd.net",),
     "miniupnpc": ("p2pd.net.port_mapping.igd_process",),
+    "zeroconf": ("p2pd.net.segment",),
+    "ifaddr": ("p2pd.net.addresses",),
     "sqlite3": ("p2pd.storage",),
 }
 """Library: the modules or packages that alone may import it."""

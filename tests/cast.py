@@ -94,6 +94,17 @@ class ScriptedDht:
     gets: list[Get] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     listens: list[Listen] = field(default_factory=list)
+    neighbours: list[Endpoint] = field(default_factory=list)
+    asked: list[tuple[Endpoint, Callable[[NodeKey, Now], None]]] = field(default_factory=list)
+
+    def on_neighbour(self, endpoint: Endpoint, now: Now) -> None:
+        self.neighbours.append(endpoint)
+
+    def forget_neighbours(self) -> None:
+        self.neighbours.clear()
+
+    def ask_key(self, endpoint, then, now):  # type: ignore[no-untyped-def]
+        self.asked.append((endpoint, then))
 
     def get(self, family, address, then, now, *, known=(), all_holders=False):  # type: ignore[no-untyped-def]
         self.gets.append(Get(family, address, then))

@@ -156,6 +156,7 @@ def test_the_daemon_loads_nothing_that_it_never_uses() -> None:
     loaded = loaded_after("import p2pd.daemon.main, p2pd.daemon.assembly")
     assert {"aioquic.tls", "doubleratchet", "x3dh", "kademlia"} <= loaded
     assert loaded.isdisjoint(UNUSED)
+    assert loaded.isdisjoint(("zeroconf", "ifaddr"))  # imported once it is ready, and where there is a local network
 
 
 def test_heavy_imports_would_be_seen() -> None:

@@ -41,6 +41,7 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
         "network": f"{table.get('nodes', '-')} nodes known; {_PARTS.get(table.get('serves'), 'part unknown')}",
         "keeps for others": f"{table.get('records', '-')} records, {size(table.get('record_bytes'))}",
         "port mapping": mapping_words(values.get("port_mapping")),
+        "local network": lan_words(values.get("lan")),
         "links": values.get("links"),
         "outbox": values.get("outbox"),
         "memory": size(values.get("rss_bytes")),
@@ -53,6 +54,7 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
         "uptime_s",
         "listen",
         "dht",
+        "lan",
         "links",
         "port_mapping",
         "outbox",
@@ -60,6 +62,14 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
     }
     rest = values.keys() - known - {"bytes_in", "bytes_out"}
     return shown | {name.replace("_", " "): values[name] for name in values if name in rest}
+
+
+def lan_words(lan: Mapping[str, Any] | None) -> str:
+    """What is on the local network, on one line."""
+    if not lan or not lan.get("on"):
+        return "off"
+    words = f"{lan.get('neighbours')} other nodes"
+    return f"{words}; no node elsewhere is known" if lan.get("island") else words
 
 
 def mapping_words(families: Sequence[Mapping[str, Any]] | None) -> str:

@@ -15,14 +15,14 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from p2pd import limits
 from p2pd.daemon.bell import Bell
 from p2pd.daemon.control import ControlServer
 from p2pd.daemon.control_socket import control_socket
-from p2pd.daemon.listening import listen_on, loopback_of, own_endpoints
+from p2pd.daemon.listening import listen_on
 from p2pd.daemon.methods import METHODS
 from p2pd.daemon.nodes import find_company, resolve_node, split_node
 from p2pd.daemon.own_keys import ready_keys
@@ -32,8 +32,11 @@ from p2pd.daemon.systemd import Systemd
 from p2pd.dht.settings import DhtSettings, Role
 from p2pd.engine import Engine, EngineSettings
 from p2pd.errors import P2pdError
+from p2pd.net.addresses import AddressWatch
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
+from p2pd.net.inputs import Addresses
+from p2pd.net.lan import Lan, is_possible
 from p2pd.net.network import Network
 from p2pd.net.port_mapping.mapper import Mapper
 from p2pd.net.tuning import QuicTuning
@@ -44,6 +47,7 @@ from p2pd.storage.records import SqliteRecordStore
 from p2pd.storage.user import SqliteUserStore
 from p2pd.types import Endpoint
 from p2pd.wire.address import encode_address
+from p2pd.wire.datagram import network_id
 
 Ready = Callable[[str], None]
 """Told the ready line, once everything answers."""
@@ -95,19 +99,23 @@ async def _run(
     """From open stores to the end: keys, sockets, engine, control socket."""
     settings = loaded.settings
     clock, random, bell = SystemClock(), SystemRandom(), Bell()
-    dht = _dht_settings(settings)
-    keys = await ready_keys(stores.user, random, clock.now(), puzzle_bits=dht.puzzle_bits, stopping=stopping)
+    puzzle_bits = _dht_settings(settings).puzzle_bits
+    keys = await ready_keys(stores.user, random, clock.now(), puzzle_bits=puzzle_bits, stopping=stopping)
     if keys is None:
         return
     tuning = QuicTuning(private=settings.private)
     # Nothing is read from a socket before the loop goes round, and by then there is a driver.
-    network = Network(keys.node, random, lambda value: driver.put(value), tuning, clock)
+    network = Network(
+        keys.node, random, lambda value: driver.put(value), tuning, clock, lambda news: lan.announce(news)
+    )
     with closing(network):
         listen = await listen_on(network, loaded, stores.user)
-        here = own_endpoints(listen)
-        engine_settings = _engine_settings(settings, replace(dht, own=(*here, *loopback_of(listen))), here)
+        addresses = AddressWatch(listen)
+        lan = Lan(listen, network_id(settings.network), random, lambda value: driver.put(value))
         driver = Driver(
-            lambda: Engine(engine_settings, stores.user, stores.records, random),
+            lambda: Engine(
+                _engine_settings(settings, listen, addresses.endpoints), stores.user, stores.records, random
+            ),
             stores.user,
             stores.records,
             clock,
@@ -122,21 +130,24 @@ async def _run(
             stop=stopping.set,
             resolve_node=resolve_node,
             listen=listen,
-            counts=network.counts,
+            counts=lambda: network.counts() + lan.counts,
             traffic=network.traffic,
             port_mapping=mapper.status,
+            lan_networks=lambda: lan.networks,
         )
         with control_socket(home) as (listening, path):
             address = "-" if settings.storage_only else encode_address(keys.identity_key)
             line = f"ready {address} udp {listen[0]} control {path}"
-            await _until_stopped(service, driver, network, mapper, listening, nodes, stopping, lambda: ready(line))
+            await _until_stopped(
+                service, driver, network, (addresses, lan, mapper), listening, nodes, stopping, lambda: ready(line)
+            )
 
 
 async def _until_stopped(
     service: Service,
     driver: Driver[Engine],
     network: Network,
-    mapper: Mapper,
+    surroundings: tuple[AddressWatch, Lan, Mapper],
     listening: socket.socket,
     nodes: Sequence[str],
     stopping: asyncio.Event,
@@ -144,6 +155,13 @@ async def _until_stopped(
 ) -> None:
     """Runs all parts until one of them fails, or the daemon is asked to stop."""
     systemd = Systemd()
+    addresses, lan, mapper = surroundings
+
+    def on_addresses(endpoints: tuple[Endpoint, ...]) -> None:
+        driver.put(Addresses(endpoints))
+        lan.look()
+
+    on_addresses(addresses.endpoints)
     try:
         async with asyncio.TaskGroup() as parts:
             parts.create_task(driver.run(network))
@@ -152,6 +170,8 @@ async def _until_stopped(
                 parts.create_task(ControlServer(service, METHODS).run(listening)),
                 parts.create_task(find_company(service, nodes)),
                 parts.create_task(mapper.run()),
+                parts.create_task(addresses.run(on_addresses)),
+                parts.create_task(lan.run()),
                 parts.create_task(systemd.feed_watchdog(lambda: service.ask(lambda engine, now: None))),
             ]
             # What start-up made stays for good: the collector, which has rested since `main`, need never look at it.
@@ -178,22 +198,24 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return found
 
 
-def _dht_settings(settings: Settings) -> DhtSettings:
+def _dht_settings(settings: Settings, here: tuple[Endpoint, ...] = ()) -> DhtSettings:
     return DhtSettings(
         replicas=settings.replicas,
         private=settings.private,
         role=Role(settings.role),
         quota_bytes=settings.storage_bytes,
+        own=here,
     )
 
 
-def _engine_settings(settings: Settings, dht: DhtSettings, here: tuple[Endpoint, ...]) -> EngineSettings:
+def _engine_settings(settings: Settings, listen: Sequence[Endpoint], here: tuple[Endpoint, ...]) -> EngineSettings:
     return EngineSettings(
         carries=settings.relay,
         network=settings.network,
         listening=here,
-        dht=dht,
+        dht=_dht_settings(settings, here),
         accept_requests=settings.accept_requests,
         public_presence=settings.public_presence,
         storage_only=settings.storage_only,
+        lan=settings.lan and is_possible(listen),
     )

@@ -4,8 +4,6 @@ Rule: a port given as 0 is one that the home remembers; where that one is taken 
 """
 
 import logging
-import socket
-from collections.abc import Sequence
 
 import msgspec
 
@@ -19,10 +17,6 @@ from p2pd.wire.address import parse_endpoint
 
 _PORTS = "listen_ports"
 _WITHOUT_V6 = Endpoint("0.0.0.0", 0)  # noqa: S104  a node is there to be reached
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  compared only
-_FAR_V4 = "192.0.2.1"
-"""An address that no machine has (RFC 5737); so is the other (RFC 3849)."""
-_FAR = [(socket.AF_INET, _FAR_V4), (socket.AF_INET6, "2001:db8::1")]
 _logger = logging.getLogger(__name__)
 
 
@@ -48,34 +42,6 @@ async def listen_on(network: Network, loaded: Loaded, store: SqliteUserStore) ->
         with store.transaction():
             store.set_value(_PORTS, msgspec.json.encode(fresh))
     return bound
-
-
-def own_endpoints(bound: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Where this machine can be reached, as it sees itself: a wildcard stands for the address it would send from."""
-    found: list[Endpoint] = []
-    for endpoint in bound:
-        if endpoint.host not in _WILDCARDS:
-            found.append(endpoint)
-            continue
-        families = [(socket.AF_INET, _FAR_V4)] if endpoint.host == "0.0.0.0" else _FAR  # noqa: S104  compared only
-        found += [Endpoint(host, endpoint.port) for family, far in families if (host := _sent_from(family, far))]
-    return tuple(dict.fromkeys(found))
-
-
-def loopback_of(bound: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Where the same machine reaches itself, on the ports bound to all of its addresses."""
-    ports = [endpoint.port for endpoint in bound if endpoint.host in _WILDCARDS]
-    return tuple(Endpoint(host, port) for port in ports for host in ("127.0.0.1", "::1"))
-
-
-def _sent_from(family: socket.AddressFamily, far: str) -> str:
-    """The address that a datagram to a far place would carry; nothing is sent."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((far, 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
 
 
 async def _listen(network: Network, endpoint: Endpoint, remembered: int) -> Endpoint:

@@ -50,6 +50,8 @@ class Service:
     """What the network counted, by cause."""
     port_mapping: Callable[[], list[PortMappingStatus]] = list
     """How it stands, by address family; empty where nothing is to be mapped."""
+    lan_networks: Callable[[], list[str]] = list
+    """Our addresses in the local networks that discovery has joined."""
     started: float = field(default_factory=time.monotonic)
 
     async def wait_for(

@@ -4,6 +4,7 @@ Rules: everything that a stranger can make us remember goes through here or is c
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -19,6 +20,10 @@ class Recent(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys, the one used longest ago first."""
+        return iter(self._entries)
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries

@@ -3,6 +3,8 @@
 Rules:
 - while the table is empty, hints and nodes known from before are tried for ever, soon at first, then every 30 s (R13);
 - hints that are not in the table go on being tried, seldom: the network may have fallen in two;
+- who was found on the local network is tried where the table takes local addresses; on an island (only such are known)
+  the rest of the network goes on being looked for as if nobody were;
 - idle traffic is one ping a minute, one look-up of our own place an hour, and of a bucket only when it is stale.
 """
 
@@ -24,6 +26,8 @@ from p2pd.store import KnownNode, RecordStore
 from p2pd.types import Endpoint, NodeHint, NodeId, NodeKey, Now, RandomSource
 from p2pd.wire.address import parse_endpoint
 from p2pd.wire.rpc import Body, Find, Nodes, Ping, Pong, unpack_endpoint
+
+_UNKNOWN = NodeKey(b"")
 
 
 class Joining:
@@ -50,6 +54,9 @@ class Joining:
         self._store = store
         self._random = random
         self._hints: dict[Endpoint, NodeKey | None] = {}
+        self._neighbours: Recent[Endpoint, NodeKey] = Recent(limits.NEIGHBOURS)
+        """On the local network, apart from hints, so that whoever is there cannot push these out; keys once known."""
+        self._was_island = False
         self._known: deque[Peer] = deque(maxlen=limits.JOIN_KNOWN)
         self._retry: Alarm | None = None
         self._retry_s = limits.JOIN_RETRY_MIN_S
@@ -73,10 +80,20 @@ class Joining:
         self._hint(hint)
         self._call(hint.endpoint, now)
 
+    def on_neighbour(self, endpoint: Endpoint, now: Now) -> None:
+        """Somebody on the local network says that a node is there."""
+        if endpoint not in self._neighbours:
+            self._neighbours.put(endpoint, _UNKNOWN)
+            self._try_neighbour(endpoint, now)
+
+    def forget_neighbours(self) -> None:
+        """We are on another local network."""
+        self._neighbours.clear()
+
     @property
     def has_whom_to_ask(self) -> bool:
-        """Whether anybody is tried: a hint, or a node known from before."""
-        return bool(self._hints or self._known)
+        """Whether anybody is tried: a hint, a neighbour, or a node known from before."""
+        return bool(self._hints or self._known or len(self._neighbours))
 
     # --- finding the first
 
@@ -94,11 +111,14 @@ class Joining:
             self._hints[endpoint] = key
             if key is None or key not in self._table:
                 self._call(endpoint, now)
-        if not len(self._table):
+        for endpoint in list(self._neighbours)[: limits.JOIN_ASK]:
+            self._try_neighbour(endpoint, now)
+        is_found = len(self._table) > 0 and not self._table.is_island
+        if not is_found:
             for peer in list(self._known)[: limits.JOIN_ASK]:
                 self._known.rotate(-1)
                 self.ping(peer, now)
-        longest_s = limits.JOIN_RETRY_JOINED_MAX_S if len(self._table) else limits.JOIN_RETRY_MAX_S
+        longest_s = limits.JOIN_RETRY_JOINED_MAX_S if is_found else limits.JOIN_RETRY_MAX_S
         self._retry_s = min(self._retry_s, longest_s)
         self._retry = self._alarms.at(now.steady + self._retry_s * self._random.uniform(0.8, 1.2), self._try)
         self._retry_s *= 2
@@ -110,10 +130,17 @@ class Joining:
         else:
             self.ping(Peer(key, endpoint), now)
 
+    def _try_neighbour(self, endpoint: Endpoint, now: Now) -> None:
+        key = self._neighbours.find(endpoint)
+        if self._table.takes_local and (not key or key not in self._table):
+            self._rpc.hello(endpoint, now)
+
     def on_welcome(self, peer: Peer, now: Now) -> None:
         """A node at a bare endpoint says who it is: believed once it answers under that key."""
         if peer.endpoint in self._hints:
             self._hints[peer.endpoint] = peer.key
+        if peer.endpoint in self._neighbours:
+            self._neighbours.put(peer.endpoint, peer.key)
         self.ping(peer, now)
 
     # --- who is there
@@ -146,6 +173,8 @@ class Joining:
 
     def on_seen(self, peer: Peer, now: Now, *, is_new: bool) -> None:
         """A server answered and is in the table."""
+        if self._table.is_island is not self._was_island:
+            self._was_island, self._has_looked = self._table.is_island, False
         if is_new and self._has_looked and peer.endpoint in self._hints:
             self._look(self._own, now)  # it may stand for a whole part of the network that we did not know
         saved = self._saved.find(peer.key)

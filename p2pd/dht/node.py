@@ -78,6 +78,7 @@ class Dht:
         self._table = Table(self.id, caps=caps)
         self._size = NetworkSize(self._table, self.id)
         self._throwaways = Throwaways(node)
+        self._asked_keys: Recent[Endpoint, Callable[[NodeKey, Now], None]] = Recent(limits.NEIGHBOURS)
         self._holders: Recent[RecordKey, tuple[float, list[Peer]]] = Recent(limits.HOLDERS_KNOWN)
         self._holdings = Holdings(
             records, quota_bytes=settings.quota_bytes, source_bytes_per_day=settings.store_bytes_per_day
@@ -140,7 +141,8 @@ class Dht:
             exchanges=self._exchanges,
             alarms=self._alarms,
             random=random,
-            serves=lambda: self.serves,
+            # what was kept for neighbours is handed on when servers elsewhere are found
+            serves=lambda: self.serves or self._roles.had_neighbours,
         )
         self._serving = Serving(
             node=node,
@@ -173,6 +175,23 @@ class Dht:
     def add_hint(self, hint: NodeHint, now: Now) -> None:
         """A node that may be there."""
         self._joining.add_hint(hint, self._within(now))
+
+    def on_neighbour(self, endpoint: Endpoint, now: Now) -> None:
+        """Discovery on the local network has found a node there."""
+        now = self._enter(now)
+        self._roles.on_neighbour(endpoint.host)
+        self._joining.on_neighbour(endpoint, now)
+
+    def forget_neighbours(self) -> None:
+        """This machine is on another local network."""
+        self._roles.forget_neighbours()
+        self._joining.forget_neighbours()
+
+    def ask_key(self, endpoint: Endpoint, then: Callable[[NodeKey, Now], None], now: Now) -> None:
+        """Ask a bare endpoint which node is there; what it says is proven by nothing yet."""
+        now = self._within(now)
+        self._asked_keys.put(endpoint, then)
+        self._rpc.hello(endpoint, now)
 
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
         """A datagram of the DHT's arrived."""
@@ -298,9 +317,18 @@ class Dht:
         return self.joined or self._joining.has_whom_to_ask
 
     @property
+    def is_island(self) -> bool:
+        """Whether the only servers known are on the local network, in an open one."""
+        return self._table.is_island
+
+    @property
     def serves(self) -> bool:
         """Whether others may store here and learn of us."""
         return self._roles.serves
+
+    def serves_to(self, peer: Endpoint) -> bool:
+        """Whether those there may, on an island too."""
+        return self._roles.serves_to(peer)
 
     @property
     def clock_offset_ms(self) -> int:
@@ -406,6 +434,9 @@ class Dht:
 
     def on_welcome(self, peer: Peer, now: Now) -> None:
         """A bare endpoint told us its key."""
+        then = self._asked_keys.pop(peer.endpoint)
+        if then is not None:
+            then(peer.key, self._clock.told)
         self._joining.on_welcome(peer, now)
 
     # --- inside
@@ -421,7 +452,7 @@ class Dht:
 
     def _introduce(self, peer: Peer, now: Now) -> None:
         """Let a neighbour that does not know us yet challenge us: its answer gave the token that proves our address."""
-        if self.serves and peer in self._table.nearest(self.id, limits.LOOKUP_CONVERGE):
+        if self.serves_to(peer.endpoint) and peer in self._table.nearest(self.id, limits.LOOKUP_CONVERGE):
             self._joining.ping(peer, now)
 
     def _within(self, now: Now) -> Now:
@@ -455,7 +486,7 @@ class Dht:
         place = int.from_bytes(records[0].key, "big")
         own = int.from_bytes(self.id, "big") ^ place
         nearer = sum(peer.place ^ place < own for peer in near)
-        if self.serves and nearer < self._settings.replicas:
+        if (self.serves or self._roles.serves_neighbours) and nearer < self._settings.replicas:
             for record in records:
                 self._serving.keep(record.data, Source(self.key, is_server=True), now)
 

@@ -7,7 +7,7 @@ What follows from a contact's bytes alone is remembered, bounded: the same few h
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from p2pd import limits
 from p2pd.domains import Domain, domain_hash
@@ -16,6 +16,9 @@ from p2pd.types import Endpoint, NodeId, NodeKey, RandomSource
 from p2pd.wire.rpc import Contact, pack_endpoint, unpack_endpoint
 
 SPACE_BITS = 256
+_LOCAL_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10", "127.0.0.0/8")
+_LOCAL = tuple(map(ip_network, (*_LOCAL_V4, "fc00::/7", "fe80::/10", "::1/128")))
+"""RFC 1918, 3927, 6598, 1122; 4193 and 4291."""
 
 
 def node_id(key: NodeKey) -> NodeId:
@@ -66,10 +69,27 @@ def contact_of(peer: Peer) -> Contact:
 
 
 @lru_cache(limits.CONTACTS_REMEMBERED)
+def is_local(host: str) -> bool:
+    """Whether an address means something only where it is: private, shared by a provider, link-local, loopback."""
+    address = ip_address(host)
+    return any(address in network for network in _LOCAL)
+
+
+def may_tell(peer: Peer, other: Peer) -> bool:
+    """Whether one node may be named to, or by, the other in an open network: a local one only among local ones."""
+    return not is_local(peer.endpoint.host) or is_local(other.endpoint.host)
+
+
+@lru_cache(limits.CONTACTS_REMEMBERED)
 def networks(host: str) -> tuple[bytes, bytes]:
-    """The /24 and /16 of an IPv4 address, the /48 and /32 of an IPv6 one: what one operator gets cheaply."""
+    """The /24 and /16 of an IPv4 address, the /48 and /32 of an IPv6 one: what one operator gets cheaply.
+
+    A local address stands for itself, or all who share a local network would count as one.
+    """
     address = ip_address(host)
     packed = address.packed
+    if is_local(host) and not address.is_loopback:
+        return packed, packed
     return (packed[:6], packed[:4]) if isinstance(address, IPv6Address) else (packed[:3], packed[:2])
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.peers import Peer
-from p2pd.types import Now
+from p2pd.types import Endpoint, Now
 from p2pd.wire.datagram import BOX_AT
 from p2pd.wire.rpc import Body
 
@@ -47,9 +47,8 @@ class Answer:
 class Handler(Protocol):
     """Who knows what questions mean."""
 
-    @property
-    def serves(self) -> bool:
-        """Whether this node is a server."""
+    def serves_to(self, peer: Endpoint) -> bool:
+        """Whether this node is a server for those there."""
         ...
 
     def on_question(self, question: Question, now: Now) -> Answer | None:

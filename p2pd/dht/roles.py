@@ -3,23 +3,30 @@
 Rules: a client becomes a server once nodes of three networks have reached it from addresses that it had not written to:
 then strangers will reach it too.  It asks servers to have others try (`Probe`, `Reach`, `Reached`); a `Reached` is
 smaller than the `Reach` that caused it, so nobody is hit through us by more than was sent (R5).
+On an island (an open network of which only nodes at local addresses are known) it serves the neighbours that discovery
+on the local network has shown, and nobody else: two machines in a cabin need no third.  Being reached by local ones
+says nothing of strangers.
 In a private network a node serves at once; where others see it at an address that it does not have, something
 translates addresses in between, and it must be shown reachable like anyone, by three hosts.
 
 | role | now | event | then |
 |---|---|---|---|
 | auto | client | reached from 3 networks | server |
+| auto | client | a neighbour announces itself, and no node elsewhere is known | server for neighbours |
+| auto | server for neighbours | a node elsewhere is in the table | client |
 | auto, private network | server | most see it at an address that is not its own | client |
 | server | server | | |
 | client | client | | |
 """
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from p2pd import limits
 from p2pd.dht.alarms import Alarms
+from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause
-from p2pd.dht.peers import Peer, networks, source_prefix
+from p2pd.dht.peers import Peer, is_local, may_tell, networks, source_prefix
 from p2pd.dht.questions import Question
 from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.routing import Table
@@ -53,6 +60,10 @@ class Roles:
         self._alarms = alarms
         self._random = random
         self._on_serving = on_serving
+        self._shares = settings.role == Role.AUTO and not settings.private
+        self._neighbours: Recent[str, bool] = Recent(limits.NEIGHBOURS)
+        self.had_neighbours = False
+        """Whether there was anybody for whom this node may have kept something on an island."""
         self._reached_from: dict[bytes, None] = {}
         self._tries = 0
         self._reach_rate = TokenBucket(limits.REACH_PER_S, limits.REACH_BURST)
@@ -74,9 +85,29 @@ class Roles:
             self._reached_from.clear()
             self._probe(now)
 
+    def on_neighbour(self, host: str) -> None:
+        """Someone on our own network segment speaks the same."""
+        self._neighbours.put(host, True)
+        self.had_neighbours = self._shares
+
+    def forget_neighbours(self) -> None:
+        """We are on another segment."""
+        self._neighbours.clear()
+
+    @property
+    def serves_neighbours(self) -> bool:
+        """Whether this is an island, and there is somebody else on it."""
+        return self._shares and self._table.takes_local and len(self._neighbours) > 0
+
+    def serves_to(self, endpoint: Endpoint) -> bool:
+        """Whether those there may store here and learn of others."""
+        return self.serves or (self.serves_neighbours and endpoint.host in self._neighbours)
+
     def on_observed(self, endpoint: Endpoint | None, now: Now) -> None:
         """Most nodes see us there."""
         if self._auto or endpoint is None or not self._own or endpoint in self._own:
+            return
+        if ip_address(endpoint.host).is_loopback:  # nothing translates on the way from a machine to itself
             return
         self._auto, self.serves = True, False
         self._set_probe(now)
@@ -84,6 +115,8 @@ class Roles:
     def on_unasked(self, peer: Peer, now: Now) -> None:
         """A node wrote to us first."""
         if self.serves or not self._auto or self._rpc.has_contacted(peer.endpoint, now):
+            return
+        if not self._private and is_local(peer.endpoint.host):
             return
         self._reached_from[self._network(peer)] = None
         if len(self._reached_from) >= limits.REACHED_NETWORKS:
@@ -130,6 +163,8 @@ class Roles:
         try:
             peer = Peer(reach.key, unpack_endpoint(reach.endpoint))
         except PeerError:
+            return Failed(Refusal.INVALID)
+        if not self._private and not may_tell(peer, question.asker):
             return Failed(Refusal.INVALID)
         if question.asker.key in self._table and self._may_reach(peer, now):
             self._rpc.tell(peer, Reached(), now, cause=Cause.JOIN)

@@ -5,7 +5,9 @@ Rules:
 - a node enters only when it has answered us (R4): callers call `seen` on nothing else;
 - known nodes stay before new ones; those heard of move to the end of their bucket, so that its head is the one
   heard of longest ago; three unanswered requests in a row cost the place, which goes to the replacement seen last;
-- nodes of one network are few (R7), except in a private one.
+- nodes of one network are few (R7), except in a private one;
+- nodes at local addresses and others never stand in one table of an open network: the local ones are there only while
+  nobody else is (an island), and leave when the first other comes, since they mean nothing to the rest of the network.
 
 What the library does and this does not: 160-bit ids, its own clock, a bucket lookup that is wrong at a bucket's end,
 buckets that never rotate, a neighbour search that is not the nearest.
@@ -19,9 +21,8 @@ from kademlia.node import Node, NodeHeap
 from kademlia.routing import KBucket, RoutingTable
 
 from p2pd import limits
-from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, contact_of, networks
+from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, is_local, networks
 from p2pd.types import NodeId, NodeKey
-from p2pd.wire.rpc import Contact
 
 
 class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
@@ -32,7 +33,6 @@ class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
     def __init__(self, peer: Peer, seen_s: float) -> None:
         super().__init__(peer.id, peer.endpoint.host, peer.endpoint.port)
         self.peer = peer
-        self.contact = contact_of(peer)
         self.first_seen_s = seen_s
         self.seen_s = seen_s
         self.strikes = 0
@@ -134,6 +134,8 @@ class Table:
         self.changes = 0
         """How often a node came or went: what follows from who is there holds as long as this does."""
         self._caps = caps
+        self._far = 0
+        """Nodes that are not at local addresses."""
         self._diversity = Diversity(caps[1], caps[2]) if caps else None
 
     def __len__(self) -> int:
@@ -149,6 +151,16 @@ class Table:
     def entry(self, key: NodeKey) -> Entry | None:
         return self._entries.get(key)
 
+    @property
+    def takes_local(self) -> bool:
+        """Whether nodes at local addresses may enter."""
+        return self._caps is None or self._far == 0
+
+    @property
+    def is_island(self) -> bool:
+        """Whether all nodes of it, of an open network, are at local addresses."""
+        return self._caps is not None and self._far == 0 and len(self._entries) > 0
+
     def seen(self, peer: Peer, now_s: float) -> bool:
         """The peer answered; whether it is newly in the table."""
         known = self._entries.get(peer.key)
@@ -156,7 +168,7 @@ class Table:
             if known.peer.endpoint == peer.endpoint or self._moved(known, peer):
                 self._refresh(known, now_s)
             return False
-        if peer.place == self._own.long_id or not self._diverse(peer):
+        if peer.place == self._own.long_id or not self._admits(peer):
             return False
         return self._add(Entry(peer, now_s))
 
@@ -175,18 +187,19 @@ class Table:
         """Take a node out; the replacement seen last that is diverse enough moves up."""
         entry = self._entries.pop(key)
         self.changes += 1
+        self._far -= not is_local(entry.peer.endpoint.host)
         if self._diversity:
             self._diversity.remove(entry.peer)
         bucket = self._bucket(entry)
         del bucket.nodes[entry.id]
         while bucket.replacement_nodes:
             _, replacement = bucket.replacement_nodes.popitem()
-            if self._diverse(replacement.peer) and self._add(replacement):
+            if self._admits(replacement.peer) and self._add(replacement):
                 return
 
     def wants(self, peer: Peer) -> bool:
         """Whether it would enter if it answered us, or replace one that seems gone."""
-        if peer.key in self._entries or peer.place == self._own.long_id or not self._diverse(peer):
+        if peer.key in self._entries or peer.place == self._own.long_id or not self._admits(peer):
             return False
         node = Node(peer.id)
         bucket = self._bucket(node)
@@ -197,10 +210,6 @@ class Table:
     def nearest(self, target: bytes, count: int) -> list[Peer]:
         """The nearest to `target`, nearest first; those that failed lately last."""
         return [entry.peer for entry in self._buckets.find_neighbors(Node(target), count)]
-
-    def contacts(self, target: bytes, count: int) -> list[Contact]:
-        """The same, as others are told of them."""
-        return [entry.contact for entry in self._buckets.find_neighbors(Node(target), count)]
 
     def silent_longest(self) -> Entry | None:
         """The node heard of longest ago."""
@@ -215,6 +224,9 @@ class Table:
 
     def _moved(self, entry: Entry, peer: Peer) -> bool:
         """The node answers elsewhere now; False, and it is out, where that network has too many already."""
+        is_nearer = is_local(peer.endpoint.host) - is_local(entry.peer.endpoint.host)
+        if self._caps is not None and is_nearer > 0:
+            return False  # it is beside us, and for all others where it was
         if self._diversity is not None:
             self._diversity.remove(entry.peer)
             admitted = self._diversity.admits(peer)
@@ -222,7 +234,10 @@ class Table:
             if not admitted:
                 self.remove(entry.peer.key)
                 return False
-        entry.peer, entry.contact = peer, contact_of(peer)
+        entry.peer = peer
+        self._far -= is_nearer
+        if is_nearer < 0:
+            self._leave_island()
         return True
 
     def _refresh(self, entry: Entry, now_s: float) -> None:
@@ -240,11 +255,23 @@ class Table:
         self.changes += 1
         if self._diversity:
             self._diversity.add(entry.peer)
+        if not is_local(entry.peer.endpoint.host):
+            self._far += 1
+            self._leave_island()
         return True
 
-    def _diverse(self, peer: Peer) -> bool:
+    def _leave_island(self) -> None:
+        """The first node from elsewhere is there: those at local addresses go."""
+        if self._caps is None or self._far > 1:
+            return
+        for entry in [entry for entry in self._entries.values() if is_local(entry.peer.endpoint.host)]:
+            self.remove(entry.peer.key)
+
+    def _admits(self, peer: Peer) -> bool:
         if self._caps is None or self._diversity is None:
             return True
+        if not self.takes_local and is_local(peer.endpoint.host):
+            return False
         small, _ = networks(peer.endpoint.host)
         same = [e for e in self._bucket(Node(peer.id)).nodes.values() if networks(e.peer.endpoint.host)[0] == small]
         return len(same) < self._caps[0] and self._diversity.admits(peer)

@@ -159,7 +159,8 @@ class Rpc:
 
     def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
         """Send what is not answered."""
-        packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), self._handler.serves, body)
+        serves = self._handler.serves_to(peer.endpoint)
+        packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), serves, body)
         self._send(peer, self._node, packet.encode(), cause)
 
     def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
@@ -189,8 +190,8 @@ class Rpc:
         return self._receipts if isinstance(body, rpc.Store) else self.round_trips
 
     def _send_question(self, id: bytes, question: _Open, now: Now) -> None:
-        own_routing = question.own is self._node
-        packet = Packet(id, question.token, own_routing and self._handler.serves, question.body)
+        serves = question.own is self._node and self._handler.serves_to(question.peer.endpoint)
+        packet = Packet(id, question.token, serves, question.body)
         if not question.token or question.repeated:  # who has started anew takes no token of before
             least = limits.SMALL_PADDING_BYTES if isinstance(question.body, _SMALL) else limits.DATAGRAM_BYTES
             packet = _padded(packet, least)
@@ -252,7 +253,8 @@ class Rpc:
         self._admit(source, None, now)
         token = self._tokens.give(source, now)
         key = NodeKey(self._node.public)
-        welcome = Welcome(self._network, hello.id, key, token, now.wall_ms, self._handler.serves, source)
+        serves = self._handler.serves_to(source)
+        welcome = Welcome(self._network, hello.id, key, token, now.wall_ms, serves, source)
         data = welcome.encode()
         self._counters.sent(Cause.ANSWER, len(data))
         self._effects.append(SendDatagram(source, data))
@@ -323,7 +325,7 @@ class Rpc:
             return cause
         fresh = proven and self._tokens.is_current(packet.token, peer.endpoint)
         token = b"" if fresh else self._tokens.give(peer.endpoint, now)
-        serves = own is self._node and self._handler.serves
+        serves = own is self._node and self._handler.serves_to(peer.endpoint)
         reply = Packet(packet.id, token, serves, answer.body).encode()
         if len(reply) + BOX_AT + limits.BOX_OVERHEAD_BYTES > allowed:
             raise PeerError("unpadded")

@@ -15,14 +15,14 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.counters import Cause
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.measures import Timings
-from p2pd.dht.peers import SPACE_BITS, Peer, peers_of
+from p2pd.dht.peers import SPACE_BITS, Peer, may_tell, peers_of
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.routing import Table
 from p2pd.dht.rpc import Rpc
 from p2pd.dht.settings import DhtSettings
 from p2pd.dht.sizing import NetworkSize
 from p2pd.types import NodeKey, Now
-from p2pd.wire.rpc import Body, Nodes, Values
+from p2pd.wire.rpc import Body, Contact, Nodes, Values
 
 
 class Errand(Protocol):
@@ -134,7 +134,7 @@ class Search:
         if self.is_over:
             return
         if isinstance(body, Nodes | Values) and self._errand.on_answer(peer, body, now):
-            self.lookup.on_answered(peer, [] if self._is_resting else peers_of(body.contacts))
+            self.lookup.on_answered(peer, [] if self._is_resting else self._searches.told(peer, body.contacts))
         else:
             self.lookup.on_failed(peer)
         self.go_on(now)
@@ -216,6 +216,11 @@ class Searches:
         self._waiting.append(search)
         self._begin_waiting(now)
         return search
+
+    def told(self, teller: Peer, contacts: list[Contact]) -> list[Peer]:
+        """Those of the nodes it named that are well formed, and that it may know."""
+        peers = peers_of(contacts)
+        return peers if self._settings.private else [peer for peer in peers if may_tell(peer, teller)]
 
     def on_over(self, search: Search) -> None:
         """One ended: another may begin."""

@@ -4,7 +4,8 @@ Knows how to answer; whether the asker may ask so often was decided before.
 Rules:
 - a client answers pings and pushes, and refuses the rest;
 - an answer never measures more than the room it was given (R5): records come first, nodes while they fit;
-- storing needs a proven address, since quotas count by it.
+- storing needs a proven address, since quotas count by it;
+- in an open network local addresses are told to no one but askers at local addresses.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from p2pd.dht.counters import Counters
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.listening import Listens
-from p2pd.dht.peers import Peer, networks
+from p2pd.dht.peers import Peer, contact_of, may_tell, networks
 from p2pd.dht.questions import Answer, Question
 from p2pd.dht.records import VerifiedRecord, signed_receipt, verified
 from p2pd.dht.refresh import Refresh
@@ -72,7 +73,7 @@ class Serving:
                 return Answer(rpc.Pushed() if known else Failed(Refusal.UNSUPPORTED))
             case rpc.Reached():
                 return None
-        if not self._roles.serves:
+        if not self._roles.serves_to(question.asker.endpoint):
             return Answer(Failed(Refusal.CLIENT))
         return self._answer_as_server(question, now)
 
@@ -122,11 +123,12 @@ class Serving:
 
     def _contacts(self, target: bytes, asker: Peer, room: int) -> list[Contact]:
         contacts: list[Contact] = []
-        for contact in self._table.contacts(target, limits.CONTACTS_PER_REPLY + 1):
+        for peer in self._table.nearest(target, limits.CONTACTS_PER_REPLY + 1):
+            contact = contact_of(peer)
             room -= _CONTACT_HEAD_BYTES + len(contact.endpoint)
             if room < 0 or len(contacts) >= limits.CONTACTS_PER_REPLY:
                 break
-            if contact.key != asker.key:
+            if peer.key != asker.key and (self._private or may_tell(peer, asker)):
                 contacts.append(contact)
         return contacts
 

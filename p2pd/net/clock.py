@@ -4,7 +4,9 @@ import logging
 import os
 import random
 import time
+from collections.abc import Callable
 
+from p2pd import limits
 from p2pd.types import Now
 
 _JUMP_MS = 5_000
@@ -27,6 +29,24 @@ class SystemClock:
         return now
 
 
+class Sleeps:
+    """Whether the machine has slept; where no clock counts sleep, a jump of the wall clock passes for one."""
+
+    def __init__(self, clock: Callable[[], tuple[float, float]] | None = None) -> None:
+        self._clock = clock or _waking_and_all
+        self._asleep_s = self._asleep()
+
+    def slept_s(self) -> float:
+        """How long since the last call, in seconds; 0 below `limits.SLEPT_S`."""
+        asleep_s = self._asleep()
+        slept_s, self._asleep_s = asleep_s - self._asleep_s, asleep_s
+        return slept_s if slept_s >= limits.SLEPT_S else 0.0
+
+    def _asleep(self) -> float:
+        waking, all_of_it = self._clock()
+        return all_of_it - waking
+
+
 class SystemRandom:
     """The operating system's random source."""
 
@@ -40,6 +60,12 @@ class SystemRandom:
     def uniform(self, low: float, high: float) -> float:
         """A number in [low, high)."""
         return low + (high - low) * self._random.random()
+
+
+def _waking_and_all() -> tuple[float, float]:
+    """A clock that stands while the machine sleeps, and one that goes on, in seconds."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic(), time.time() if boot is None else time.clock_gettime(boot)
 
 
 def _wall_ms() -> int:

@@ -60,6 +60,10 @@ class Engine(Protocol):
         """A router lets everything for this endpoint through to us; None: no more."""
         ...
 
+    def on_neighbour(self, endpoint: Endpoint, salt: bytes, tag: bytes, now: Now) -> None:
+        """Somebody announces a node on the local network, at an address of one of our own networks."""
+        ...
+
     def on_timer(self, now: Now) -> None:
         """The time given by `next_deadline` has come, or passed."""
         ...
@@ -143,6 +147,13 @@ class Mapped:
     method: str
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    endpoint: Endpoint
+    salt: bytes
+    tag: bytes
+
+
 Input = (
     Datagram
     | LinkOpened
@@ -155,6 +166,7 @@ Input = (
     | StampSolved
     | Addresses
     | Mapped
+    | Neighbour
 )
 
 
@@ -185,6 +197,8 @@ def deliver(engine: Engine, value: Input, now: Now) -> None:
             engine.on_addresses(endpoints, now)
         case Mapped(mapped, method):
             engine.on_mapped(mapped, method, now)
+        case Neighbour(endpoint, salt, tag):
+            engine.on_neighbour(endpoint, salt, tag, now)
         case _:
             assert_never(value)
 
@@ -210,5 +224,7 @@ def summary(value: Input) -> str:
             return f"Addresses, {len(endpoints)} of them"
         case Mapped(_, method):
             return f"Mapped by {method}"
+        case Neighbour():
+            return "Neighbour"
         case _:
             assert_never(value)

@@ -12,6 +12,7 @@ from typing import assert_never
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.effects import (
+    Announce,
     CheckLink,
     CloseLink,
     Effect,
@@ -53,11 +54,13 @@ class Network:
         emit: Callable[[Input], None],
         tuning: QuicTuning | None = None,
         clock: SystemClock | None = None,
+        announce: Callable[[Announce], None] = lambda announcement: None,
     ) -> None:
         check_private_names(random)
         self._loop = asyncio.get_running_loop()
         self._clock = clock or SystemClock()
         self._emit = emit
+        self._announce = announce
         self._sockets: list[UdpSocket] = []
         self._counts: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,6 +129,8 @@ class Network:
             case SolveStamp(job):
                 if not self._stamps.submit(effect):
                     self._emit(StampSolved(job, None))
+            case Announce():
+                self._announce(effect)
             case Notify():
                 pass  # for the followers of this machine, not for the network
             case _:

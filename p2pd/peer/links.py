@@ -66,11 +66,15 @@ class Link:
     cipher: LinkCipher | None = None
     relay: NodeKey | None = None
     """Who carries it; None: nobody."""
+    is_lan: bool = False
+    """Discovery on the local network has shown the contact where this link leads."""
 
     @property
     def via(self) -> str:
         """How what comes over it has come, for people."""
-        return "direct" if self.relay is None else "relay"
+        if self.relay is not None:
+            return "relay"
+        return "lan" if self.is_lan else "direct"
 
 
 class Channels(Protocol):

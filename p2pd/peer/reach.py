@@ -80,6 +80,8 @@ class Reach:
         self._links = links
         self._tries = tries
         self._on_away = on_away
+        self.beside: Callable[[IdentityKey, Now], tuple[NodeHint, ...]] = lambda contact, now: ()
+        """Where a contact is on the local network: who knows says so here."""
         self._attempts: dict[IdentityKey, Attempt] = {}
         self._last: dict[IdentityKey, list[Candidate]] = {}
         self._seen: dict[IdentityKey, Presence] = {}
@@ -167,6 +169,21 @@ class Reach:
         if link is not None:
             self.tried(contact).append(Candidate("punched", str(endpoint), link))
 
+    def on_beside(self, contact: IdentityKey, now: Now) -> None:
+        """They were found on the local network: dial there, unless a direct link is up."""
+        up, known = self._links.up(contact), self._store.contact(contact)
+        if known is None or (up is not None and up.relay is None):
+            return
+        attempt = self._attempts.get(contact)
+        if attempt is None or not attempt.busy:
+            self._begin(contact, now)
+            self.alive(contact, now)
+            return
+        ways = {str(hint.endpoint) for hint in self.beside(contact, now)}
+        if not any(each.outcome == TRYING and ways & set(each.where.split(", ")) for each in attempt.tried):
+            self._links.stop_dialling(contact, "they are on the local network", now)
+            self._dial_hints(known, attempt, now)
+
     def on_dial_failed(self, contact: IdentityKey, link: int, reason: str, now: Now) -> None:
         """One dial or call ended without a link."""
         self._note(contact, link, reason)
@@ -199,12 +216,20 @@ class Reach:
 
     def _try(self, contact: Contact, attempt: Attempt, now: Now) -> None:
         attempt.tried, attempt.found = [], False
-        if contact.path is not PathChoice.RELAY_ONLY:
-            for hint in _parsed(contact.endpoints):
-                self._dial(contact, hint.key or NodeKey(b""), (hint.endpoint,), attempt, now)
+        self._dial_hints(contact, attempt, now)
         if contact.secret:
             self._look_up(contact, attempt, now)
         self._settle(contact.identity, now)
+
+    def _dial_hints(self, contact: Contact, attempt: Attempt, now: Now) -> None:
+        """Where they are on the local network, and where they were last; one dial for each node."""
+        if contact.path is PathChoice.RELAY_ONLY:
+            return
+        ways: dict[NodeKey, list[Endpoint]] = {}
+        for hint in (*self.beside(contact.identity, now), *_parsed(contact.endpoints)):
+            ways.setdefault(hint.key or NodeKey(b""), []).append(hint.endpoint)
+        for node, endpoints in ways.items():
+            self._dial(contact, node, tuple(dict.fromkeys(endpoints)), attempt, now)
 
     def _dial(
         self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], attempt: Attempt, now: Now

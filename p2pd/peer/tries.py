@@ -10,19 +10,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from p2pd import limits
 from p2pd.dht.bounded import Recent
-from p2pd.dht.peers import source_prefix
+from p2pd.dht.peers import is_local, source_prefix
 from p2pd.dht.rates import TokenBuckets
 from p2pd.types import Endpoint, Now
 
 _NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8")))
 """No node of anybody is there (RFC 6890); 224.0.0.0/3 is multicast and what is reserved above it."""
-_LOCAL = tuple(
-    map(
-        ip_network,
-        ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"),
-    )
-)
-"""Each network has its own (RFC 1918, 3927, 4193, 4291, 6598)."""
 _OWN_NETWORK_BITS = {4: 16, 6: 64}
 """What counts as a network of ours: a private address that shares so many bits with one of ours may be beside us."""
 
@@ -53,8 +46,7 @@ class Tries:
         address = ip_address(endpoint.host)
         if endpoint.port < limits.PORT_MIN or any(_within(address, network) for network in _NOWHERE):
             return False
-        local = any(_within(address, network) for network in _LOCAL)
-        return not local or any(_beside(address, own.host) for own in self._own)
+        return not is_local(endpoint.host) or any(_beside(address, own.host) for own in self._own)
 
     def take(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether something may be tried there now; counts it."""

@@ -9,6 +9,7 @@ contact is used and why.
 | `reach` | which ways to a contact are tried, and when |
 | `links` | the persons at both ends proven; one link a contact |
 | `relays` | waiting at relays, and calling by them |
+| `neighbours` | contacts on the local network |
 | `punching` | a direct way in place of a relayed one |
 | `relaying` | carrying for others |
 """
@@ -20,6 +21,7 @@ from p2pd import limits
 from p2pd.dht.node import Dht
 from p2pd.effects import EffectQueue
 from p2pd.peer.links import Link, LinkOwner, Links
+from p2pd.peer.neighbours import Neighbours
 from p2pd.peer.numbers import LinkNumbers
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.paths import Known, Path, explain
@@ -61,6 +63,8 @@ class WaysSettings:
     private: bool
     own: tuple[Endpoint, ...]
     """This machine's addresses, as far as it knows itself."""
+    lan: bool
+    """Whether the local network is used."""
     carries: bool
     """Whether frames of others are carried, where this node serves."""
 
@@ -102,6 +106,18 @@ class Ways:
         self.links = Links(keys, effects, random, numbers, self.relays, self._link_owner())
         self.relays.user = self.links
         self.reach = Reach(store, dht, self.links, self._tries, owner.on_away)
+        self.neighbours = Neighbours(
+            keys,
+            store,
+            dht,
+            effects,
+            random,
+            announces=settings.lan,
+            on_found=self._on_beside,
+            count=owner.count,
+        )
+        self.neighbours.on_addresses(settings.own)
+        self.reach.beside = self.neighbours.candidates
         self.punching = Punching(
             network_id(settings.network),
             effects,
@@ -112,7 +128,7 @@ class Ways:
             self.reach.on_way,
             owner.count,
         )
-        self.machines = (self.links, self.relays, self.reach, self.punching)
+        self.machines = (self.links, self.relays, self.neighbours, self.reach, self.punching)
 
     def _link_owner(self) -> LinkOwner:
         owner = self._owner
@@ -156,6 +172,7 @@ class Ways:
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""
         self._tries.on_addresses(own)
+        self.neighbours.on_addresses(own)
         self.whereabouts.on_addresses(own, now)
         self.relays.check()
         for contact in self.links.contacts_up:
@@ -203,7 +220,15 @@ class Ways:
 
     # --- between the machines ---
 
+    def _on_beside(self, contact: IdentityKey, now: Now) -> None:
+        """Discovery on the local network has shown where a contact is."""
+        link = self.links.up(contact)
+        if link is not None:
+            link.is_lan = self.neighbours.is_near(contact, link.endpoint, now)
+        self.reach.on_beside(contact, now)
+
     def _on_up(self, contact: IdentityKey, link: Link, now: Now) -> None:
+        link.is_lan = self.neighbours.is_near(contact, link.endpoint, now)
         self.reach.on_up(contact, link, now)
         if self._may_punch(contact):
             self.punching.on_up(contact, link, now)

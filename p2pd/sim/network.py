@@ -27,6 +27,7 @@ from typing import Any, TypeVar, assert_never
 from p2pd import limits
 from p2pd.crypto.stamp import solve
 from p2pd.effects import (
+    Announce,
     CheckLink,
     CloseLink,
     Effect,
@@ -79,6 +80,8 @@ class World:
         self.datagrams = Datagrams(self._carriage, self._hosts, self._give, self.counts)
         self._requests = Requests(self._carriage, self._hosts, self._give, self.counts)
         self._wall_jump_ms = 0
+        self.announced: dict[str, Announce] = {}
+        """What each host would say on its local network."""
 
     # --- the cast
 
@@ -328,6 +331,8 @@ class World:
             case SolveStamp():
                 self._note(host.name, "stamp", effect.job, effect.bits)
                 self._solve(host, effect)
+            case Announce():
+                self.announced[host.name] = effect  # there are no local networks here: who wants one carries it
             case Notify(cursor):
                 self._note(host.name, "event", cursor)
             case _:

@@ -17,11 +17,19 @@ import pytest
 
 from p2pd import limits
 from p2pd.daemon.doctor import __main__ as doctor
+from p2pd.daemon.doctor import network as of_network
 from p2pd.daemon.doctor.finding import Case, Finding, State
 from p2pd.daemon.doctor.greeting import Answer, Asked, Greetings
 from p2pd.daemon.doctor.home import check_disk, check_keys
-from p2pd.daemon.doctor.network import check_clock, check_first_nodes, check_port_mapping, check_reachability
+from p2pd.daemon.doctor.network import (
+    check_clock,
+    check_first_nodes,
+    check_local_network,
+    check_port_mapping,
+    check_reachability,
+)
 from p2pd.errors import FailedError, HomeInUseError, NotFoundError
+from p2pd.net.netlink import MachineAddress
 from p2pd.storage.home import locked
 from p2pd.types import Endpoint
 from tests.daemon.process import START_S, Daemon, command, daemon, environment, run
@@ -399,3 +407,24 @@ def test_the_program_says_what_it_does_and_ends_with_its_code(home: Path) -> Non
         0,
         [{"set_aside": "dht.db", "path": str(home / "dht.db.damaged-1")}],
     )
+
+
+def test_the_local_network_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**changed: object) -> Finding:
+        lan = {"on": True, "networks": ["192.168.1.2"], "neighbours": 3, "island": False} | changed
+        case = greeted()
+        case.running = {"lan_is_on": True, "lan": lan, "listen": ["0.0.0.0:4001"]}
+        return check_local_network(case)
+
+    here = [MachineAddress("192.168.1.2", 24, 2, is_lan=True)]
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: here)
+    assert found().message == "3 other nodes announced at 192.168.1.2"
+    assert "no node elsewhere" in found(island=True).message
+    assert "only this machine" in found(on=False).message
+    assert found(networks=[]).state is State.WARNING
+    here.clear()
+    assert found(networks=[]).state is State.OK
+    assert check_local_network(greeted()).state is State.OK
+    case = greeted()
+    case.running = {"lan_is_on": False}
+    assert "off" in check_local_network(case).message

@@ -72,3 +72,13 @@ def test_a_private_node_that_others_see_elsewhere_stops_serving():
     network.start("10.0.0.8", ["10.0.0.1"], settings=same)
     network.world.run(1)
     assert network.machines["10.0.0.8"].dht.serves
+
+
+def test_what_the_same_machine_sees_is_no_translation():
+    network = Network("loopback")
+    network.start("127.0.0.1")
+    settings = DhtSettings(private=True, replicas=4, own=(Endpoint("192.168.7.7", 4242),))
+    network.start("127.0.0.2", ["127.0.0.1"], settings=settings)
+    network.world.run(1)
+    assert network.machines["127.0.0.2"].dht.endpoint == Endpoint("127.0.0.2", 4242)
+    assert network.machines["127.0.0.2"].dht.serves

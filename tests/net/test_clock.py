@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from p2pd.net.clock import SystemClock, SystemRandom
+from p2pd.net.clock import Sleeps, SystemClock, SystemRandom
 
 
 def test_both_clocks_go_forward() -> None:
@@ -32,3 +32,15 @@ def test_chance_has_the_size_and_range_asked_for() -> None:
     assert len(random.bytes(7)) == 7
     assert random.bytes(16) != random.bytes(16)
     assert all(2.0 <= random.uniform(2.0, 3.0) < 3.0 for _ in range(100))
+
+
+def test_a_sleep_is_told_once() -> None:
+    clocks = [100.0, 250.0]
+    sleeps = Sleeps(lambda: (clocks[0], clocks[1]))
+    assert sleeps.slept_s() == 0.0
+    clocks[:] = [110.0, 260.5]
+    assert sleeps.slept_s() == 0.0
+    clocks[:] = [111.0, 3_861.5]
+    assert sleeps.slept_s() == 3_600.0
+    assert sleeps.slept_s() == 0.0
+    assert Sleeps().slept_s() == 0.0  # the machine's own clocks

@@ -110,11 +110,16 @@ def _hex(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
 
+def lan() -> dict[str, Any]:
+    secret, salt, identity = named("contact secret"), named("salt")[:16], curve.public_key(named("identity"))
+    return {"secret": secret, "salt": salt, "identity": identity, "tag": protocol.lan_tag(secret, salt, identity)}
+
+
 def vectors() -> str:
     """The whole file."""
     kept = json.loads(FILE.read_text())["first_contact"]["header"]["kem_ciphertext"] if FILE.exists() else ""
     contact = first_contact(bytes.fromhex(kept) or None)
-    made = {"blinding": blinding(), "pair": pair(), "first_contact": contact, "stamp": stamp()}
+    made = {"blinding": blinding(), "pair": pair(), "first_contact": contact, "stamp": stamp(), "lan": lan()}
     return json.dumps(_hex(made), indent=1) + "\n"
 
 

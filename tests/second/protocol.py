@@ -82,6 +82,10 @@ def ring_tag(pair_secret: bytes, sender: bytes, recipient: bytes, day: int, inde
     return label_hash("ring", sender, recipient, u32(day), u32(index), key=pair_secret, size=16)
 
 
+def lan_tag(contact_secret: bytes, salt: bytes, identity: bytes) -> bytes:
+    return label_hash("lan tag", salt, identity, key=contact_secret, size=8)
+
+
 def x3dh(agreements: list[bytes]) -> bytes:
     return hkdf(b"\xff" * 32 + b"".join(agreements), b"p2pd/1 x3dh")
 

@@ -38,6 +38,7 @@ CHECKS: dict[str, Check] = {
     "first nodes": of_network.check_first_nodes,
     "clock": of_network.check_clock,
     "port mapping": of_network.check_port_mapping,
+    "local network": of_network.check_local_network,
     "reachability": of_network.check_reachability,
 }
 """In the order in which each finds what it needs."""

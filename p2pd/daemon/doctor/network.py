@@ -16,8 +16,9 @@ from typing import Any
 from p2pd import limits
 from p2pd.daemon.doctor.finding import Case, Finding, ok, problem, warning
 from p2pd.daemon.doctor.greeting import Asked, Greeter
-from p2pd.daemon.listening import own_endpoints
 from p2pd.errors import P2pdError
+from p2pd.net.addresses import endpoints_of, machine_addresses
+from p2pd.net.lan import lan_addresses
 from p2pd.net.udp import AddressError
 from p2pd.types import Endpoint
 from p2pd.wire.address import parse_endpoint
@@ -126,7 +127,7 @@ def check_clock(case: Case) -> Finding:
 
 def check_reachability(case: Case) -> Finding:
     """Where peers see this machine, against what it is: whether strangers can reach the daemon."""
-    own = own_endpoints(_listening(case))
+    own = endpoints_of(_listening(case), machine_addresses())
     has_v6 = any(ip_address(endpoint.host).version == 6 for endpoint in own)
     found = _reachability(case, own)
     return replace(found, message=f"{found.message}; {'IPv6 too' if has_v6 else 'no IPv6'}")
@@ -186,6 +187,23 @@ def _mapping_words(family: Mapping[str, Any]) -> str:
         return f"{family['family']}: {family['failure'] or 'no answer so far'}"
     minutes = (family["lifetime_left_s"] or 0) // limits.MINUTE_S
     return f"{family['family']}: {family['endpoint']} by {family['method']} of {family['gateway']}, {minutes} min left"
+
+
+def check_local_network(case: Case) -> Finding:
+    """Whether the daemon finds people on the local network."""
+    if not case.running:
+        return ok("looked at while the daemon runs")
+    if not case.running["lan_is_on"]:
+        return ok("off, as the settings say")
+    lan = case.running["lan"]
+    if not lan["on"]:
+        return ok("not used: only this machine can reach the daemon")
+    if not lan["networks"]:
+        if not lan_addresses(_listening(case), machine_addresses()):
+            return ok("this machine is in no IPv4 network with others")
+        return warning("no local network could be joined", "see p2pctl logs; another program may keep UDP port 5353")
+    words = f"{lan['neighbours']} other nodes announced at {', '.join(lan['networks'])}"
+    return ok(f"{words}; no node elsewhere is known" if lan["island"] else words)
 
 
 def _listening(case: Case) -> list[Endpoint]:

@@ -10,6 +10,11 @@ from p2pd.errors import UsageError
 from p2pd.settings import read_bootstrap
 from p2pd.types import Now
 
+_LAN = (
+    "the local network: `on`, `networks` (our addresses in those that are used), `neighbours` announced there, "
+    "`island` (no other node is known)"
+)
+
 
 @method(
     "status",
@@ -23,6 +28,7 @@ from p2pd.types import Now
         "dht": "`nodes` in the table, `records` held for others, `record_bytes`",
         "links": "people connected to directly",
         "port_mapping": PORT_MAPPING,
+        "lan": _LAN,
         "outbox": "messages not delivered yet",
         "rss_bytes": "memory of the process",
         "bytes_in": "received since the start",
@@ -39,8 +45,12 @@ async def status(service: Service) -> Answer:
     listen = {"listen": [str(endpoint) for endpoint in service.listen]}
     traffic = {"bytes_in": counts.get("bytes in", 0), "bytes_out": counts.get("bytes out", 0)}
     shown: Answer = shown_facts(facts)
-    mapping = {"port_mapping": [status.shown() for status in service.port_mapping()]}
-    return {"address": address, **service.process_facts(), **listen, **traffic, **shown, **mapping}
+    around = {"port_mapping": [status.shown() for status in service.port_mapping()], "lan": _lan(service, facts)}
+    return {"address": address, **service.process_facts(), **listen, **traffic, **shown, **around}
+
+
+def _lan(service: Service, facts: Answer) -> Answer:
+    return {**facts["lan"], "networks": service.lan_networks()}
 
 
 def _own(engine: Engine) -> Answer:
@@ -110,6 +120,8 @@ async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) 
         "clock_offset_ms": "what to add to the clock, by most others; 0 below five",
         "port_mapping": PORT_MAPPING,
         "port_mapping_is_on": "whether the settings want it",
+        "lan": _LAN,
+        "lan_is_on": "whether the settings want it",
     },
 )
 async def doctor(service: Service) -> Answer:
@@ -127,6 +139,8 @@ async def doctor(service: Service) -> Answer:
         "first_nodes": _first_nodes(service),
         "port_mapping": [status.shown() for status in service.port_mapping()],
         "port_mapping_is_on": service.settings.port_mapping,
+        "lan": _lan(service, facts),
+        "lan_is_on": service.settings.lan,
     }
 
 
