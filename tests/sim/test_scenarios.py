@@ -36,7 +36,9 @@ def test_a_short_run_breaks_no_promise(name: str) -> None:
     assert report.virtual_hours >= 0.9 * hours
     assert report.look_up_ms.count > 0
     if SCENARIOS[name].people:
-        assert report.messages["shown"] == report.messages["delivered"] == report.messages["accepted"] > 0
+        # a process that ends right after the commit has taken a text of which its sender was told nothing
+        counts = report.messages
+        assert 0 < counts["accepted"] <= counts["shown"] == counts["delivered"] <= counts["offered"]
 
 
 @pytest.mark.slow
