@@ -23,7 +23,7 @@ from p2pd.client import peer_uid
 from p2pd.daemon.method import Answer, Method
 from p2pd.daemon.pages import encoded
 from p2pd.daemon.service import Service
-from p2pd.errors import FailedError, P2pdError, RefusedError, UsageError
+from p2pd.errors import FailedError, LockedError, P2pdError, RefusedError, UsageError
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -194,6 +194,8 @@ class _Client:
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(UNKNOWN_METHOD, f"no method {request.method[:40]!r}", hint=self._near(request.method))
+        if self._service.locked is not None and not method.while_locked:
+            raise LockedError("this daemon is locked", hint="run: p2pctl unlock")
         if method.needs_person and self._service.settings.storage_only:
             raise RefusedError(
                 f"this node only stores, so there is no {method.name}", hint="start it without --storage-only"
