@@ -28,6 +28,12 @@ def _status() -> Mapping[str, click.Command]:
     return status.COMMANDS
 
 
+def _lock() -> Mapping[str, click.Command]:
+    from p2pctl import lock
+
+    return lock.COMMANDS
+
+
 def _doctor() -> Mapping[str, click.Command]:
     from p2pctl import doctor
 
@@ -87,6 +93,7 @@ SECTIONS = {
         *((name, _life) for name in ("start", "stop", "restart", "logs")),
         ("status", _status),
         ("doctor", _doctor),
+        *((name, _lock) for name in ("lock", "unlock", "passphrase")),
         ("unit", _unit),
     ],
     "Self": [("id", _own), ("profile", _own)],
