@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.conversation import Conversation, checked_text
+from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
@@ -161,7 +162,8 @@ class Engine:
             secret_changed=self._on_secret_changed,
             contacts_changed=self._mailroom.contacts_changed,
         )
-        self._conversation = Conversation(store, self._outbox, history, random)
+        self._expiry = Expiry(store, self._outbox)
+        self._conversation = Conversation(store, self._outbox, history, self._expiry, random)
         self._machines = (
             *ways.machines,
             self._requests,
@@ -169,6 +171,7 @@ class Engine:
             self._inbox,
             self._mailroom,
             self._publisher,
+            self._expiry,
         )
 
     # --- inputs ---
@@ -280,6 +283,7 @@ class Engine:
         self._people.rotate_pairs(now)
         for contact in self._people.listed():
             self._sessions.expire(contact.identity, now)
+        self._store.wipe_deleted()
 
     def _ways_settings(self) -> WaysSettings:
         settings = self._settings
@@ -507,12 +511,10 @@ class Engine:
         except NotFoundError as error:
             if isinstance(error, AmbiguousError) or not looks_like_address(to):
                 raise
-            message = self._send_to_stranger(to, text, now, request_id)
+            message = self._send_to_stranger(to, "" if expire_s else text, now, request_id)
             if message is not None:
                 return message
             contact = self._people.find(to)
-        if expire_s and self._house_at is not None:
-            self._house_at = min(self._house_at, now.steady + expire_s + 1)
         return self._conversation.send(contact, text, now, reply=answered, expire_s=expire_s, request_id=request_id)
 
     def _send_to_stranger(self, to: str, text: str, now: Now, request_id: str) -> Message | None:

@@ -628,6 +628,8 @@ EVENTS_TRIM = 256
 NODES_KEPT = 200
 NODES_FIRST_KEPT = 4
 """Nodes remembered: those seen last, and those known longest, which an attacker of today cannot have made."""
+EXPIRE_MESSAGES = 256
+"""Texts that one turn forgets because they have come to their end; the next turn goes on."""
 EXPIRE_RECORDS = 4_096
 """Records that one turn removes because they have expired: some 60 ms."""
 PRIVATE_FILE_BYTES = 64 * KIB

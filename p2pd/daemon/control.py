@@ -14,7 +14,7 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +67,14 @@ class ControlServer:
 
     async def run(self, listening: socket.socket) -> None:
         """Accept clients without end; when cancelled, all of them are closed."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as clients:
+        async with asyncio.TaskGroup() as clients, _readable(listening) as readable:
             while True:
+                await readable.wait()
+                readable.clear()
                 try:
-                    connected, _ = await loop.sock_accept(listening)
+                    connected, _ = listening.accept()
+                except BlockingIOError:
+                    continue  # who wanted to connect has gone again
                 except OSError as error:  # out of file descriptors: clients that go give them back
                     _logger.warning("cannot accept a control client: %s", error.strerror)
                     await asyncio.sleep(_ACCEPT_AGAIN_S)
@@ -99,6 +102,17 @@ class ControlServer:
         finally:
             self._clients -= 1
             connected.close()
+
+
+@asynccontextmanager
+async def _readable(listening: socket.socket) -> AsyncIterator[asyncio.Event]:
+    """Set whenever somebody waits to be accepted; `sock_accept` drops a client whose moment is that of a cancel."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listening, readable.set)
+    try:
+        yield readable
+    finally:
+        loop.remove_reader(listening)
 
 
 def _refuse(connected: socket.socket, error: P2pdError) -> None:

@@ -110,6 +110,17 @@ class Database:
         except DamagedError as error:
             return [error.message]
 
+    def empty_log(self) -> bool:
+        """Moves the log into the database and cuts it to nothing; whether nobody stood in the way."""
+        self.run("PRAGMA busy_timeout=0")
+        try:
+            (blocked, *_) = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        except StorageError:  # a full disk: nothing is lost by waiting
+            return False
+        finally:
+            self.run(f"PRAGMA busy_timeout={round(limits.BUSY_S * 1000)}")
+        return not blocked
+
     def close(self) -> None:
         """Moves the log into the database, but for one opened read-only, and ends; what is not committed is gone."""
         with suppress(StorageError):  # the log keeps what could not be moved

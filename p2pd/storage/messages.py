@@ -12,7 +12,7 @@ from p2pd.storage.rows import Memo, SealedTable, Sealer
 from p2pd.store import Direction, Message, MessageState
 from p2pd.types import IdentityKey, MessageId
 
-COLUMNS = ("clock", "place", "at_ms", "unread", "request")
+COLUMNS = ("clock", "place", "at_ms", "unread", "request", "expires_ms")
 _Position = tuple[int, int, bytes]
 _NEWEST_FIRST = "ORDER BY clock DESC, place DESC, message DESC LIMIT ?"
 _END = f"SELECT clock, place, message FROM messages WHERE contact=? {_NEWEST_FIRST}"  # noqa: S608  our own words
@@ -61,6 +61,7 @@ class Messages:
             (incoming and message.received_ms) or message.sent_ms,
             incoming and message.state is MessageState.RECEIVED,
             self._sealer.hidden("request", message.request_id) if message.request_id else None,
+            message.expires_ms,
         )
 
     def remove(self, contact: IdentityKey, message: MessageId) -> None:
@@ -93,6 +94,11 @@ class Messages:
         """See `UserStore.newest_messages`."""
         end = self._end(contact) if limit <= limits.CONVERSATION_END else self._read_end(contact, limit)
         return [MessageId(message) for _, _, message in end[max(0, len(end) - limit) :]]
+
+    def expired(self, now_ms: int, limit: int) -> list[Message]:
+        """See `UserStore.expired_messages`."""
+        rest = "WHERE expires_ms AND expires_ms<=? ORDER BY expires_ms, message, contact LIMIT ?"
+        return self._table.find(rest, (now_ms, limit))
 
     def unread(self, contact: IdentityKey) -> int:
         """See `UserStore.unread_count`."""

@@ -80,8 +80,8 @@ class SqliteUserStore:
         self._outbox = table("outbox", OutboxItem, "contact", "sequence", remembered=hot)
         self._messages = table("messages", Message, "message", "contact", clear=COLUMNS, remembered=hot)
         self._said = Messages(self._messages, self._memo, self._sealer, own_identity)
-        self._parts = table("parts", Part, "contact", "message", "part", clear=("size_bytes",))
-        self._events = table("events", Event, "cursor", clear=("type",))
+        self._parts = table("parts", Part, "contact", "message", "part", clear=("size_bytes", "expires_ms"))
+        self._events = table("events", Event, "cursor", clear=("type", "message"))
         self._consumers = table("consumers", int, "name")
 
     def _check_seal(self) -> None:
@@ -109,6 +109,9 @@ class SqliteUserStore:
 
     def attempt(self) -> AbstractContextManager[None]:
         return self._turns.attempt()
+
+    def wipe_deleted(self) -> None:
+        self._turns.wipe_deleted()
 
     def close(self) -> None:
         """Ends; the store cannot be used afterwards."""
@@ -223,6 +226,16 @@ class SqliteUserStore:
     def remove_message(self, contact: IdentityKey, message: MessageId) -> None:
         self._said.remove(contact, message)
 
+    def expired_messages(self, now_ms: int, *, limit: int) -> list[Message]:
+        return self._said.expired(now_ms, limit)
+
+    def next_expiry_ms(self) -> int:
+        found = [
+            table.number(f"SELECT min(expires_ms) FROM {name} WHERE expires_ms")  # noqa: S608  our own names
+            for table, name in ((self._messages, "messages"), (self._parts, "parts"))
+        ]
+        return min(filter(None, found), default=0)
+
     def history(self, contact: IdentityKey, *, since_ms: int = 0, limit: int) -> list[Message]:
         return self._said.history(contact, since_ms, limit)
 
@@ -245,10 +258,13 @@ class SqliteUserStore:
         return self._parts.find("WHERE contact=? AND message=? ORDER BY part", (contact, message))
 
     def save_part(self, part: Part) -> None:
-        self._parts.save(part, part.contact, part.message, part.part, len(part.body))
+        self._parts.save(part, part.contact, part.message, part.part, len(part.body), part.expires_ms)
 
     def remove_parts(self, contact: IdentityKey, message: MessageId) -> None:
         self._parts.remove("WHERE contact=? AND message=?", (contact, message))
+
+    def remove_expired_parts(self, now_ms: int) -> None:
+        self._parts.remove("WHERE expires_ms AND expires_ms<=?", (now_ms,))
 
     def parts_bytes(self, contact: IdentityKey) -> int:
         return self._parts.number(
@@ -263,13 +279,16 @@ class SqliteUserStore:
 
     # --- events ---
 
-    def add_event(self, type: str, data: str, at_ms: int) -> int:
+    def add_event(self, type: str, data: str, at_ms: int, *, about: bytes = b"") -> int:
         cursor = self.newest_cursor() + 1
-        self._events.save(Event(cursor, at_ms, type, data), cursor, type)
+        self._events.save(Event(cursor, at_ms, type, data), cursor, type, about or None)
         self._memo["cursor"] = cursor
         if cursor % limits.EVENTS_TRIM == 0:
             self._events.remove("WHERE cursor<=?", (cursor - self._events_kept,))
         return cursor
+
+    def remove_events(self, about: MessageId) -> None:
+        self._events.remove("WHERE message=?", (about,))
 
     def events(self, after: int, *, limit: int, types: tuple[str, ...] = ()) -> list[Event]:
         wanted = f"AND type IN ({', '.join('?' * len(types))}) " if types else ""

@@ -40,8 +40,18 @@ _FIRST = (
     "CREATE TABLE consumers (name BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",  # keyed hash of the name
 )
 
+_SECOND = (
+    # What has an end is found by it, and so are its events.
+    "ALTER TABLE messages ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX messages_by_expiry ON messages (expires_ms) WHERE expires_ms",
+    "ALTER TABLE parts ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX parts_by_expiry ON parts (expires_ms) WHERE expires_ms",
+    "ALTER TABLE events ADD COLUMN message BLOB",  # of those messages only
+    "CREATE INDEX events_by_message ON events (message) WHERE message IS NOT NULL",
+)
+
 USER_SCHEMA = Schema(
     application_id=0x70327075,  # "p2pu"
-    migrations=(_FIRST,),
+    migrations=(_FIRST, _SECOND),
     damaged_hint="stop p2pd, keep a copy of the home, and run: p2pctl doctor; it finds the rows that cannot be read",
 )

@@ -185,7 +185,7 @@ def test_unlocked_it_is_who_it_was(locked: Daemon) -> None:
             continue
     code, log = locked.end()
     assert code == 0
-    assert "Traceback" not in log
+    assert "Traceback" not in log, log
     assert address.startswith("p2p:")
 
 
