@@ -21,6 +21,7 @@ from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
 from p2pd.chat.requests import Requests
+from p2pd.chat.restored import begin_anew_where_restored
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.node import Dht
 from p2pd.dht.peers import node_id
@@ -234,6 +235,7 @@ class Engine:
         if not self._started:
             self._started = True
             self._house_at = now.steady + limits.HOUSEKEEPING_S
+            begin_anew_where_restored(self._store, self._sessions, self._outbox, self._random, now)
             self._dht.start(self._settings.bootstrap, now)
         self._dht.on_timer(now)
         now = self._dht.enter(now)

@@ -76,6 +76,12 @@ def _scripts() -> Mapping[str, click.Command]:
     return scripts.COMMANDS
 
 
+def _backup() -> Mapping[str, click.Command]:
+    from p2pctl import backup
+
+    return backup.COMMANDS
+
+
 def _network() -> Mapping[str, click.Command]:
     from p2pctl import network
 
@@ -101,6 +107,7 @@ SECTIONS = {
     "People": [("contact", _people), ("request", _people)],
     "Scripts": [(name, _scripts) for name in ("events", "ack", "wait", "rpc", "completion")],
     "Network": [(name, _network) for name in ("peer", "path", "relay", "net", "dht")],
+    "Backup": [("backup", _backup)],
     "Settings": [("config", _config)],
 }
 

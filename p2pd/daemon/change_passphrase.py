@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from p2pd.daemon.lines import hear, say, tell
+from p2pd.daemon.process import prepare_process
 from p2pd.places import resolve_home
 from p2pd.storage.home import open_home
 from p2pd.storage.keys import Wrapped, change_passphrase, read_keys
@@ -30,6 +31,7 @@ def _run(home: Path, change: bool) -> int:
 @click.option("--change", is_flag=True)
 def main(home: str | None, change: bool) -> None:
     """Looks at one home's key file, or changes it."""
+    prepare_process()
     sys.exit(tell(lambda: _run(resolve_home(home), change)))
 
 

@@ -19,6 +19,7 @@ import click
 
 from p2pd import __version__
 from p2pd.daemon.detach import Outcome, detach
+from p2pd.daemon.process import prepare_process
 from p2pd.errors import DamagedError, LockedError, P2pdError, UsageError
 from p2pd.places import resolve_home
 from p2pd.settings import KEYS, Key, Value, load_settings
@@ -27,8 +28,6 @@ INTERNAL = 70
 LOCKED = 14
 EXITS = {2, 10, 11, 12, 13, 15, LOCKED, INTERNAL}
 """2 usage, 10 home in use, 11 address taken, 12 disk, 13 damaged, 14 locked, 15 home open to others, 70 internal."""
-PR_SET_DUMPABLE = 4
-"""prctl(2), from linux/prctl.h."""
 LOG_NAME = "p2pd.log"
 """In the home: the log of a detached daemon that was given no other."""
 _logger = logging.getLogger("p2pd.daemon.main")
@@ -60,7 +59,7 @@ def run(
 
     gc.disable()  # a start makes much and drops little: looking for garbage among it costs a tenth of the time
     try:
-        _prepare_process()
+        prepare_process()
         if _serve(home, flags, passphrase, tell_once, is_detached=is_detached):
             return None
     except Exception as error:
@@ -99,18 +98,6 @@ def _log_file(home: Path, named: str, is_detached: bool) -> Path | None:
     if named:
         return home / Path(named).expanduser()
     return home / LOG_NAME if is_detached else None
-
-
-def _prepare_process() -> None:
-    """What we write is ours alone (R38), no core dump holds our keys, and nobody but root reads our memory (R42)."""
-    import resource
-
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _line_of(error: BaseException) -> str:

@@ -5,6 +5,7 @@ Rules: a turn is one transaction, flushed to the disk before it counts as done.
 """
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from p2pd import limits
 from p2pd.errors import DamagedError
@@ -116,6 +117,18 @@ class SqliteUserStore:
     def close(self) -> None:
         """Ends; the store cannot be used afterwards."""
         self._database.close()
+
+    def write_copy(self, path: Path) -> None:
+        """A consistent copy in a new file; others may read and write meanwhile."""
+        self._database.write_copy(path)
+
+    def totals(self) -> dict[str, int]:
+        """How much there is: `contacts`, `messages`, and items `waiting` for their recipients."""
+        return {
+            "contacts": self._contacts.number("SELECT count(*) FROM contacts"),
+            "messages": self._messages.number("SELECT count(*) FROM messages"),
+            "waiting": self.outbox_count(),
+        }
 
     def faults(self) -> list[str]:
         """What is damaged, in words, for `doctor`; reads everything."""
