@@ -8,18 +8,10 @@ from typing import Any
 import pytest
 
 from p2pctl import life, lock, passphrase
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, file_with
 from tests.cli.fake_daemon import FakeDaemon, Refusal
 
 OWN = {"address": "p2p:me", "fingerprint": "f", "name": ""}
-
-
-def file_with(text: bytes) -> str:
-    """The number of an open file that holds it."""
-    reading, writing = os.pipe()
-    os.write(writing, text)
-    os.close(writing)
-    return str(reading)
 
 
 @pytest.fixture
