@@ -4,8 +4,11 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from p2pd.errors import StorageError
 from p2pd.limits import EVENTS_KEPT
-from p2pd.store import Direction
+from p2pd.store import Counters, Direction, Part
 from tests.storage.samples import LARGER, contact, files_of, message, message_id, outbox_item, session, user_store
 
 COUNT = 1_000
@@ -62,6 +65,31 @@ def test_a_thousand_deleted_messages_leave_nothing(tmp_path: Path) -> None:
     assert hits(tmp_path, kept) == 1
     store.close()
     assert hits(tmp_path, before) == 0
+
+
+def test_whose_a_row_is_cannot_be_read_from_the_file(tmp_path: Path) -> None:
+    store = user_store(tmp_path / "user.db")
+    with store.transaction():
+        store.save_contact(contact(LARGER, "bob"))
+        store.save_counters(LARGER, Counters(heard_ms=1))
+        store.save_session(session(LARGER, b"s"))
+        store.save_outbox_item(outbox_item(LARGER, 1))
+        store.save_message(message(1))
+        store.save_part(Part(LARGER, message_id(2), 0, 2, b"half"))
+    assert hits(tmp_path, [bytes(LARGER), b"bob", b"half"]) == 0
+    assert store.outbox_contacts() == [LARGER]
+    store.close()
+    assert hits(tmp_path, [bytes(LARGER), b"bob", b"half"]) == 0
+
+
+def test_a_database_that_names_contacts_is_refused_and_not_misread(tmp_path: Path) -> None:
+    store = user_store(tmp_path / "user.db")
+    with store.transaction():
+        store.set_value("seal check", b"")
+        store._values.remove_one(b"seal check, contacts hidden")
+    store.close()
+    with pytest.raises(StorageError, match="before contacts were hidden"):
+        user_store(tmp_path / "user.db")
 
 
 def test_a_reader_in_the_way_puts_it_off_and_stops_nobody(tmp_path: Path) -> None:
