@@ -19,7 +19,7 @@ from typing import BinaryIO
 from p2pd import __version__
 from p2pd.chat.restored import RESTORED
 from p2pd.daemon.backup.archive import SMALL_BYTES, Contents, Manifest, pack, unpack
-from p2pd.errors import DamagedError, FailedError, HomeInUseError, NotFoundError, StorageError
+from p2pd.errors import DamagedError, FailedError, HomeInUseError, LockedError, NotFoundError, StorageError
 from p2pd.peer import own
 from p2pd.storage.files import make_file, make_folder, refusal, replace_file, sync_folder
 from p2pd.storage.home import CONFIG_NAME, KEYS_NAME, RECORDS_NAME, USER_NAME, holder, locked, open_home
@@ -105,12 +105,15 @@ def restore(home: Path, file: Path, passphrase: bytes) -> Manifest:
 
 
 def _copy_database(home: Path, master: bytes, copy: Path) -> None:
-    """A consistent copy; without a daemon none may start meanwhile, since the file is read as one that rests."""
+    """A consistent copy; where no daemon writes none may begin meanwhile, since the file is read as one that rests."""
+    is_held = holder(home) is not None
+    if is_held and not (home / f"{USER_NAME}-wal").exists():
+        raise LockedError("the daemon is locked, or just starts", hint="unlock it, or stop it, and try again")
     for beside in (copy, copy.with_name(copy.name + "-journal")):
         with suppress(FileNotFoundError):  # of a backup that was broken off
             beside.unlink()
     with (
-        locked(home) if holder(home) is None else nullcontext(),
+        nullcontext() if is_held else locked(home),
         closing(SqliteUserStore(str(home / USER_NAME), own_identity=None, master_key=master, read_only=True)) as store,
     ):
         store.write_copy(copy)

@@ -102,6 +102,13 @@ def test_a_copy_is_consistent_while_others_write(tmp_path: Path) -> None:
     assert verify(tmp_path / "two", SECRET).messages == 4
 
 
+def test_beside_a_locked_daemon_none_is_made(tmp_path: Path) -> None:
+    home = made(tmp_path / "home", None)
+    with locked(home), pytest.raises(LockedError):
+        create(home, tmp_path / "file", SECRET)
+    assert not (tmp_path / "file").exists()
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     home, file = made(tmp_path / "home", None), tmp_path / "file"
     file.write_bytes(b"something else")
