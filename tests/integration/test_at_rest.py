@@ -16,12 +16,12 @@ SECRET = b"correct horse"
 FROM_STDIN = ("--passphrase-fd", "0")
 
 
-def ended_by(person: Daemon, id: str) -> None:
+def ended_by(person: Daemon, id: str, within_s: float = WITHIN_S) -> None:
     """Waits until a message is gone."""
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + within_s
     while any(message["id"] == id for name in ("alice", "bob") for message in said(person, name)):
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def said(person: Daemon, name: str) -> list[dict[str, object]]:
@@ -68,6 +68,26 @@ def test_a_text_with_an_end_leaves_both_homes_also_across_a_restart(fleet: Fleet
     assert bob.texts_from("alice") == ["this stays"]
     assert [message["id"] for message in said(alice, "bob")] == [kept["id"]]
     alice.is_refused(4, "why", sent["id"])
+
+
+@pytest.mark.long
+def test_a_thousand_texts_with_an_end_leave_nothing(fleet: Fleet) -> None:
+    alice, bob = fleet.friends()
+    before = {person: sealed_ends(person.home) for person in (alice, bob)}
+    began = time.monotonic()
+    sent = [alice.call("send", to="bob", text=f"{MARK} {number}", expire="120s")["id"] for number in range(1_000)]
+    alice.knows(*sent)
+    assert time.monotonic() - began < 110, "this machine is too slow to see them first"
+    sealed = {person: sealed_ends(person.home) - before[person] for person in (alice, bob)}
+    for person in (alice, bob):
+        ended_by(person, sent[-1], 200)
+        gone = sealed[person] - sealed_ends(person.home)
+        files = b"".join(file.read_bytes() for file in person.home.rglob("*") if file.is_file())
+        hits = sum(end in files for end in gone)
+        words = files.count(MARK.encode())
+        print(f"{person.home.name}: {hits} of {len(gone)} sealed rows, {words} times their words")
+        assert len(gone) >= len(sent)
+        assert (hits, words) == (0, 0)
 
 
 def test_a_text_that_did_not_arrive_in_time_is_told_and_its_words_are_gone(fleet: Fleet) -> None:
