@@ -14,12 +14,14 @@ from typing import Any, assert_never
 from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.conversation import Conversation, checked_text
+from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
 from p2pd.chat.requests import Requests
+from p2pd.chat.restored import begin_anew_where_restored
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.node import Dht
 from p2pd.dht.peers import node_id
@@ -163,7 +165,8 @@ class Engine:
             secret_changed=self._on_secret_changed,
             contacts_changed=self._on_contact_changed,
         )
-        self._conversation = Conversation(store, self._outbox, history, random)
+        self._expiry = Expiry(store, self._outbox)
+        self._conversation = Conversation(store, self._outbox, history, self._expiry, random)
         self._machines = (
             *ways.machines,
             self._requests,
@@ -171,6 +174,7 @@ class Engine:
             self._inbox,
             self._mailroom,
             self._publisher,
+            self._expiry,
         )
 
     # --- inputs ---
@@ -237,6 +241,7 @@ class Engine:
         if not self._started:
             self._started = True
             self._house_at = now.steady + limits.HOUSEKEEPING_S
+            begin_anew_where_restored(self._store, self._sessions, self._outbox, self._random, now)
             self._dht.start(self._settings.bootstrap, now)
         self._dht.on_timer(now)
         now = self._dht.enter(now)
@@ -286,6 +291,7 @@ class Engine:
         self._people.rotate_pairs(now)
         for contact in self._people.listed():
             self._sessions.expire(contact.identity, now)
+        self._store.wipe_deleted()
 
     def _ways_settings(self) -> WaysSettings:
         settings = self._settings
@@ -519,12 +525,10 @@ class Engine:
         except NotFoundError as error:
             if isinstance(error, AmbiguousError) or not looks_like_address(to):
                 raise
-            message = self._send_to_stranger(to, text, now, request_id)
+            message = self._send_to_stranger(to, "" if expire_s else text, now, request_id)
             if message is not None:
                 return message
             contact = self._people.find(to)
-        if expire_s and self._house_at is not None:
-            self._house_at = min(self._house_at, now.steady + expire_s + 1)
         return self._conversation.send(contact, text, now, reply=answered, expire_s=expire_s, request_id=request_id)
 
     def _send_to_stranger(self, to: str, text: str, now: Now, request_id: str) -> Message | None:

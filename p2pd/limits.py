@@ -630,10 +630,23 @@ EVENTS_TRIM = 256
 NODES_KEPT = 200
 NODES_FIRST_KEPT = 4
 """Nodes remembered: those seen last, and those known longest, which an attacker of today cannot have made."""
+EXPIRE_MESSAGES = 256
+"""Texts that one turn forgets because they have come to their end; the next turn goes on."""
 EXPIRE_RECORDS = 4_096
 """Records that one turn removes because they have expired: some 60 ms."""
 PRIVATE_FILE_BYTES = 64 * KIB
 """A file of the home that is read whole: keys, control, lock."""
+PASSPHRASE_BYTES = KIB
+"""The longest passphrase, in UTF-8."""
+PASSPHRASE_SALT_BYTES = 16
+PASSPHRASE_MEMORY_BYTES = 64 * MIB
+PASSPHRASE_PASSES = 3
+"""What Argon2id costs a guess at least (RFC 9106); a key file that asks for less is not believed (R41)."""
+PASSPHRASE_MEMORY_MAX_BYTES = 256 * MIB
+PASSPHRASE_PASSES_MAX = 192
+"""More than this a key file cannot ask for: opening it would take minutes."""
+PASSPHRASE_TRY_S = 0.15
+"""Processor time of one guess on the machine that sets the passphrase: passes are doubled until it is reached."""
 
 # --- the engine ------------------------------------------------------------------------------------------------------
 

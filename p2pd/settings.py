@@ -77,11 +77,16 @@ class Settings:
     )
     passphrase_fd: int = _option(
         -1,
-        "the open file that the passphrase is read from, up to a line's end; -1 for none",
+        "the open file that the passphrase is read from, up to a line's end; -1 for none; a new home is made with it",
         flag="--passphrase-fd",
         least=-1,
         most=65_535,
         in_files=False,
+    )
+    await_unlock: bool = _option(
+        False,
+        "where the home has a passphrase and none is given, wait for `p2pctl unlock` instead of ending",
+        flag="--await-unlock",
     )
     log_level: str = _option(
         "info", "the least that is logged", flag="--log-level", choices=("debug", "info", "warning", "error")

@@ -222,6 +222,8 @@ class Message:
     """The outbox items that carry it; outgoing only."""
     request_id: str = ""
     """The caller's id of the call that sent it."""
+    expires_ms: int = 0
+    """When both ends forget it; 0: never."""
     steps: tuple[Step, ...] = ()
     """What happened to it, for `why`: how it began, and the newest."""
 
@@ -241,6 +243,7 @@ class Part:
     part: int
     parts: int
     body: bytes
+    expires_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +338,14 @@ class UserStore(Protocol):
     def message_by_request(self, request_id: str) -> Message | None: ...
     def save_message(self, message: Message) -> None: ...
     def remove_message(self, contact: IdentityKey, message: MessageId) -> None: ...
+    def expired_messages(self, now_ms: int, *, limit: int) -> list[Message]:
+        """Those whose `expires_ms` has come, the first first."""
+        ...
+
+    def next_expiry_ms(self) -> int:
+        """The first `expires_ms` of a message or a part; 0 for none."""
+        ...
+
     def history(self, contact: IdentityKey, *, since_ms: int = 0, limit: int) -> list[Message]:
         """The newest `limit`, in conversation order: clock, sender's key, id.
 
@@ -356,6 +367,7 @@ class UserStore(Protocol):
     def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]: ...
     def save_part(self, part: Part) -> None: ...
     def remove_parts(self, contact: IdentityKey, message: MessageId) -> None: ...
+    def remove_expired_parts(self, now_ms: int) -> None: ...
     def parts_bytes(self, contact: IdentityKey) -> int:
         """What a contact's parts take, each at least `limits.PART_ROW_BYTES`."""
         ...
@@ -365,8 +377,16 @@ class UserStore(Protocol):
         ...
 
     # events
-    def add_event(self, type: str, data: str, at_ms: int) -> int:
-        """Its cursor; the oldest beyond `limits.EVENTS_KEPT` go, `limits.EVENTS_TRIM` at a time."""
+    def add_event(self, type: str, data: str, at_ms: int, *, about: bytes = b"") -> int:
+        """Its cursor; `about` names the message that it goes with.
+
+        The oldest beyond `limits.EVENTS_KEPT` go, `limits.EVENTS_TRIM` at a time.
+        """
+        ...
+
+    def remove_events(self, about: MessageId) -> None: ...
+    def wipe_deleted(self) -> None:
+        """Once this transaction is committed, no file holds any bytes of a row that was deleted or replaced."""
         ...
 
     def events(self, after: int, *, limit: int, types: tuple[str, ...] = ()) -> list[Event]: ...

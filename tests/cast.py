@@ -11,6 +11,7 @@ from typing import Any
 
 from p2pd.chat import pairs
 from p2pd.chat.conversation import Conversation
+from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
@@ -243,7 +244,8 @@ class Person:
             secret_changed=lambda now: self.changed.append("secret"),
             contacts_changed=lambda contact, now: self.changed.append("contacts"),
         )  # fmt: skip
-        self.conversation = Conversation(store, self.outbox, self.history, random)
+        self.expiry = Expiry(store, self.outbox)
+        self.conversation = Conversation(store, self.outbox, self.history, self.expiry, random)
 
     @property
     def identity(self) -> IdentityKey:

@@ -2,6 +2,10 @@
 
 import pytest
 
+from p2pd.chat.restored import RESTORED
+from p2pd.peer import own
+from p2pd.sim.disk import Disk
+from p2pd.sim.probes import Watcher, probes
 from p2pd.sim.resident import Resident
 from p2pd.sim.town import Town
 from p2pd.store import MessageState
@@ -51,7 +55,76 @@ def test_the_same_in_all_combinations(talk: str, fresh: int, apart: bool) -> Non
     check(talk, fresh, apart)
 
 
-def check(talk: str, fresh: int, apart: bool) -> None:
+class Keys(Watcher):
+    """All message keys, and what each has sealed."""
+
+    def __init__(self) -> None:
+        self.sealed: dict[bytes, set[bytes]] = {}
+
+    def on_message_key(self, key: bytes, sealed: bytes) -> None:
+        self.sealed.setdefault(key, set()).add(sealed)
+
+    def twice(self) -> int:
+        """Keys that have sealed more than one thing."""
+        return sum(len(what) > 1 for what in self.sealed.values())
+
+
+@pytest.mark.parametrize(("talk", "fresh", "apart"), FEW)
+def test_a_copy_that_knows_what_it_is_seals_nothing_twice(talk: str, fresh: int, apart: bool) -> None:
+    keys = Keys()
+    with probes(keys):
+        check(talk, fresh, apart, marked=True)
+    print(f"{len(keys.sealed)} message keys, {keys.twice()} twice")
+    assert keys.twice() == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("talk", TALKS)
+@pytest.mark.parametrize("fresh", [1, 5, BATCH, 2 * BATCH, 4 * BATCH])
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_same_of_it_in_all_combinations(talk: str, fresh: int, apart: bool) -> None:
+    test_a_copy_that_knows_what_it_is_seals_nothing_twice(talk, fresh, apart)
+
+
+def test_contacts_learn_of_it_before_anybody_writes() -> None:
+    town = Town()
+    alice, bob = town.friends()
+    exchange(town, alice, bob, "first", 5, 5)
+    copied = alice.copy()
+    exchange(town, alice, bob, "lost", 5, 5)
+    before = bob.store.counters(alice.identity).epoch
+    restored(alice, copied)
+    alice.up()
+    town.until(lambda: bob.store.counters(alice.identity).epoch != before, 60)
+    town.until(lambda: not alice.store.outbox_count() and not bob.store.outbox_count(), 60)
+    assert alice.store.value(RESTORED) == b""
+    epoch = alice.store.counters(bob.identity).epoch
+    alice.down()
+    alice.up()
+    town.world.run(30)
+    assert alice.store.counters(bob.identity).epoch == epoch, "once, and not at every start"
+
+
+def test_a_contact_removed_since_the_copy_cannot_find_it() -> None:
+    """The copy knows them as a contact still, and yet does not publish under the secret that they hold."""
+    town = Town()
+    alice, _ = town.friends()
+    copied = alice.copy()
+    before = own.secrets(alice.store)[0].secret
+    restored(alice, copied)
+    alice.up()
+    town.world.run(5)
+    assert own.secrets(alice.store)[0].secret != before
+
+
+def restored(resident: Resident, copied: Disk) -> None:
+    """As `p2pctl backup restore` does it."""
+    resident.restore(copied)
+    with resident.store.transaction():
+        resident.store.set_value(RESTORED, b"then")
+
+
+def check(talk: str, fresh: int, apart: bool, *, marked: bool = False) -> None:
     """Two people write, what they `talk` is lost with the restoring of one home, and both write `fresh` more each.
 
     Where they are `apart`, neither is up while the other is, after the restoring, until the end.
@@ -61,7 +134,7 @@ def check(talk: str, fresh: int, apart: bool) -> None:
     known = exchange(town, alice, bob, "first", BATCH, BATCH)
     copied = alice.copy()
     lost = talked(town, alice, bob, talk)
-    alice.restore(copied)
+    restored(alice, copied) if marked else alice.restore(copied)
     if apart:
         bob.down()
     alice.up()

@@ -3,8 +3,6 @@
 Knows no check: p2pd has them, in a process of its own, since they open databases and speak to nodes.
 """
 
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +12,8 @@ import click
 from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.harmless import harmless_line
+from p2pctl.process import asked
 from p2pctl.terminal import pad, paint, show, show_json
-from p2pd.errors import P2pdError
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 STATE_COLUMNS = 9
@@ -57,30 +55,7 @@ def doctor(caller: Caller, aside: str | None) -> None:
 
 
 def _examination(caller: Caller, words: list[str]) -> Iterator[dict[str, Any]]:
-    """What p2pd says, line by line.
-
-    Raises:
-        P2pdError: it refuses, or ends without having done its work.
-    """
-    # -P: the folder that this is called in is not searched for modules.  S603: the words are the user's own.
-    place = ["--home", str(caller.resolved_home())]
-    call = [sys.executable, "-P", "-m", "p2pd.daemon.doctor", *place, *words]
-    with subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as asked:  # noqa: S603
-        assert asked.stdout is not None  # noqa: S101  it is a pipe
-        for text in asked.stdout:
-            line = json.loads(text)
-            if "ends" in line:
-                return
-            if "error" in line:
-                raise _error(line["error"])
-            yield line
-    raise P2pdError(f"the examination broke off with {asked.returncode}", hint="what it said stands above")
-
-
-def _error(told: dict[str, str]) -> P2pdError:
-    error = P2pdError(told["message"], hint=told["hint"])
-    error.code = told["code"]
-    return error
+    return asked(caller, "p2pd.daemon.doctor", words)
 
 
 def _show_progress(caller: Caller, doing: str = "") -> None:

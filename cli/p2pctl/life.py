@@ -4,6 +4,7 @@ Knows how p2pd is found and asked to detach, and nothing of what it does.
 Rule: the p2pd of the same environment is preferred, so that two installations never mix.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -17,6 +18,7 @@ import click
 from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.harmless import harmless_line
+from p2pctl.passphrase import ask, can_ask
 from p2pctl.terminal import show, show_json
 from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, TimeUpError, UsageError
 
@@ -30,6 +32,8 @@ TAIL_BYTES = 1 << 20
 FLAGS = {"ignore_unknown_options": True}
 EXITS_OF_P2PD = {2: UsageError, 14: LockedError}
 """What the daemon's exit codes mean to the caller of `start`; the others are failures."""
+BY_ITSELF = ("--passphrase-fd", "--await-unlock")
+"""With one of these nobody need be asked for the passphrase."""
 
 
 @command(
@@ -53,7 +57,7 @@ def start(caller: Caller, flags: tuple[str, ...]) -> None:
         note = "; `p2pctl restart` takes other flags" if flags else ""
         _tell(caller, running, "already running", _flags_of(running.get("pid")), note)
     else:
-        _tell(caller, launch(caller, flags), "started", flags)
+        _tell(caller, _launched(caller, flags), "started", flags)
 
 
 @command("stop", examples=["p2pctl stop"])
@@ -81,10 +85,15 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
         raise FailedError(
             f"the daemon is systemd's {service.unit}.service", hint=f"run: {service.call('systemctl restart')}"
         )
-    if running is not None:
-        flags = flags or _flags_of(running.get("pid"))
-        end(caller)
-    _tell(caller, launch(caller, flags), "started again" if running else "started", flags)
+    if running is None:
+        _tell(caller, _launched(caller, flags), "started", flags)
+        return
+    flags = flags or _flags_of(running.get("pid"))
+    wants = bool(running.get("passphrase")) and not any(flag.startswith("--passphrase-fd") for flag in flags)
+    # Before the end: who has forgotten it keeps what runs.
+    passphrase = ask("passphrase") if wants and (can_ask() or "--await-unlock" not in flags) else None
+    end(caller)
+    _tell(caller, launch(caller, flags, passphrase), "started again", flags)
 
 
 @command("logs", examples=["p2pctl logs", "p2pctl logs --follow", "p2pctl logs --lines 500"])
@@ -116,10 +125,21 @@ def logs(caller: Caller, follow: bool, lines: int) -> None:
             _show_log_line(caller, line)
 
 
-def launch(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:
-    """Starts p2pd in the background and waits until it answers; its status.
+def _launched(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:
+    """As `launch`, asking for the passphrase where the home turns out to have one."""
+    try:
+        return launch(caller, flags)
+    except LockedError:
+        if any(flag.startswith(BY_ITSELF) for flag in flags) or not can_ask():
+            raise
+    return launch(caller, flags, ask("passphrase"))
+
+
+def launch(caller: Caller, flags: Sequence[str], passphrase: str | None = None) -> dict[str, Any]:
+    """Starts p2pd in the background and waits until it answers; its status, with `locked` where that is all.
 
     Raises:
+        LockedError: it wants the passphrase, or another one.
         P2pdError: p2pd ended, with what it said.
     """
     import subprocess
@@ -128,21 +148,37 @@ def launch(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:
     home = caller.resolved_home()
     words = [*p2pd(), "--home", str(home), *(flag for flag in flags if flag != "--detach"), "--detach"]
     keeps_files = any(flag.startswith("--passphrase-fd") for flag in flags)
+    pipe = () if passphrase is None else (_pipe_with(passphrase),)
+    words += [word for descriptor in pipe for word in ("--passphrase-fd", str(descriptor))]
     # A file and no pipe: the daemon, were it to keep its standard error open, would keep us waiting for a pipe's end.
     with tempfile.TemporaryFile() as said:
         # S603: the words are the user's own.
         done = subprocess.run(  # noqa: S603
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=None if keeps_files else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
             close_fds=not keeps_files,
+            pass_fds=pipe,
             check=False,
         )
+        for descriptor in pipe:
+            os.close(descriptor)
         if done.returncode:
             raise _refusal(done.returncode, said)
-    answer: dict[str, Any] = caller.call("status")
+    try:
+        answer: dict[str, Any] = caller.call("status")
+    except LockedError:
+        return {"locked": True}
     return answer
+
+
+def _pipe_with(passphrase: str) -> int:
+    """The reading end of a pipe that holds it, which is more than the longest takes."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(passphrase.encode() + b"\n")
+    return reading
 
 
 def p2pd() -> list[str]:
@@ -161,10 +197,9 @@ def end(caller: Caller) -> None:
         NotRunningError: there is none.
         TimeUpError: it does not end.
     """
-    status = caller.call("status")
-    caller.call("stop")
+    pid = caller.call("stop").get("pid")
     deadline = time.monotonic() + (caller.timeout_s or STOP_S)
-    while _is_there(caller, status.get("pid")):
+    while _is_there(caller, pid):
         if time.monotonic() > deadline:
             raise TimeUpError("the daemon has not ended yet", hint="see: p2pctl logs")
         time.sleep(GLANCE_S)
@@ -234,14 +269,13 @@ def _tell(caller: Caller, status: dict[str, Any], what: str, flags: Sequence[str
     if caller.as_json:
         show_json({**status, "log": str(file)})
     else:
-        show(f"{what}: {harmless_line(str(status.get('address') or status.get('node_id')))}{note}")
+        who = harmless_line(str(status.get("address") or status.get("node_id")))
+        show(f"{what}: {'locked; p2pctl unlock' if status.get('locked') else who}{note}")
         show(f"log: {file}")
 
 
 def _is_there(caller: Caller, pid: object) -> bool:
     """Whether the daemon still answers, or its process still ends its work."""
-    import os
-
     if isinstance(pid, int):
         try:
             os.kill(pid, 0)
@@ -269,13 +303,15 @@ def _flags_of(pid: object) -> tuple[str, ...]:
         return ()
     for place, word in enumerate(words):
         if Path(word).name == "p2pd":  # the script, or the module after -m
-            return _without_home(words[place + 1 :])
+            return _lasting(words[place + 1 :])
     return ()
 
 
-def _without_home(words: list[str]) -> tuple[str, ...]:
-    kept = [word for place, word in enumerate(words) if words[place - 1 : place] != ["--home"]]
-    return tuple(word for word in kept if word.partition("=")[0] != "--home")
+def _lasting(words: list[str]) -> tuple[str, ...]:
+    """Without the home, which is named anew, and the open file of then."""
+    gone = ("--home", "--passphrase-fd")
+    kept = [word for place, word in enumerate(words) if not (place and words[place - 1] in gone)]
+    return tuple(word for word in kept if word.partition("=")[0] not in gone)
 
 
 def _growing(file: Path, stream: BinaryIO) -> Iterator[str]:

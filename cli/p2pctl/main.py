@@ -28,6 +28,12 @@ def _status() -> Mapping[str, click.Command]:
     return status.COMMANDS
 
 
+def _lock() -> Mapping[str, click.Command]:
+    from p2pctl import lock
+
+    return lock.COMMANDS
+
+
 def _doctor() -> Mapping[str, click.Command]:
     from p2pctl import doctor
 
@@ -70,6 +76,12 @@ def _scripts() -> Mapping[str, click.Command]:
     return scripts.COMMANDS
 
 
+def _backup() -> Mapping[str, click.Command]:
+    from p2pctl import backup
+
+    return backup.COMMANDS
+
+
 def _network() -> Mapping[str, click.Command]:
     from p2pctl import network
 
@@ -87,6 +99,7 @@ SECTIONS = {
         *((name, _life) for name in ("start", "stop", "restart", "logs")),
         ("status", _status),
         ("doctor", _doctor),
+        *((name, _lock) for name in ("lock", "unlock", "passphrase")),
         ("unit", _unit),
     ],
     "Self": [("id", _own), ("profile", _own)],
@@ -94,6 +107,7 @@ SECTIONS = {
     "People": [("contact", _people), ("request", _people)],
     "Scripts": [(name, _scripts) for name in ("events", "ack", "wait", "rpc", "completion")],
     "Network": [(name, _network) for name in ("peer", "path", "relay", "net", "dht")],
+    "Backup": [("backup", _backup)],
     "Settings": [("config", _config)],
 }
 

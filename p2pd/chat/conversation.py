@@ -5,6 +5,7 @@ a text is shown when it is whole, delivered when every part is acknowledged.
 """
 
 from p2pd import limits
+from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.outbox import Outbox
 from p2pd.errors import PeerError, RefusedError, UsageError
@@ -16,8 +17,11 @@ from p2pd.wire.content import Content, Read, Text
 class Conversation:
     """What our user and their contacts write to each other."""
 
-    def __init__(self, store: UserStore, outbox: Outbox, history: History, random: RandomSource) -> None:
+    def __init__(
+        self, store: UserStore, outbox: Outbox, history: History, expiry: Expiry, random: RandomSource
+    ) -> None:
         self._store = store
+        self._expiry = expiry
         self._outbox = outbox
         self._history = history
         self._random = random
@@ -35,7 +39,7 @@ class Conversation:
             raise RefusedError(f"{contact.petname} is blocked", hint=f"p2pctl contact unblock {contact.petname}")
         id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
         clock = self._history.tick(now)
-        parents = self._store.newest_messages(contact.identity, limits.PARENTS)
+        parents = self._parents(contact)
         expires_ms = now.wall_ms + min(expire_s, limits.OUTBOX_LIFE_S) * 1000 if expire_s else 0
         cut = _cut(data)
         sequences = [
@@ -60,8 +64,10 @@ class Conversation:
             first_sequence=sequences[0],
             last_sequence=sequences[-1],
             request_id=request_id,
+            expires_ms=expires_ms,
         )
         message = self._history.sent(message, now)
+        self._expiry.expect(expires_ms, now)
         if contact.state is ContactState.PENDING:
             self._history.step(contact.identity, id, "waits until they accept the contact request", now)
         self._outbox.pump(contact.identity, now)
@@ -81,13 +87,17 @@ class Conversation:
         """A text, or a part of one, arrived; raises `PeerError` where its parts make no sense."""
         if contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):  # who writes to us has accepted us
             raise PeerError("not_accepted")
+        if text.expires_s and text.expires_s <= now.wall_s:
+            return  # it may have been here before, and be forgotten
+        self._expiry.expect(text.expires_s * 1000, now)
         if text.parts == 1:
             self._show(contact, content, text, text.text, via, now)
             return
         if not text.text:
             raise PeerError("malformed", "an empty part")
         self._make_room(contact, content.message, len(text.text))
-        self._store.save_part(Part(contact.identity, content.message, text.part, text.parts, text.text))
+        expires_ms = text.expires_s * 1000
+        self._store.save_part(Part(contact.identity, content.message, text.part, text.parts, text.text, expires_ms))
         parts = self._store.parts(contact.identity, content.message)
         if len(parts) == text.parts and all(part.parts == text.parts for part in parts):
             self._store.remove_parts(contact.identity, content.message)
@@ -97,6 +107,12 @@ class Conversation:
         """They have seen messages of ours."""
         for message in read.messages:
             self._history.change_state(contact.identity, message, MessageState.READ, now)
+
+    def _parents(self, contact: Contact) -> list[MessageId]:
+        """What the next message follows; what will be forgotten is no part of it, or it would be missed."""
+        newest = self._store.newest_messages(contact.identity, limits.PARENTS)
+        known = [(id, self._store.message(id, contact=contact.identity)) for id in newest]
+        return [id for id, message in known if message is not None and not message.expires_ms]
 
     def _make_room(self, contact: Contact, message: MessageId, size: int) -> None:
         """The texts unfinished longest go: their senders have given them up, or never meant to finish them."""
@@ -118,6 +134,7 @@ class Conversation:
             state=MessageState.RECEIVED,
             via=via,
             reply=text.reply,
+            expires_ms=text.expires_s * 1000,
         )
         self._history.received(contact, message, text.parents, now)
 

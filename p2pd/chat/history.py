@@ -46,9 +46,19 @@ class History:
             ahead = self._clock + (limits.CLOCK_KEPT_AHEAD_MS << CLOCK_COUNTER_BITS)
             self._store.set_value("clock", ahead.to_bytes(8, "big"))
 
-    def event(self, type: str, data: dict[str, object], now: Now, *, message: bytes = b"", state: str = "") -> None:
-        """Adds to the durable log and wakes who follows it, or waits for this message."""
-        self._effects.append(Notify(self._store.add_event(type, _json(data), now.wall_ms), message, state))
+    def event(
+        self,
+        type: str,
+        data: dict[str, object],
+        now: Now,
+        *,
+        message: bytes = b"",
+        state: str = "",
+        about: bytes = b"",
+    ) -> None:
+        """Adds to the durable log and wakes who follows it, or waits for this message; `about`: what it goes with."""
+        cursor = self._store.add_event(type, _json(data), now.wall_ms, about=about)
+        self._effects.append(Notify(cursor, message, state))
 
     def step(self, contact: IdentityKey, id: MessageId, what: str, now: Now, **detail: str | int) -> None:
         """Notes for `why` what happened to a message."""
@@ -84,7 +94,7 @@ class History:
             data["reply"] = encode_id(message.reply)
         if gap:
             data["gap"] = True
-        self.event("message", data, now)
+        self.event("message", data, now, about=_passing(message))
 
     def _placed(self, contact: IdentityKey, clock: int, now: Now) -> int:
         """What a clock from elsewhere counts as; one too far ahead goes behind what is here, in its sender's order."""
@@ -110,7 +120,8 @@ class History:
         data: dict[str, object] = {"id": encode_id(id), "state": state.value, "to": address, "conversation": address}
         if known is not None:
             data["to_name"] = known.petname
-        self.event("receipt", data, now, message=id, state=state.value)
+        about = b"" if state is MessageState.EXPIRED else _passing(message)  # that it failed is told to the end
+        self.event("receipt", data, now, message=id, state=state.value, about=about)
 
     def mark_read(self, message: Message, now: Now) -> None:
         """Our user saw a message of a contact's."""
@@ -124,6 +135,11 @@ class History:
             "state": contact.state.value,
         }
         self.event("contact", data, now)
+
+
+def _passing(message: Message) -> bytes:
+    """The id of a message that will be forgotten, under which its events are found then."""
+    return message.message if message.expires_ms else b""
 
 
 def bounded_clock(clock: int, now: Now) -> int:

@@ -295,6 +295,7 @@ class People:
         """Forgets them; the history of what was said stays."""
         self._drop_outbox(contact, "contact removed", now)
         self._store.remove_contact(contact.identity)
+        self._store.wipe_deleted()
         self._part(contact, "removed", now)
         self._history.event(
             "contact", {"name": contact.petname, "address": encode_address(contact.identity), "state": "removed"}, now

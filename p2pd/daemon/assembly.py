@@ -1,6 +1,6 @@
 """One daemon put together, from an open home to a clean end.
 
-    home and lock (main) -> stores -> keys -> engine and driver -> sockets -> control -> ready ... -> stop
+    home and lock (main) -> master key -> stores -> keys -> engine and driver -> sockets -> control -> ready ... -> stop
 
 Knows how the parts fit and nothing of what they do.
 Rules: what was opened is closed in the reverse order, whatever happens; a part that fails ends the daemon with its
@@ -17,12 +17,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from p2pd import limits
 from p2pd.daemon.bell import Bell
 from p2pd.daemon.control import ControlServer
 from p2pd.daemon.control_socket import control_socket
 from p2pd.daemon.listening import listen_on
+from p2pd.daemon.locked import Locked
 from p2pd.daemon.methods import METHODS
 from p2pd.daemon.nodes import find_company, resolve_node, split_node
 from p2pd.daemon.own_keys import ready_keys
@@ -31,7 +33,7 @@ from p2pd.daemon.service import Service
 from p2pd.daemon.systemd import Systemd
 from p2pd.dht.settings import DhtSettings, Role
 from p2pd.engine import Engine, EngineSettings
-from p2pd.errors import P2pdError
+from p2pd.errors import LockedError, P2pdError
 from p2pd.net.addresses import AddressWatch
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
@@ -45,10 +47,11 @@ from p2pd.storage.home import RECORDS_NAME, USER_NAME
 from p2pd.storage.keys import master_key
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.storage.user import SqliteUserStore
-from p2pd.types import Endpoint
+from p2pd.types import Endpoint, Now
 from p2pd.wire.address import encode_address
 from p2pd.wire.datagram import network_id
 
+T = TypeVar("T")
 Ready = Callable[[str], None]
 """Told the ready line, once everything answers."""
 _GIVE_UP_S = limits.STOP_S * 0.8
@@ -66,6 +69,14 @@ class Stores:
 class Stopping(asyncio.Event):
     """Set when the daemon is asked to stop; should a part hang, the process ends all the same, which loses nothing."""
 
+    locks = False
+    """Whether it is to come back, locked."""
+
+    def lock(self) -> None:
+        """Begin a clean stop, after which a new process waits for the passphrase."""
+        self.locks = not self.is_set() or self.locks
+        self.set()
+
     def set(self) -> None:
         """Begin a clean stop."""
         if not self.is_set():
@@ -73,10 +84,11 @@ class Stopping(asyncio.Event):
             asyncio.get_running_loop().call_later(_GIVE_UP_S, os._exit, 0)
 
 
-async def serve(home: Path, loaded: Loaded, ready: Ready) -> None:
-    """Runs the daemon of a home that this process has locked, until it is asked to stop.
+async def serve(home: Path, loaded: Loaded, ready: Ready, passphrase: bytes | None = None) -> bool:
+    """Runs the daemon of a home that this process has, until it is asked to stop; whether it shall come back, locked.
 
     Raises:
+        LockedError: the home has another passphrase, or one and none was given.
         P2pdError: it cannot start, or cannot go on; its exit code says why.
     """
     stopping = Stopping()
@@ -85,16 +97,72 @@ async def serve(home: Path, loaded: Loaded, ready: Ready) -> None:
     nodes = read_bootstrap(loaded.settings)
     for node in nodes:
         split_node(node)  # a list with a mistake is refused now, and not found out later
-    master = master_key(home)
+    systemd = Systemd()
+    try:
+        master = master_key(home, passphrase)
+    except LockedError:
+        if passphrase is not None or not loaded.settings.await_unlock:
+            raise
+        given = await _wait_for_key(home, loaded.settings, stopping, systemd, ready)
+        if given is None:
+            return False
+        master = given
     with (
         closing(SqliteUserStore(str(home / USER_NAME), own_identity=None, master_key=master)) as user,
         closing(SqliteRecordStore(str(home / RECORDS_NAME))) as records,
     ):
-        await _run(home, loaded, Stores(user, records), nodes, stopping, ready)
+        await _run(home, loaded, Stores(user, records), nodes, stopping, systemd, ready)
+    return stopping.locks
+
+
+async def _wait_for_key(
+    home: Path, settings: Settings, stopping: Stopping, systemd: Systemd, ready: Ready
+) -> bytes | None:
+    """Answers on the control socket alone until the passphrase comes; None where the daemon is asked to stop."""
+    locked, bell = Locked(home), Bell()
+    service = Service(
+        ask=_nothing_to_ask,
+        bell=bell,
+        home=home,
+        settings=settings,
+        stop=stopping.set,
+        resolve_node=resolve_node,
+        locked=locked,
+    )
+    _logger.info("locked; waiting for p2pctl unlock")
+    with control_socket(home) as (listening, path):
+        async with asyncio.TaskGroup() as parts:
+            others = [
+                parts.create_task(ControlServer(service, METHODS).run(listening)),
+                parts.create_task(systemd.feed_watchdog(_still_here)),
+            ]
+            waits = [parts.create_task(locked.key()), parts.create_task(stopping.wait())]
+            ready(f"locked control {path}")
+            systemd.tell("READY=1")
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for part in (*others, *waits):
+                part.cancel()
+    key = waits[0]
+    return None if stopping.is_set() or key.cancelled() else cast("bytes", key.result())
+
+
+async def _nothing_to_ask(function: Callable[[Engine, Now], T]) -> T:
+    """`Ask` of a locked daemon, whose methods are refused before they come to this."""
+    raise LockedError("this daemon is locked", hint="run: p2pctl unlock")
+
+
+async def _still_here() -> None:
+    """A loop that goes round is all that a locked daemon is."""
 
 
 async def _run(
-    home: Path, loaded: Loaded, stores: Stores, nodes: Sequence[str], stopping: asyncio.Event, ready: Ready
+    home: Path,
+    loaded: Loaded,
+    stores: Stores,
+    nodes: Sequence[str],
+    stopping: Stopping,
+    systemd: Systemd,
+    ready: Ready,
 ) -> None:
     """From open stores to the end: keys, sockets, engine, control socket."""
     settings = loaded.settings
@@ -128,6 +196,7 @@ async def _run(
             home=home,
             settings=settings,
             stop=stopping.set,
+            lock=stopping.lock,
             resolve_node=resolve_node,
             listen=listen,
             counts=lambda: network.counts() + lan.counts,
@@ -139,7 +208,15 @@ async def _run(
             address = "-" if settings.storage_only else encode_address(keys.identity_key)
             line = f"ready {address} udp {listen[0]} control {path}"
             await _until_stopped(
-                service, driver, network, (addresses, lan, mapper), listening, nodes, stopping, lambda: ready(line)
+                service,
+                driver,
+                network,
+                (addresses, lan, mapper),
+                listening,
+                nodes,
+                stopping,
+                systemd,
+                lambda: ready(line),
             )
 
 
@@ -150,11 +227,11 @@ async def _until_stopped(
     surroundings: tuple[AddressWatch, Lan, Mapper],
     listening: socket.socket,
     nodes: Sequence[str],
-    stopping: asyncio.Event,
+    stopping: Stopping,
+    systemd: Systemd,
     ready: Callable[[], None],
 ) -> None:
     """Runs all parts until one of them fails, or the daemon is asked to stop."""
-    systemd = Systemd()
     addresses, lan, mapper = surroundings
 
     def on_addresses(endpoints: tuple[Endpoint, ...]) -> None:
@@ -181,7 +258,8 @@ async def _until_stopped(
             systemd.tell("READY=1")
             await stopping.wait()
             _logger.info("stopping")
-            systemd.tell("STOPPING=1")
+            if not stopping.locks:
+                systemd.tell("STOPPING=1")
             for part in others:
                 part.cancel()
             driver.stop()

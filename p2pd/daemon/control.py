@@ -14,7 +14,7 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from p2pd.client import peer_uid
 from p2pd.daemon.method import Answer, Method
 from p2pd.daemon.pages import encoded
 from p2pd.daemon.service import Service
-from p2pd.errors import FailedError, P2pdError, RefusedError, UsageError
+from p2pd.errors import FailedError, LockedError, P2pdError, RefusedError, UsageError
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -67,11 +67,14 @@ class ControlServer:
 
     async def run(self, listening: socket.socket) -> None:
         """Accept clients without end; when cancelled, all of them are closed."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as clients:
+        async with asyncio.TaskGroup() as clients, _readable(listening) as readable:
             while True:
+                await readable.wait()
+                readable.clear()
                 try:
-                    connected, _ = await loop.sock_accept(listening)
+                    connected, _ = listening.accept()
+                except BlockingIOError:
+                    continue  # who wanted to connect has gone again
                 except OSError as error:  # out of file descriptors: clients that go give them back
                     _logger.warning("cannot accept a control client: %s", error.strerror)
                     await asyncio.sleep(_ACCEPT_AGAIN_S)
@@ -99,6 +102,17 @@ class ControlServer:
         finally:
             self._clients -= 1
             connected.close()
+
+
+@asynccontextmanager
+async def _readable(listening: socket.socket) -> AsyncIterator[asyncio.Event]:
+    """Set whenever somebody waits to be accepted; `sock_accept` drops a client whose moment is that of a cancel."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listening, readable.set)
+    try:
+        yield readable
+    finally:
+        loop.remove_reader(listening)
 
 
 def _refuse(connected: socket.socket, error: P2pdError) -> None:
@@ -194,6 +208,8 @@ class _Client:
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(UNKNOWN_METHOD, f"no method {request.method[:40]!r}", hint=self._near(request.method))
+        if self._service.locked is not None and not method.while_locked:
+            raise LockedError("this daemon is locked", hint="run: p2pctl unlock")
         if method.needs_person and self._service.settings.storage_only:
             raise RefusedError(
                 f"this node only stores, so there is no {method.name}", hint="start it without --storage-only"

@@ -4,19 +4,22 @@ Knows no part of the daemon but where it begins.
 Rules: every flag is a key of `Settings`; every failure is one line on standard error that says what to do, and an exit
 code of `docs/usage.md`, mapped here and nowhere else.  Slow imports come after the flags are known to be right, and
 after the process is the one that stays.
+A daemon that locks itself ends and is executed again: what it knew goes with its memory, which Python cannot wipe.
 """
 
 import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from p2pd import __version__
 from p2pd.daemon.detach import Outcome, detach
+from p2pd.daemon.process import prepare_process
 from p2pd.errors import DamagedError, LockedError, P2pdError, UsageError
 from p2pd.places import resolve_home
 from p2pd.settings import KEYS, Key, Value, load_settings
@@ -40,8 +43,13 @@ def exit_code(error: BaseException) -> int:
     return code if code in EXITS else INTERNAL
 
 
-def run(home: Path, flags: dict[str, Value], tell: Tell, *, is_detached: bool) -> int:
-    """Runs a daemon from its start to its end; the exit code.  How the start went is told, once."""
+def run(
+    home: Path, flags: dict[str, Value], tell: Tell, *, passphrase: bytes | None = None, is_detached: bool = False
+) -> int | None:
+    """Runs a daemon from its start to its end; the exit code, or None where it shall come back locked.
+
+    How the start went is told, once.
+    """
     told: list[Outcome] = []
 
     def tell_once(outcome: Outcome) -> None:
@@ -51,8 +59,9 @@ def run(home: Path, flags: dict[str, Value], tell: Tell, *, is_detached: bool) -
 
     gc.disable()  # a start makes much and drops little: looking for garbage among it costs a tenth of the time
     try:
-        _prepare_process()
-        _serve(home, flags, tell_once, is_detached=is_detached)
+        prepare_process()
+        if _serve(home, flags, passphrase, tell_once, is_detached=is_detached):
+            return None
     except Exception as error:
         code = exit_code(error)
         if code == INTERNAL:
@@ -67,7 +76,7 @@ def run(home: Path, flags: dict[str, Value], tell: Tell, *, is_detached: bool) -
     return 0
 
 
-def _serve(home: Path, flags: dict[str, Value], tell: Tell, *, is_detached: bool) -> None:
+def _serve(home: Path, flags: dict[str, Value], passphrase: bytes | None, tell: Tell, *, is_detached: bool) -> bool:
     import asyncio
 
     from p2pd.daemon.assembly import serve
@@ -75,14 +84,13 @@ def _serve(home: Path, flags: dict[str, Value], tell: Tell, *, is_detached: bool
     from p2pd.storage.home import locked, open_home
 
     loaded = load_settings(home, flags)
-    if loaded.settings.passphrase_fd >= 0:
-        raise UsageError("this home is not sealed with a passphrase", hint="start it without --passphrase-fd")
     open_home(home)
     with locked(home):
         start_logging(loaded.settings.log_level, _log_file(home, loaded.settings.log_file, is_detached))
         _logger.info("p2pd %s starts, home %s", __version__, home)
-        asyncio.run(serve(home, loaded, lambda line: tell(Outcome(0, line))))
-        _logger.info("stopped")
+        locks = asyncio.run(serve(home, loaded, lambda line: tell(Outcome(0, line)), passphrase))
+        _logger.info("locked: everything known is forgotten" if locks else "stopped")
+    return locks
 
 
 def _log_file(home: Path, named: str, is_detached: bool) -> Path | None:
@@ -90,14 +98,6 @@ def _log_file(home: Path, named: str, is_detached: bool) -> Path | None:
     if named:
         return home / Path(named).expanduser()
     return home / LOG_NAME if is_detached else None
-
-
-def _prepare_process() -> None:
-    """What we write is ours alone (R38), and no core dump holds our keys."""
-    import resource
-
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _line_of(error: BaseException) -> str:
@@ -114,7 +114,8 @@ def _line_of(error: BaseException) -> str:
 
 
 def _print(outcome: Outcome) -> None:
-    print(outcome.line, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
+    with suppress(OSError):  # nobody may be listening any more
+        print(outcome.line, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
@@ -145,11 +146,47 @@ def _start(home: str | None, detached: bool, **given: Value | None) -> None:
         if flags.get(name):
             flags[name] = os.path.abspath(str(flags[name]))  # a detached daemon stands elsewhere
     place = resolve_home(home)
+    environment = dict(os.environ)
+    passphrase = _passphrase(flags)
     tell = detach() if detached else _print
-    code = run(place, flags, tell, is_detached=detached)
+    code = run(place, flags, tell, passphrase=passphrase, is_detached=detached)
+    if code is None:
+        words = _words_of(place, flags, detached=detached)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "p2pd", *words], environment)  # noqa: S606  ourselves
     sys.stdout.flush()
     # Nothing is left to be closed: a thread that still works at a puzzle must not hold up the end.
     os._exit(code) if detached else sys.exit(code)
+
+
+def _passphrase(flags: Mapping[str, Value]) -> bytes | None:
+    """Read before the process goes to the background, where its standard input is no longer."""
+    from p2pd.daemon.passphrase import read_passphrase
+
+    descriptor = flags.get("passphrase_fd")
+    if not isinstance(descriptor, int) or descriptor < 0:
+        return None
+    try:
+        return read_passphrase(descriptor)
+    except UsageError as error:
+        _print(Outcome(error.exit_code, _line_of(error)))
+        sys.exit(error.exit_code)
+
+
+def _words_of(home: Path, flags: Mapping[str, Value], *, detached: bool) -> list[str]:
+    """The command line that starts this daemon again, locked."""
+    words = ["--home", str(home), "--await-unlock", *(["--detach"] if detached else [])]
+    for name, value in flags.items():
+        flag = KEYS[name].flag
+        match value:
+            case _ if name in ("passphrase_fd", "await_unlock"):
+                pass
+            case bool():
+                words.append(flag)
+            case tuple():
+                words += [word for entry in value for word in (flag, entry)]
+            case _:
+                words += [flag, str(value)]
+    return words
 
 
 def _show_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -97,6 +97,8 @@ class Method:
     """The keys of the answer, and what each is."""
     needs_person: bool
     """Whether a node that only stores has no use for it."""
+    while_locked: bool = False
+    """Whether it answers also while the daemon is locked."""
     afterwards: Afterwards | None = None
     """What goes on once the answer has been sent."""
 
@@ -118,13 +120,19 @@ class Method:
 
 
 def method(
-    name: str, *, result: Mapping[str, str], needs_person: bool = True, afterwards: Afterwards | None = None
+    name: str,
+    *,
+    result: Mapping[str, str],
+    needs_person: bool = True,
+    while_locked: bool = False,
+    afterwards: Afterwards | None = None,
 ) -> Callable[[Function], Method]:
     """Makes an async function of a service and keyword arguments a method; its docstring's first line is the help."""
 
     def of(function: Function) -> Method:
         help_line = (function.__doc__ or "").strip().partition("\n")[0]
-        return Method(name, help_line, function, _parameters(function), result, needs_person, afterwards)
+        parameters = _parameters(function)
+        return Method(name, help_line, function, parameters, result, needs_person, while_locked, afterwards)
 
     return of
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from p2pd import __version__
 from p2pd.daemon.bell import Bell
+from p2pd.daemon.locked import Locked
 from p2pd.engine import Engine
 from p2pd.errors import NoNetworkError
 from p2pd.net.port_mapping.status import PortMappingStatus
@@ -41,6 +42,10 @@ class Service:
     settings: Settings
     stop: Callable[[], None]
     """Begins a clean stop of the daemon; returns at once."""
+    lock: Callable[[], None] = lambda: None
+    """Begins to forget everything until the passphrase comes again; returns at once."""
+    locked: Locked | None = None
+    """Where the passphrase is waited for; None while the daemon has its keys."""
     resolve_node: Callable[[str], Awaitable[list[str]]]
     """The node hints, with IP addresses, that a text with a name or an address gives."""
     listen: list[Endpoint] = field(default_factory=list)

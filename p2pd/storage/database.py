@@ -110,6 +110,30 @@ class Database:
         except DamagedError as error:
             return [error.message]
 
+    def write_copy(self, path: Path) -> None:
+        """All that is committed, in one new private file."""
+        make_file(path)
+        try:
+            target = sqlite3.connect(path)
+            try:
+                target.execute("PRAGMA journal_mode=OFF")
+                self._connection.backup(target)
+            finally:
+                target.close()
+        except sqlite3.Error as error:
+            raise self._mapped(error) from error
+
+    def empty_log(self) -> bool:
+        """Moves the log into the database and cuts it to nothing; whether nobody stood in the way."""
+        self.run("PRAGMA busy_timeout=0")
+        try:
+            (blocked, *_) = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        except StorageError:  # a full disk: nothing is lost by waiting
+            return False
+        finally:
+            self.run(f"PRAGMA busy_timeout={round(limits.BUSY_S * 1000)}")
+        return not blocked
+
     def close(self) -> None:
         """Moves the log into the database, but for one opened read-only, and ends; what is not committed is gone."""
         with suppress(StorageError):  # the log keeps what could not be moved

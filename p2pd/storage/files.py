@@ -87,13 +87,17 @@ def read_file(path: Path) -> bytes | None:
     return data
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     """Writes a private file whole and durably; whatever happens, the old one or the new one is there.
+
+    With `overwrite` the old one's bytes are overwritten once the new one is safe; a disk that copies on write, or wears
+    its cells evenly, keeps them for a while all the same.
 
     Raises:
         StorageError: the disk refuses; the old file is as it was.
     """
     draft = path.with_name(path.name + ".new")
+    old = os.open(path, os.O_WRONLY | _FLAGS) if overwrite and path.exists() else None
     try:
         with suppress(FileNotFoundError):
             draft.unlink()
@@ -103,8 +107,14 @@ def replace_file(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
         sync_folder(path.parent)
+        if old is not None:
+            os.pwrite(old, bytes(os.fstat(old).st_size), 0)
+            os.fsync(old)
     except OSError as error:
         raise refusal(error, path) from error
+    finally:
+        if old is not None:
+            os.close(old)
 
 
 def lengthen_file(path: Path, size: int) -> None:

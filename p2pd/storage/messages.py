@@ -12,7 +12,7 @@ from p2pd.storage.rows import Memo, SealedTable, Sealer
 from p2pd.store import Direction, Message, MessageState
 from p2pd.types import IdentityKey, MessageId
 
-COLUMNS = ("clock", "place", "at_ms", "unread", "request")
+COLUMNS = ("clock", "place", "at_ms", "unread", "request", "expires_ms")
 _Position = tuple[int, int, bytes]
 _NEWEST_FIRST = "ORDER BY clock DESC, place DESC, message DESC LIMIT ?"
 _END = f"SELECT clock, place, message FROM messages WHERE contact=? {_NEWEST_FIRST}"  # noqa: S608  our own words
@@ -26,11 +26,12 @@ class Messages:
         self._table = table
         self._memo = memo
         self._sealer = sealer
+        self._person = sealer.person
 
     def one(self, message: MessageId, contact: IdentityKey | None) -> Message | None:
         """See `UserStore.message`."""
         if contact is not None:
-            return self._table.one(message, contact)
+            return self._table.one(message, self._person(contact))
         found = self._table.find("WHERE message=? ORDER BY contact LIMIT 1", (message,))
         return found[0] if found else None
 
@@ -55,23 +56,25 @@ class Messages:
         self._table.save(
             message,
             message.message,
-            message.contact,
+            self._person(message.contact),
             message.clock,
             place,
             (incoming and message.received_ms) or message.sent_ms,
             incoming and message.state is MessageState.RECEIVED,
             self._sealer.hidden("request", message.request_id) if message.request_id else None,
+            message.expires_ms,
         )
 
     def remove(self, contact: IdentityKey, message: MessageId) -> None:
         """If it is there."""
         self._memo.pop(("end", contact), None)
         self._memo.pop(("length", contact), None)
-        self._table.remove_one(message, contact)
+        self._table.remove_one(message, self._person(contact))
 
     def history(self, contact: IdentityKey, since_ms: int, limit: int) -> list[Message]:
         """See `UserStore.history`."""
-        newest_first = self._table.find(f"WHERE contact=? AND at_ms>=? {_NEWEST_FIRST}", (contact, since_ms, limit))
+        rest = f"WHERE contact=? AND at_ms>=? {_NEWEST_FIRST}"
+        newest_first = self._table.find(rest, (self._person(contact), since_ms, limit))
         return newest_first[::-1]
 
     def position(self, message: Message) -> int:
@@ -79,13 +82,14 @@ class Messages:
         contact, own = message.contact, (message.clock, self._place(message), message.message)
         length: int | None = self._memo.get(("length", contact))
         if length is None:
-            length = self._table.number("SELECT messages FROM conversations WHERE contact=?", (contact,))
+            length = self._table.number("SELECT messages FROM conversations WHERE contact=?", (self._person(contact),))
             self._memo["length", contact] = length
         end = self._end(contact)
         if end and own >= end[0]:
             return length - (len(end) - bisect_left(end, own))
         not_before = self._table.number(
-            "SELECT count(*) FROM messages WHERE contact=? AND (clock, place, message) >= (?, ?, ?)", (contact, *own)
+            "SELECT count(*) FROM messages WHERE contact=? AND (clock, place, message) >= (?, ?, ?)",
+            (self._person(contact), *own),
         )
         return length - not_before
 
@@ -94,9 +98,14 @@ class Messages:
         end = self._end(contact) if limit <= limits.CONVERSATION_END else self._read_end(contact, limit)
         return [MessageId(message) for _, _, message in end[max(0, len(end) - limit) :]]
 
+    def expired(self, now_ms: int, limit: int) -> list[Message]:
+        """See `UserStore.expired_messages`."""
+        rest = "WHERE expires_ms AND expires_ms<=? ORDER BY expires_ms, message, contact LIMIT ?"
+        return self._table.find(rest, (now_ms, limit))
+
     def unread(self, contact: IdentityKey) -> int:
         """See `UserStore.unread_count`."""
-        return self._table.number("SELECT count(*) FROM messages WHERE contact=? AND unread", (contact,))
+        return self._table.number("SELECT count(*) FROM messages WHERE contact=? AND unread", (self._person(contact),))
 
     def _end(self, contact: IdentityKey) -> list[_Position]:
         """The positions of the newest, ascending: `limits.CONVERSATION_END`, or all there are."""
@@ -106,12 +115,13 @@ class Messages:
         return end
 
     def _read_end(self, contact: IdentityKey, limit: int) -> list[_Position]:
-        return [(clock, place, id) for clock, place, id in reversed(self._table.clear(_END, (contact, limit)))]
+        newest_first = self._table.clear(_END, (self._person(contact), limit))
+        return [(clock, place, id) for clock, place, id in reversed(newest_first)]
 
     def _note(self, contact: IdentityKey, position: _Position) -> None:
         """A message is about to be saved: what is remembered of its conversation follows."""
         length: int | None = self._memo.get(("length", contact))
-        if length is not None and self._table.one(position[2], contact) is None:
+        if length is not None and self._table.one(position[2], self._person(contact)) is None:
             self._memo["length", contact] = length + 1
         end: list[_Position] | None = self._memo.get(("end", contact))
         if end is not None and position not in end:

@@ -4,11 +4,12 @@ Knows no row type.
 Rules (R42): the blob is a nonce of 24 random bytes and a box, XChaCha20-Poly1305 under a key derived from the master
 key, bound to its table and primary key, so that rows cannot be swapped.  Inside is MessagePack by field names: fields
 added with a default are read from older rows, and fields taken away are skipped.
-Text that must be found again without being shown is kept as a keyed hash.
+Text, and whose a row is, must be found again without being shown: kept as keyed hashes.
 """
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
@@ -35,6 +36,8 @@ class Sealer:
     def __init__(self, master_key: bytes) -> None:
         self._rows = derive_key(Domain.AT_REST, master_key, b"rows")
         self._index = derive_key(Domain.AT_REST, master_key, b"index")
+        self.person = lru_cache(limits.ROWS_REMEMBERED)(self._person)
+        """16 bytes that stand for a contact's key in the columns that find rows."""
 
     def seal(self, plaintext: bytes, table: str, key: tuple[Key, ...]) -> bytes:
         """The blob of one row."""
@@ -44,6 +47,9 @@ class Sealer:
     def unseal(self, blob: bytes, table: str, key: tuple[Key, ...]) -> bytes:
         """What was sealed for that row; PeerError when it was not."""
         return unseal(self._rows, blob[:NONCE_SIZE], blob[NONCE_SIZE:], _place(table, key))
+
+    def _person(self, identity: bytes) -> bytes:
+        return derive_key(Domain.AT_REST, self._index, b"person", identity, size=16)
 
     def hidden(self, purpose: str, text: str) -> bytes:
         """16 bytes that stand for a text, and tell nothing of it without the master key."""

@@ -47,6 +47,7 @@ class Turns:
         self.attempting = False
         self._saved = False
         self._failure: StorageError | None = None
+        self._wipes = False
 
     def join(self, table: Table) -> None:
         """A table that keeps changes back takes part in every transaction."""
@@ -112,6 +113,11 @@ class Turns:
             self._failure = error
             raise
 
+    def wipe_deleted(self) -> None:
+        """Once this transaction is committed, the log holds nothing of what was deleted (see `UserStore`)."""
+        self.check()
+        self._wipes = True
+
     def _commit(self) -> None:
         for table in self._tables:
             table.write_out()
@@ -119,6 +125,8 @@ class Turns:
             raise self._failure
         if self.database.in_transaction:
             self.database.run("COMMIT")
+        if self._wipes:  # where somebody reads the log, the next commit tries again
+            self._wipes = not self.database.empty_log()
 
     def _roll_back(self) -> None:
         if self.database.in_transaction:

@@ -5,9 +5,10 @@ Rules: a turn is one transaction, flushed to the disk before it counts as done.
 """
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from p2pd import limits
-from p2pd.errors import DamagedError
+from p2pd.errors import DamagedError, StorageError
 from p2pd.storage.database import MEMORY, Database, Opens
 from p2pd.storage.messages import COLUMNS, Messages
 from p2pd.storage.rows import Memo, Row, SealedTable, Sealer
@@ -26,7 +27,8 @@ from p2pd.store import (
 )
 from p2pd.types import IdentityKey, MessageId
 
-_SEAL_CHECK = "seal check"
+_SEAL_CHECK = "seal check, contacts hidden"
+_FORMER_SEAL_CHECK = "seal check"
 _BY_CONTACT = "WHERE contact=?"
 
 
@@ -58,6 +60,7 @@ class SqliteUserStore:
         self._turns = Turns(self._database)
         self._memo = Memo(self._turns)
         self._sealer = Sealer(master_key)
+        self._person = self._sealer.person
         try:
             self._make_tables(own_identity)
             self._check_seal()
@@ -80,8 +83,8 @@ class SqliteUserStore:
         self._outbox = table("outbox", OutboxItem, "contact", "sequence", remembered=hot)
         self._messages = table("messages", Message, "message", "contact", clear=COLUMNS, remembered=hot)
         self._said = Messages(self._messages, self._memo, self._sealer, own_identity)
-        self._parts = table("parts", Part, "contact", "message", "part", clear=("size_bytes",))
-        self._events = table("events", Event, "cursor", clear=("type",))
+        self._parts = table("parts", Part, "contact", "message", "part", clear=("size_bytes", "expires_ms"))
+        self._events = table("events", Event, "cursor", clear=("type", "message"))
         self._consumers = table("consumers", int, "name")
 
     def _check_seal(self) -> None:
@@ -92,6 +95,11 @@ class SqliteUserStore:
                 f"{self._database.path} does not open with the key of this home",
                 hint="put back the file `keys` that belongs to this user.db, or both from one backup",
             ) from error
+        if sealed is None and self.value(_FORMER_SEAL_CHECK) is not None:
+            raise StorageError(
+                f"{self._database.path} was written by a p2pd of before contacts were hidden in it",
+                hint="begin a new home; before 0.1.0 formats may change",
+            )
         if sealed is None and not self._read_only:
             with self.transaction():
                 self.set_value(_SEAL_CHECK, b"")
@@ -110,9 +118,24 @@ class SqliteUserStore:
     def attempt(self) -> AbstractContextManager[None]:
         return self._turns.attempt()
 
+    def wipe_deleted(self) -> None:
+        self._turns.wipe_deleted()
+
     def close(self) -> None:
         """Ends; the store cannot be used afterwards."""
         self._database.close()
+
+    def write_copy(self, path: Path) -> None:
+        """A consistent copy in a new file; others may read and write meanwhile."""
+        self._database.write_copy(path)
+
+    def totals(self) -> dict[str, int]:
+        """How much there is: `contacts`, `messages`, and items `waiting` for their recipients."""
+        return {
+            "contacts": self._contacts.number("SELECT count(*) FROM contacts"),
+            "messages": self._messages.number("SELECT count(*) FROM messages"),
+            "waiting": self.outbox_count(),
+        }
 
     def faults(self) -> list[str]:
         """What is damaged, in words, for `doctor`; reads everything."""
@@ -139,40 +162,41 @@ class SqliteUserStore:
         return list(listed)
 
     def contact(self, identity: IdentityKey) -> Contact | None:
-        return self._contacts.one(identity)
+        return self._contacts.one(self._person(identity))
 
     def save_contact(self, contact: Contact) -> None:
-        self._contacts.save(contact, contact.identity)
+        self._contacts.save(contact, self._person(contact.identity))
         self._memo.pop("contacts", None)
 
     def remove_contact(self, identity: IdentityKey) -> None:
         self._memo.clear()
         for table in (self._contacts, self._counters, self._sessions, self._outbox, self._parts):
-            table.remove(_BY_CONTACT, (identity,))
+            table.remove(_BY_CONTACT, (self._person(identity),))
 
     def counters(self, contact: IdentityKey) -> Counters:
-        return self._counters.one(contact) or Counters()
+        return self._counters.one(self._person(contact)) or Counters()
 
     def save_counters(self, contact: IdentityKey, counters: Counters) -> None:
-        self._counters.save(counters, contact)
+        self._counters.save(counters, self._person(contact))
 
     # --- sessions and prekeys ---
 
     def sessions(self, contact: IdentityKey) -> list[Session]:
         ids: list[bytes] | None = self._memo.get(("sessions", contact))
         if ids is None:
-            ids = [id for (id,) in self._sessions.clear("SELECT session FROM sessions WHERE contact=?", (contact,))]
+            rows = self._sessions.clear("SELECT session FROM sessions WHERE contact=?", (self._person(contact),))
+            ids = [id for (id,) in rows]
             self._memo["sessions", contact] = ids
-        found = [session for id in ids if (session := self._sessions.one(contact, id)) is not None]
+        found = [session for id in ids if (session := self._sessions.one(self._person(contact), id)) is not None]
         return sorted(found, key=lambda session: (session.made_ms, session.session)) if len(found) > 1 else found
 
     def save_session(self, session: Session) -> None:
-        self._sessions.save(session, session.contact, session.session)
+        self._sessions.save(session, self._person(session.contact), session.session)
         if session.session not in self._memo.get(("sessions", session.contact), ()):
             self._memo.pop(("sessions", session.contact), None)
 
     def remove_session(self, session: Session) -> None:
-        self._sessions.remove_one(session.contact, session.session)
+        self._sessions.remove_one(self._person(session.contact), session.session)
 
     def prekeys(self) -> list[Prekey]:
         return self._prekeys.find("ORDER BY id")
@@ -186,25 +210,26 @@ class SqliteUserStore:
     # --- outbox ---
 
     def outbox(self, contact: IdentityKey, *, after: int = 0, limit: int = 1_000_000) -> list[OutboxItem]:
-        return self._outbox.find("WHERE contact=? AND sequence>? ORDER BY sequence LIMIT ?", (contact, after, limit))
+        rest = "WHERE contact=? AND sequence>? ORDER BY sequence LIMIT ?"
+        return self._outbox.find(rest, (self._person(contact), after, limit))
 
     def outbox_item(self, contact: IdentityKey, sequence: int) -> OutboxItem | None:
-        return self._outbox.one(contact, sequence)
+        return self._outbox.one(self._person(contact), sequence)
 
     def outbox_contacts(self) -> list[IdentityKey]:
-        rows = self._outbox.clear("SELECT DISTINCT contact FROM outbox ORDER BY contact")
-        return [IdentityKey(contact) for (contact,) in rows]
+        first = self._outbox.find("WHERE (contact, sequence) IN (SELECT contact, min(sequence) FROM outbox GROUP BY 1)")
+        return sorted(item.contact for item in first)
 
     def outbox_count(self, contact: IdentityKey | None = None) -> int:
         if contact is None:
             return self._outbox.number("SELECT count(*) FROM outbox")
-        return self._outbox.number("SELECT count(*) FROM outbox WHERE contact=?", (contact,))
+        return self._outbox.number("SELECT count(*) FROM outbox WHERE contact=?", (self._person(contact),))
 
     def save_outbox_item(self, item: OutboxItem) -> None:
-        self._outbox.save(item, item.contact, item.sequence)
+        self._outbox.save(item, self._person(item.contact), item.sequence)
 
     def remove_outbox_item(self, contact: IdentityKey, sequence: int) -> None:
-        self._outbox.remove_one(contact, sequence)
+        self._outbox.remove_one(self._person(contact), sequence)
 
     # --- messages ---
 
@@ -222,6 +247,16 @@ class SqliteUserStore:
 
     def remove_message(self, contact: IdentityKey, message: MessageId) -> None:
         self._said.remove(contact, message)
+
+    def expired_messages(self, now_ms: int, *, limit: int) -> list[Message]:
+        return self._said.expired(now_ms, limit)
+
+    def next_expiry_ms(self) -> int:
+        found = [
+            table.number(f"SELECT min(expires_ms) FROM {name} WHERE expires_ms")  # noqa: S608  our own names
+            for table, name in ((self._messages, "messages"), (self._parts, "parts"))
+        ]
+        return min(filter(None, found), default=0)
 
     def history(self, contact: IdentityKey, *, since_ms: int = 0, limit: int) -> list[Message]:
         return self._said.history(contact, since_ms, limit)
@@ -242,34 +277,41 @@ class SqliteUserStore:
     # --- parts ---
 
     def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]:
-        return self._parts.find("WHERE contact=? AND message=? ORDER BY part", (contact, message))
+        return self._parts.find("WHERE contact=? AND message=? ORDER BY part", (self._person(contact), message))
 
     def save_part(self, part: Part) -> None:
-        self._parts.save(part, part.contact, part.message, part.part, len(part.body))
+        person = self._person(part.contact)
+        self._parts.save(part, person, part.message, part.part, len(part.body), part.expires_ms)
 
     def remove_parts(self, contact: IdentityKey, message: MessageId) -> None:
-        self._parts.remove("WHERE contact=? AND message=?", (contact, message))
+        self._parts.remove("WHERE contact=? AND message=?", (self._person(contact), message))
+
+    def remove_expired_parts(self, now_ms: int) -> None:
+        self._parts.remove("WHERE expires_ms AND expires_ms<=?", (now_ms,))
 
     def parts_bytes(self, contact: IdentityKey) -> int:
         return self._parts.number(
-            "SELECT sum(max(size_bytes, ?)) FROM parts WHERE contact=?", (limits.PART_ROW_BYTES, contact)
+            "SELECT sum(max(size_bytes, ?)) FROM parts WHERE contact=?", (limits.PART_ROW_BYTES, self._person(contact))
         )
 
     def unfinished_texts(self, contact: IdentityKey) -> list[MessageId]:
         rows = self._parts.clear(
-            "SELECT message FROM parts WHERE contact=? GROUP BY message ORDER BY min(rowid)", (contact,)
+            "SELECT message FROM parts WHERE contact=? GROUP BY message ORDER BY min(rowid)", (self._person(contact),)
         )
         return [MessageId(message) for (message,) in rows]
 
     # --- events ---
 
-    def add_event(self, type: str, data: str, at_ms: int) -> int:
+    def add_event(self, type: str, data: str, at_ms: int, *, about: bytes = b"") -> int:
         cursor = self.newest_cursor() + 1
-        self._events.save(Event(cursor, at_ms, type, data), cursor, type)
+        self._events.save(Event(cursor, at_ms, type, data), cursor, type, about or None)
         self._memo["cursor"] = cursor
         if cursor % limits.EVENTS_TRIM == 0:
             self._events.remove("WHERE cursor<=?", (cursor - self._events_kept,))
         return cursor
+
+    def remove_events(self, about: MessageId) -> None:
+        self._events.remove("WHERE message=?", (about,))
 
     def events(self, after: int, *, limit: int, types: tuple[str, ...] = ()) -> list[Event]:
         wanted = f"AND type IN ({', '.join('?' * len(types))}) " if types else ""

@@ -1,7 +1,8 @@
 """The tables of `user.db`, step by step; a step that has shipped is never changed, a new one is added after it.
 
-Clear, so that disk encryption is what hides them: identity keys of contacts, message ids, clocks and times, sizes,
-counts, event types, names of single values.  Sealed: everything else; texts, names, keys and ratchets always.
+Clear, so that disk encryption is what hides them: message ids, clocks and times, sizes, counts, event types, names of
+single values.  Keyed hashes: which contact a row is of, names of consumers, ids of calls.  Sealed: everything else;
+texts, names, keys and ratchets always.
 """
 
 from p2pd.storage.database import Schema
@@ -15,7 +16,7 @@ _FIRST = (
     """CREATE TABLE outbox (
         contact BLOB, sequence INTEGER, sealed BLOB NOT NULL, PRIMARY KEY (contact, sequence)) WITHOUT ROWID""",
     """CREATE TABLE messages (
-        message BLOB, contact BLOB,
+        message BLOB, contact BLOB,   -- a keyed hash, here and everywhere
         clock INTEGER NOT NULL,
         place INTEGER NOT NULL,   -- of its sender: the one of the two with the smaller key has 0
         at_ms INTEGER NOT NULL,   -- when it was written or came here
@@ -40,8 +41,18 @@ _FIRST = (
     "CREATE TABLE consumers (name BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",  # keyed hash of the name
 )
 
+_SECOND = (
+    # What has an end is found by it, and so are its events.
+    "ALTER TABLE messages ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX messages_by_expiry ON messages (expires_ms) WHERE expires_ms",
+    "ALTER TABLE parts ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX parts_by_expiry ON parts (expires_ms) WHERE expires_ms",
+    "ALTER TABLE events ADD COLUMN message BLOB",  # of those messages only
+    "CREATE INDEX events_by_message ON events (message) WHERE message IS NOT NULL",
+)
+
 USER_SCHEMA = Schema(
     application_id=0x70327075,  # "p2pu"
-    migrations=(_FIRST,),
+    migrations=(_FIRST, _SECOND),
     damaged_hint="stop p2pd, keep a copy of the home, and run: p2pctl doctor; it finds the rows that cannot be read",
 )

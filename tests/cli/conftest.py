@@ -1,6 +1,7 @@
 """A home, a fake daemon in it, and the command line run within the test's process."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ class Done:
 
 
 Run = Callable[..., Done]
+
+
+def file_with(text: bytes) -> str:
+    """The number of an open file that holds it."""
+    reading, writing = os.pipe()
+    os.write(writing, text)
+    os.close(writing)
+    return str(reading)
 
 
 @pytest.fixture

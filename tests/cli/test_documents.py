@@ -22,7 +22,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 def commands(text: str) -> list[str]:
     """The p2pctl command lines in the indented blocks of a page, without what stands beside them."""
     lines = re.findall(r"^    (?:\$ )?(?:.*\| )?(p2pctl .*)$", text, re.MULTILINE)
-    return [re.split(r" {3,}| > ", line)[0] for line in lines]
+    return [re.split(r" {3,}| > | \d< ", line)[0] for line in lines]
 
 
 @pytest.mark.parametrize("line", commands(USAGE) + commands(README) + commands(OPERATIONS))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -69,7 +70,7 @@ def parsed(words: list[str]) -> str:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_parse(example: str) -> None:
-    words = shlex.split(example.rpartition("| ")[2].partition(" > ")[0])
+    words = shlex.split(re.split(r" > | \d< ", example.rpartition("| ")[2])[0])
     assert words.pop(0) == "p2pctl"
     assert parsed(words)
 

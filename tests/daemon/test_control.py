@@ -179,7 +179,7 @@ async def test_a_follower_that_goes_makes_room_at_once(node: Node) -> None:
 
 
 async def test_stop_is_answered_before_the_end(node: Node, line: Line) -> None:
-    assert (await line.ask("stop"))["result"] == {"stopping": True}
+    assert (await line.ask("stop"))["result"] == {"stopping": True, "pid": os.getpid()}
     await node.stopping.wait()
 
 

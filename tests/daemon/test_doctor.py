@@ -178,7 +178,9 @@ def test_rows_that_do_not_open_are_counted(home: Path) -> None:
     database = sqlite3.connect(home / "user.db")
     with database:
         database.execute("UPDATE single_values SET sealed = randomblob(60) WHERE name = ?", (b"name",))
-        changed = database.execute("UPDATE single_values SET sealed = randomblob(60) WHERE name != ?", (b"seal check",))
+        changed = database.execute(
+            "UPDATE single_values SET sealed = randomblob(60) WHERE name != ?", (b"seal check, contacts hidden",)
+        )
     database.close()
     found = findings(home)
     assert problems(found) == {"user.db"}

@@ -1,6 +1,7 @@
 """The home: what is refused, and that one process has it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from p2pd.errors import ForeignHomeError, HomeInUseError
 from p2pd.storage.home import holder, locked, open_home, refused
+from p2pd.storage.keys import master_key
 
 HOLDER = """
 import sys
@@ -40,6 +42,54 @@ def test_everything_in_it_is_checked(tmp_path: Path, name: str) -> None:
     (home / name).symlink_to("/dev/null")
     with pytest.raises(ForeignHomeError):
         open_home(home)
+
+
+def another(place: Path) -> None:
+    """Given away, where we may; else a mode that nobody may have."""
+    os.chown(place, 65_534, 65_534) if os.geteuid() == 0 else place.chmod(0o777)
+
+
+def a_link(place: Path) -> None:
+    kept = place.with_name("elsewhere")
+    place.rename(kept)
+    place.symlink_to(kept)
+
+
+DOORS = {
+    "home of another": lambda home: another(home),
+    "home open to its group": lambda home: home.chmod(0o750),
+    "home open to the world": lambda home: home.chmod(0o705),
+    "home a link": a_link,
+    "home a file": lambda home: (shutil.rmtree(home), home.touch(mode=0o600)),
+    "keys of another": lambda home: another(home / "keys"),
+    "keys read by its group": lambda home: (home / "keys").chmod(0o640),
+    "keys read by the world": lambda home: (home / "keys").chmod(0o604),
+    "keys a link": lambda home: a_link(home / "keys"),
+    "keys with a second name": lambda home: home.with_name("second").hardlink_to(home / "keys"),
+    "database written by the world": lambda home: (home / "user.db").chmod(0o602),
+    "lock a device": lambda home: ((home / "lock").unlink(), (home / "lock").symlink_to("/dev/null")),
+}
+"""Every way in that somebody else could have left open (R38)."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_open_door_is_refused_and_left_as_it_is(tmp_path: Path, door: str) -> None:
+    home = tmp_path / "home"
+    open_home(home)
+    master_key(home)
+    for name in ("user.db", "lock"):
+        (home / name).touch(mode=0o600)
+    open_home(home)
+    DOORS[door](home)
+    before = {path: path.lstat() for path in (home, *sorted(tmp_path.rglob("*")))}
+    with pytest.raises(ForeignHomeError) as refused:
+        open_home(home)
+    assert refused.value.exit_code == 15
+    assert refused.value.hint
+    after = {path: path.lstat() for path in (home, *sorted(tmp_path.rglob("*")))}
+    assert [(path, it.st_mode, it.st_uid, it.st_ino, it.st_mtime_ns) for path, it in before.items()] == [
+        (path, it.st_mode, it.st_uid, it.st_ino, it.st_mtime_ns) for path, it in after.items()
+    ]
 
 
 def test_a_folder_in_it_is_checked(tmp_path: Path) -> None:

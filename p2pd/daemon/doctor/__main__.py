@@ -1,24 +1,21 @@
 """`python -m p2pd.daemon.doctor --home DIR`: every check in its turn, one JSON object a line.
 
-`{"begins": CHECK}` says what is being done, for who waits; what it ended with follows.  The last line is
-`{"ends": CODE}` with the exit code, 0 where there is no problem and 1 otherwise; an error of its own is a line
-`{"error": …}` before it.
+`{"begins": CHECK}` says what is being done, for who waits; what it ended with follows.  The exit code is 0 where there
+is no problem and 1 otherwise; the rest is said as `lines` does.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
 from p2pd.daemon.doctor import home as of_home
 from p2pd.daemon.doctor import network as of_network
 from p2pd.daemon.doctor.finding import Case, Check, Finding, State, problem
-from p2pd.daemon.logs import harmless
+from p2pd.daemon.lines import say, tell
 from p2pd.errors import DamagedError, FailedError, NotFoundError, P2pdError
 from p2pd.places import resolve_home
 from p2pd.storage.database import set_aside
@@ -85,19 +82,15 @@ def _owner(place: Path) -> int:
     return place.lstat().st_uid if user == 0 and os.path.lexists(place) else user
 
 
-def _say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
-
-
 def _run(home: str | None, aside: str | None) -> int:
     place = resolve_home(home)
     owner = _owner(place)
     if aside:
-        _say({"set_aside": aside, "path": str(put_aside(place, owner))})
+        say({"set_aside": aside, "path": str(put_aside(place, owner))})
         return 0
     worst = 0
-    for name, finding in examine(Case(place, owner), lambda name: _say({"begins": name})):
-        _say(finding.shown(name))
+    for name, finding in examine(Case(place, owner), lambda name: say({"begins": name})):
+        say(finding.shown(name))
         worst = max(worst, finding.state is State.PROBLEM)
     return worst
 
@@ -107,14 +100,7 @@ def _run(home: str | None, aside: str | None) -> int:
 @click.option("--set-aside", "aside", type=click.Choice([RECORDS_NAME]))
 def main(home: str | None, aside: str | None) -> None:
     """Looks at one home, its daemon and its network."""
-    try:
-        code = _run(home, aside)
-    except P2pdError as error:
-        told = {"code": error.code, "message": harmless(error.message), "hint": harmless(error.hint)}
-        _say({"error": told})
-        code = error.exit_code
-    _say({"ends": code})
-    sys.exit(code)
+    sys.exit(tell(lambda: _run(home, aside)))
 
 
 if __name__ == "__main__":

@@ -12,21 +12,23 @@ from p2pd.client import NotRunningError
 from p2pd.daemon.doctor.finding import Case, Finding, State, ok, problem, warning
 from p2pd.daemon.listening import remembered_ports
 from p2pd.daemon.nodes import split_node
-from p2pd.errors import DamagedError, P2pdError, RefusedError, TimeUpError
+from p2pd.errors import DamagedError, LockedError, P2pdError, RefusedError, TimeUpError
 from p2pd.net.clock import SystemRandom
 from p2pd.net.selftest import UnsuitableError, check_private_names
 from p2pd.settings import Settings, load_settings, read_bootstrap
+from p2pd.storage.database import Database
 from p2pd.storage.home import KEYS_NAME, RECORDS_NAME, USER_NAME, holder, refused
-from p2pd.storage.keys import decode_keys
+from p2pd.storage.keys import Wrapped, decode_keys
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.storage.user import SqliteUserStore
+from p2pd.storage.user_schema import USER_SCHEMA
 
 ANSWER_S = 10.0
 """A daemon that answers is done in milliseconds; one that takes longer hangs, or its machine does."""
 SPARE_BYTES = 64 * limits.MIB
 """With less room than this the next commit may be refused."""
 LIBRARIES = ("aioquic", "cryptography", "pynacl", "kademlia", "doubleratchet", "x3dh")
-Store = TypeVar("Store", SqliteUserStore, SqliteRecordStore)
+Store = TypeVar("Store", SqliteUserStore | Database, SqliteRecordStore)
 KNOWN_NODES = 8
 """Nodes known from before that are asked, besides the first ones."""
 RESTORE = "stop p2pd, keep a copy of the home, and put {} back from a backup of it: docs/operations.md, Backups"
@@ -47,6 +49,8 @@ def check_daemon(case: Case) -> Finding:
         return problem(f"{process} does not answer in {ANSWER_S:g} s", f"see its log, and: kill {held_by or 'PID'}")
     except RefusedError as error:
         return problem(error.message, error.hint)
+    except LockedError:
+        return ok(f"{process}, locked; p2pctl unlock brings it back")
     except P2pdError as error:
         return warning(f"it answers: {error.message}", "it is another version; restart it: p2pctl restart")
     return ok(f"running, process {case.running['pid']}, for {int(case.running['uptime_s'])} s")
@@ -127,25 +131,28 @@ def check_keys(case: Case) -> Finding:
     if not file.exists() and not _size(case, USER_NAME):
         return ok("none yet: the first start makes them")
     try:
-        decode_keys(file.read_bytes())
+        keys = decode_keys(file.read_bytes())
     except FileNotFoundError:
         return problem(f"{file} is missing", RESTORE.format("the file keys"))
     except DamagedError as error:
         return problem(error.message, RESTORE.format("the file keys"))
-    return ok("the key file is whole")
+    return ok("the key file is whole" + (", and under a passphrase" if isinstance(keys, Wrapped) else ""))
 
 
 def check_user_database(case: Case) -> Finding:
-    """Whether every page, index and row of `user.db` can be read."""
+    """Whether every page, index and row of `user.db` can be read; under a passphrase every page and index."""
     hint = RESTORE.format("keys and user.db, from one backup,")
+    path = str(case.home / USER_NAME)
 
-    def opened() -> SqliteUserStore:
-        master = decode_keys((case.home / KEYS_NAME).read_bytes()).master
-        path = str(case.home / USER_NAME)
-        return SqliteUserStore(path, own_identity=None, master_key=master, read_only=True)
+    def opened() -> SqliteUserStore | Database:
+        keys = decode_keys((case.home / KEYS_NAME).read_bytes())
+        if isinstance(keys, Wrapped):
+            return Database(path, USER_SCHEMA, synchronous="FULL", read_only=True)
+        return SqliteUserStore(path, own_identity=None, master_key=keys.master, read_only=True)
 
-    def look(store: SqliteUserStore) -> None:
-        case.ports = remembered_ports(store)
+    def look(store: SqliteUserStore | Database) -> None:
+        if isinstance(store, SqliteUserStore):
+            case.ports = remembered_ports(store)
 
     return _database(case, USER_NAME, opened, look, hint)
 

@@ -1,13 +1,16 @@
 """The daemon itself: how it is, who it is, and its end."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from p2pd.daemon.method import Answer, Push, method
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.engine import Engine
-from p2pd.errors import UsageError
+from p2pd.errors import FailedError, StorageError, UsageError
 from p2pd.settings import read_bootstrap
+from p2pd.storage.keys import Wrapped, read_keys
 from p2pd.types import Now
 
 _LAN = (
@@ -35,6 +38,7 @@ _LAN = (
         "bytes_out": "sent since the start",
         "pid": "the process",
         "home": "its folder",
+        "passphrase": "whether the home has one; null where its key file cannot be read",
     },
 )
 async def status(service: Service) -> Answer:
@@ -45,12 +49,23 @@ async def status(service: Service) -> Answer:
     listen = {"listen": [str(endpoint) for endpoint in service.listen]}
     traffic = {"bytes_in": counts.get("bytes in", 0), "bytes_out": counts.get("bytes out", 0)}
     shown: Answer = shown_facts(facts)
-    around = {"port_mapping": [status.shown() for status in service.port_mapping()], "lan": _lan(service, facts)}
-    return {"address": address, **service.process_facts(), **listen, **traffic, **shown, **around}
+    more = {
+        "port_mapping": [status.shown() for status in service.port_mapping()],
+        "lan": _lan(service, facts),
+        "passphrase": _has_passphrase(service.home),
+    }
+    return {"address": address, **service.process_facts(), **listen, **traffic, **shown, **more}
 
 
 def _lan(service: Service, facts: Answer) -> Answer:
     return {**facts["lan"], "networks": service.lan_networks()}
+
+
+def _has_passphrase(home: Path) -> bool | None:
+    try:
+        return isinstance(read_keys(home), Wrapped)
+    except StorageError:
+        return None
 
 
 def _own(engine: Engine) -> Answer:
@@ -95,6 +110,32 @@ async def profile_set(service: Service, *, name: Annotated[str, "what one calls 
         return _own(engine)
 
     return await service.ask(change)
+
+
+async def _lock(service: Service, arguments: Answer, answer: Answer, push: Push) -> None:
+    service.lock()
+
+
+@method("lock", needs_person=False, while_locked=True, result={"locked": "true"}, afterwards=_lock)
+async def lock(service: Service) -> Answer:
+    """Forgets all keys and everything said until `unlock`; the answer comes before that."""
+    if not isinstance(read_keys(service.home), Wrapped):
+        raise FailedError("this home has no passphrase, so nothing could unlock it", hint="set one: p2pctl passphrase")
+    return {"locked": True}
+
+
+async def _go_on(service: Service, arguments: Answer, answer: Answer, push: Push) -> None:
+    if service.locked is not None:
+        service.locked.leave()
+
+
+@method("unlock", needs_person=False, while_locked=True, result={"unlocked": "true"}, afterwards=_go_on)
+async def unlock(service: Service, *, passphrase: Annotated[str, "the home's"]) -> Answer:
+    """Gives a locked daemon its passphrase; it starts once it has answered."""
+    if service.locked is None:
+        raise FailedError("the daemon is not locked")
+    await service.locked.open(passphrase.encode())
+    return {"unlocked": True}
 
 
 async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) -> None:
@@ -152,13 +193,24 @@ def _first_nodes(service: Service) -> list[str]:
         return []
 
 
-@method("stop", needs_person=False, result={"stopping": "true"}, afterwards=_end)
+@method(
+    "stop",
+    needs_person=False,
+    while_locked=True,
+    result={"stopping": "true", "pid": "the process"},
+    afterwards=_end,
+)
 async def stop(service: Service) -> Answer:
     """Ends the daemon cleanly; the answer comes before the end."""
-    return {"stopping": True}
+    return {"stopping": True, "pid": os.getpid()}
 
 
-@method("rpc.discover", needs_person=False, result={"methods": "list of `name`, `help`, `parameters`, `result`"})
+@method(
+    "rpc.discover",
+    needs_person=False,
+    while_locked=True,
+    result={"methods": "list of `name`, `help`, `parameters`, `result`"},
+)
 async def rpc_discover(service: Service) -> Answer:
     """This table."""
     from p2pd.daemon.methods import discover
@@ -166,4 +218,4 @@ async def rpc_discover(service: Service) -> Answer:
     return {"methods": discover()}
 
 
-METHODS = (status, doctor, identity, profile_show, profile_set, stop, rpc_discover)
+METHODS = (status, doctor, identity, profile_show, profile_set, lock, unlock, stop, rpc_discover)

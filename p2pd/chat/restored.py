@@ -1,0 +1,33 @@
+"""A home that came back from an old copy: what it does before anything else.
+
+Knows no paths.
+Ratchets have sealed messages since the copy was made, and counters have gone on, so none of that is used again:
+with every contact all begins anew (`docs/protocol.md`, "Beginning anew"), and they learn of it at once instead of
+finding out that something is wrong.
+Contacts may have been removed or blocked since, and the copy knows them still: the contact secret is another one now.
+"""
+
+from p2pd.chat.outbox import Outbox
+from p2pd.peer import own
+from p2pd.peer.sessions import Sessions
+from p2pd.store import ContactState, UserStore
+from p2pd.types import Now, RandomSource
+from p2pd.wire.content import NewSecret
+
+RESTORED = "restored"
+"""The value that marks such a home until its first start: when the copy was made, 8 bytes of milliseconds."""
+
+
+def begin_anew_where_restored(
+    store: UserStore, sessions: Sessions, outbox: Outbox, random: RandomSource, now: Now
+) -> None:
+    """At every start, before anything is sealed or opened; does nothing in a home that is not marked."""
+    if not store.value(RESTORED):
+        return
+    secret = NewSecret(own.rotate_secret(store, random, now)).encode()
+    for contact in store.contacts():
+        sessions.retire(contact.identity, now)
+        outbox.begin_anew(contact.identity)
+        if contact.state is ContactState.ACCEPTED:
+            outbox.add(contact.identity, secret, now)
+    store.set_value(RESTORED, b"")
