@@ -199,14 +199,15 @@ class World:
 
     # --- what befalls a host
 
-    def move(self, host: str, address: str, network: Network | None = None) -> None:
-        """The host has another address, in the open network or another one; its process is told."""
+    def move(self, host: str, address: str, network: Network | None = None) -> Endpoint:
+        """The host has another address, in the open network or another one; its process is told; the new endpoint."""
         place = self._hosts[host]
         self._routes.remove(place)
         place.endpoint = Endpoint(address, place.endpoint.port)
         self._routes.place(place, network or self._routes.open)
         self._note(host, "moved", place.endpoint)
         self._tell_addresses(place)
+        return place.endpoint
 
     def silence(self, host: str, silent: bool = True) -> None:
         """The process is stopped, and what comes is lost; its clocks go on."""

@@ -41,6 +41,7 @@ class Town:
         self.dht = DhtSettings(private=True, replicas=replicas)
         self.servers: list[Resident] = []
         self.people: list[Resident] = []
+        self._moves = 0
         for _ in range(servers):
             self.server()
         self.world.run(5)
@@ -50,25 +51,32 @@ class Town:
         """All, servers first."""
         return [*self.servers, *self.people]
 
-    def server(self, behaviour: Behaviour | None = None, *, up: bool = True, **settings: Any) -> Resident:
+    def server(
+        self, behaviour: Behaviour | None = None, *, up: bool = True, kind: str = "public", **settings: Any
+    ) -> Resident:
         """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`)."""
-        server = self._resident(1, len(self.servers), behaviour, storage_only=True, **settings)
+        server = self._resident(1, len(self.servers), behaviour, kind, storage_only=True, **settings)
         self.servers.append(server)
         if up:
             server.up()
         return server
 
-    def person(self, *, up: bool = True, **settings: Any) -> Resident:
-        """One more person; the settings are fields of `EngineSettings`."""
-        person = self._resident(2, len(self.people), None, **settings)
+    def person(self, *, up: bool = True, kind: str = "public", **settings: Any) -> Resident:
+        """One more person, behind routers of that kind; the settings are fields of `EngineSettings`."""
+        person = self._resident(2, len(self.people), None, kind, **settings)
         self.people.append(person)
         if up:
             person.up()
         return person
 
-    def friends(self) -> tuple[Resident, Resident]:
-        """Two people who know each other as `bob` and `alice`."""
-        alice, bob = self.person(), self.person()
+    def move(self, resident: Resident, kind: str = "public") -> None:
+        """Somebody goes elsewhere, where nobody has been before."""
+        self._moves += 1
+        resident.move(_address(3, self._moves), kind)
+
+    def friends(self, *kinds: str) -> tuple[Resident, Resident]:
+        """Two people who know each other as `bob` and `alice`; hers is the first kind of router, his the second."""
+        alice, bob = (self.person(kind=kind) for kind in kinds or ("public", "public"))
         alice.add(bob, "bob")
         bob.add(alice, "alice")
         self.until(lambda: self.accepted(alice, "bob") and self.accepted(bob, "alice"))
@@ -83,8 +91,11 @@ class Town:
         if not self.world.run_until(predicate, limit_s):
             raise NotInTimeError(f"not within {limit_s} s")
 
-    def _resident(self, net: int, number: int, behaviour: Behaviour | None, **settings: Any) -> Resident:
-        host = f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+    def _resident(self, net: int, number: int, behaviour: Behaviour | None, kind: str, **settings: Any) -> Resident:
         known = tuple(server.hint for server in self.servers[:_KNOWN])
         chosen = {"dht": self.dht, "bootstrap": known, **settings}
-        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour)
+        return Resident(self.world, _address(net, number), EngineSettings(**chosen), self.seed, behaviour, kind)
+
+
+def _address(net: int, number: int) -> str:
+    return f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
