@@ -110,8 +110,10 @@ class Router:
         self.kind = kind
         self.address = address
         """Its own, outside; a firewall has none that matters."""
+        self.stops = kind.stops
+        """What passes neither way now."""
         self.stopped = 0
-        """Packets."""
+        """Packets, so far."""
         self._time_s = time_s
         self._random = random
         self._by_inner: dict[tuple[Endpoint, Endpoint | str], _Mapping] = {}
@@ -119,7 +121,7 @@ class Router:
 
     def out(self, source: Endpoint, to: Endpoint, carried: Carried) -> Endpoint | None:
         """Where a packet from inside seems to come from; None: it does not pass."""
-        if carried in self.kind.stops:
+        if carried in self.stops:
             self.stopped += 1
             return None
         key = (source, self.kind.mapping.part(to))
@@ -132,7 +134,7 @@ class Router:
 
     def into(self, to: Endpoint, source: Endpoint, carried: Carried) -> Endpoint | None:
         """Where inside a packet from outside is meant to go; None: it does not pass."""
-        mapping = None if carried in self.kind.stops else self._alive(self._by_outer.get(to))
+        mapping = None if carried in self.stops else self._alive(self._by_outer.get(to))
         sent_at = None if mapping is None else mapping.sent_to.get(self.kind.filtering.part(source))
         if mapping is None or sent_at is None or self._is_over(sent_at):
             self.stopped += 1

@@ -15,7 +15,7 @@ from p2pd.peer import own
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.disk import Disk
 from p2pd.sim.hosts import Node
-from p2pd.sim.nat import KINDS, is_translated
+from p2pd.sim.nat import KINDS, Carried, is_translated
 from p2pd.sim.network import World
 from p2pd.sim.routes import Network
 from p2pd.storage.records import SqliteRecordStore
@@ -108,6 +108,16 @@ class Resident:
         self.kind = kind
         self.home = self._home(address)
         self._settle(self.world.move(self.host, self._address(address), self.home))
+
+    def block(self, *stops: Carried) -> None:
+        """The router lets such packets through no more; without any, all again.  Nobody stops what is in the open."""
+        if self.home is not None and self.home.router is not None:
+            self.home.router.stops = stops
+
+    def restart_router(self) -> None:
+        """The router forgets whom it let through."""
+        if self.home is not None and self.home.router is not None:
+            self.home.router.restart()
 
     def _home(self, address: str) -> Network | None:
         return self.world.behind(self.kind, address) if KINDS[self.kind] else None

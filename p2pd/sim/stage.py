@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from random import Random
 from typing import TextIO
 
@@ -80,9 +81,9 @@ class Stage:
 
     # --- people
 
-    def add_people(self, count: int) -> list[Resident]:
-        """So many who all know each other."""
-        self.people = [self.town.person() for _ in range(count)]
+    def add_people(self, count: int, *kinds: str) -> list[Resident]:
+        """So many who all know each other, the first of them behind routers of these kinds, the others in the open."""
+        self.people = [self.town.person(kind=kind) for kind in islice(chain(kinds, repeat("public")), count)]
         pairs = [(one, other) for one in self.people for other in self.people if one is not other]
         for one, other in pairs:
             one.add(other, self.name_of(other))
@@ -163,6 +164,7 @@ class Stage:
             self.set_right(host)
         for resident in self.town.residents:
             self.world.calm(resident.host)
+            resident.block()
             resident.disk.set_full(False)
             self.revive(resident)
 
