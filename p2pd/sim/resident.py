@@ -26,6 +26,8 @@ from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now, RandomSour
 T = TypeVar("T")
 INSIDE = "192.168.1.2"
 """Where everybody is who is alone behind a router that translates: what one takes for a neighbour is oneself."""
+BESIDE = "192.168.1.3"
+"""Where the housemate of such a one is."""
 Behaviour = Callable[[Dht, RandomSource], object]
 """What makes a node that was just built behave as it should not."""
 
@@ -33,7 +35,7 @@ Behaviour = Callable[[Dht, RandomSource], object]
 class Resident:
     """See the module; `behaviour` makes it an adversary, `kind` puts it behind routers of that kind of `nat.KINDS`.
 
-    Its host has the name of the address at which others see it at first.
+    Its host has the name of the address at which others see it at first; a housemate's router is its own, too.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Resident:
         seed: object,
         behaviour: Behaviour | None = None,
         kind: str = "public",
+        housemate: Resident | None = None,
     ) -> None:
         self.world, self.host, self.behaviour, self.kind = world, host, behaviour, kind
         self.disk = Disk()
@@ -51,9 +54,10 @@ class Resident:
         self._reader: Engine | None = None
         self.adversary: object = None
         """What `behaviour` made of the engine that runs."""
-        self.home = self._home(host)
+        self.home: Network | None = self._home(host) if housemate is None else housemate.home
         self.settings = settings
-        self._settle(world.add(host, address=self._address(host), network=self.home))
+        address = self._address(host) if housemate is None else BESIDE
+        self._settle(world.add(host, address=address, network=self.home))
         with self.store.transaction():
             own.create(self.store, self._random.bytes(32), self._random, world.now)
         keys = own.load(self.store)

@@ -14,6 +14,8 @@ from p2pd.sim.resident import Behaviour, Resident
 from p2pd.sim.trace import Trace
 
 _PER_NET = 250
+_OPEN = 30
+"""The first of the /8 networks in which hosts of the open internet are, each in a /16 of its own."""
 _KNOWN = 3
 """Servers that a new node knows."""
 
@@ -35,10 +37,13 @@ class Town:
         conditions: Conditions | None = None,
         trace: Trace | None = None,
         raise_bugs: bool = True,
+        private: bool = True,
     ) -> None:
         self.seed = seed
         self.world = World(seed, conditions=conditions or Conditions(loss=loss), trace=trace, raise_bugs=raise_bugs)
-        self.dht = DhtSettings(private=True, replicas=replicas)
+        self.private = private
+        """Where it is not, roles are found out and caps per network hold, but keys and requests have no price."""
+        self.dht = DhtSettings(private=private, replicas=replicas, node_puzzle_bits=0)
         self.servers: list[Resident] = []
         self.people: list[Resident] = []
         self._moves = 0
@@ -61,9 +66,13 @@ class Town:
             server.up()
         return server
 
-    def person(self, *, up: bool = True, kind: str = "public", **settings: Any) -> Resident:
-        """One more person, behind routers of that kind; the settings are fields of `EngineSettings`."""
-        person = self._resident(2, len(self.people), None, kind, **settings)
+    def person(
+        self, *, up: bool = True, kind: str = "public", housemate: Resident | None = None, **settings: Any
+    ) -> Resident:
+        """One more person, behind routers of that kind or somebody's; the settings are fields of `EngineSettings`."""
+        if housemate is not None:
+            kind = housemate.kind
+        person = self._resident(2, len(self.people), None, kind, housemate, **settings)
         self.people.append(person)
         if up:
             person.up()
@@ -72,7 +81,7 @@ class Town:
     def move(self, resident: Resident, kind: str = "public") -> None:
         """Somebody goes elsewhere, where nobody has been before."""
         self._moves += 1
-        resident.move(_address(3, self._moves), kind)
+        resident.move(self._address(3, self._moves), kind)
 
     def friends(self, *kinds: str) -> tuple[Resident, Resident]:
         """Two people who know each other as `bob` and `alice`; hers is the first kind of router, his the second."""
@@ -91,11 +100,21 @@ class Town:
         if not self.world.run_until(predicate, limit_s):
             raise NotInTimeError(f"not within {limit_s} s")
 
-    def _resident(self, net: int, number: int, behaviour: Behaviour | None, kind: str, **settings: Any) -> Resident:
+    def _resident(
+        self,
+        net: int,
+        number: int,
+        behaviour: Behaviour | None,
+        kind: str,
+        housemate: Resident | None = None,
+        **settings: Any,
+    ) -> Resident:
         known = tuple(server.hint for server in self.servers[:_KNOWN])
-        chosen = {"dht": self.dht, "bootstrap": known, **settings}
-        return Resident(self.world, _address(net, number), EngineSettings(**chosen), self.seed, behaviour, kind)
+        chosen = {"dht": self.dht, "bootstrap": known, "inbox_bits": 0, **settings}
+        host = self._address(net, number)
+        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour, kind, housemate)
 
-
-def _address(net: int, number: int) -> str:
-    return f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+    def _address(self, net: int, number: int) -> str:
+        if self.private:
+            return f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+        return f"{_OPEN + 10 * net + number // _PER_NET}.{number % _PER_NET + 1}.{net}.1"
