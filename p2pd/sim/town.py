@@ -4,9 +4,10 @@ Knows no protocol.  Rules: what a node keeps lies in its stores only, so that it
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from p2pd.dht.settings import DhtSettings
+from p2pd.dht.settings import DhtSettings, Role
 from p2pd.engine import EngineSettings
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.network import World
@@ -42,7 +43,8 @@ class Town:
         self.seed = seed
         self.world = World(seed, conditions=conditions or Conditions(loss=loss), trace=trace, raise_bugs=raise_bugs)
         self.private = private
-        """Where it is not, roles are found out and caps per network hold, but keys and requests have no price."""
+        """Where it is not, people find out whether they can serve, and caps per network hold; keys and requests have no
+        price."""
         self.dht = DhtSettings(private=private, replicas=replicas, node_puzzle_bits=0)
         self.servers: list[Resident] = []
         self.people: list[Resident] = []
@@ -60,7 +62,8 @@ class Town:
         self, behaviour: Behaviour | None = None, *, up: bool = True, kind: str = "public", **settings: Any
     ) -> Resident:
         """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`)."""
-        server = self._resident(1, len(self.servers), behaviour, kind, storage_only=True, **settings)
+        settings = {"dht": replace(self.dht, role=Role.SERVER), "storage_only": True, **settings}
+        server = self._resident(1, len(self.servers), behaviour, kind, **settings)
         self.servers.append(server)
         if up:
             server.up()
