@@ -4,8 +4,11 @@ import pytest
 
 from p2pd import limits
 from p2pd.effects import OpenLink, Request, Respond, SendDatagram, SendFrame
-from p2pd.sim.nat import KINDS, is_translated
+from p2pd.sim.nat import KINDS, Carried, is_translated
+from p2pd.sim.resident import Resident
 from p2pd.sim.routes import Network
+from p2pd.sim.town import Town
+from p2pd.store import MessageState
 from p2pd.types import Endpoint
 from tests.sim.machines import DATAGRAM, A, B, C, Stagehand, key_of, seed_of
 
@@ -317,3 +320,42 @@ class TestAddresses:
         assert not stage[A].heard("on_frame")
         assert stage[A].heard("on_link_closed") == [(1, "no answer")]
         assert len(stage[B].heard("on_link_closed")) == 1
+
+
+class TestMailThroughRouters:
+    """A reader hears at once what is stored for them, however long nothing has passed their router."""
+
+    def people(self, kind: str) -> tuple[Town, Resident, Resident]:
+        """A writer who has no links with anybody, and a reader behind such a router."""
+        town = Town(1, servers=24, private=False)
+        writer, reader = town.friends("firewalled", kind)
+        writer.block(Carried.QUIC)
+        town.world.run(900)
+        return town, writer, reader
+
+    @pytest.mark.slow
+    def test_a_quiet_reader_is_told_at_once(self) -> None:
+        town, writer, reader = self.people("port-restricted")
+        for text in ("one", "two"):
+            sent = writer.send("bob", text)
+            town.until(lambda text=text: text in reader.received("alice"), 5)  # type: ignore[misc]
+            town.until(lambda sent=sent: writer.state(sent) is MessageState.DELIVERED, 5)  # type: ignore[misc]
+            town.world.run(900)
+
+    @pytest.mark.slow
+    def test_one_who_could_not_be_told_is_told_when_they_ask_again(self) -> None:
+        town, writer, reader = self.people("port-restricted")
+        reader.block(*Carried)
+        writer.send("bob", "missed")
+        town.world.run(300)
+        assert "missed" not in reader.received("alice")
+        reader.block()
+        town.until(lambda: "missed" in reader.received("alice"), limits.LISTEN_RENEW_S * 1.2)
+
+    @pytest.mark.slow
+    def test_a_reader_who_moves_is_told_where_they_are(self) -> None:
+        town, writer, reader = self.people("port-restricted")
+        town.move(reader, "symmetric")
+        town.world.run(10)
+        writer.send("bob", "moved")
+        town.until(lambda: "moved" in reader.received("alice"), 5)
