@@ -93,6 +93,11 @@ def is_translated(kind: str) -> bool:
     return any(router.translates for router in KINDS[kind])
 
 
+def lets_strangers_in(kind: str) -> bool:
+    """Whether somebody whom the host has never written to reaches it."""
+    return all(router.filtering is Dependence.INDEPENDENT and not router.stops for router in KINDS[kind])
+
+
 @dataclass(slots=True, eq=False)
 class _Mapping:
     """What one endpoint inside is outside, and who may answer by it; times are those of what went out last."""

@@ -205,6 +205,7 @@ class World:
         self._routes.remove(place)
         place.endpoint = Endpoint(address, place.endpoint.port)
         self._routes.place(place, network or self._routes.open)
+        self.counts["moved"] += 1
         self._note(host, "moved", place.endpoint)
         self._tell_addresses(place)
         return place.endpoint

@@ -8,6 +8,8 @@ from p2pd.sim.town import Town
 SHORT = {
     "calm": (8, 0.1),
     "mailbox": (7, 0.05),
+    "nat": (10, 0.05),
+    "moves": (12, 0.3),
     "partition": (9, 0.3),
     "liars": (17, 0.15),
     "crash": (6, 0.1),

@@ -9,6 +9,7 @@ from p2pd.sim.scenarios import (
     full_disk,
     liars,
     mailbox,
+    moves,
     nat,
     partition,
     sleep,
@@ -18,5 +19,5 @@ from p2pd.sim.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (calm, storm, mailbox, nat, absence, churn, partition, liars, crash, sleep, full_disk, crowd)
+    for module in (calm, storm, mailbox, nat, moves, absence, churn, partition, liars, crash, sleep, full_disk, crowd)
 }
