@@ -38,7 +38,9 @@ def test_a_short_run_breaks_no_promise(name: str) -> None:
     assert report.virtual_hours >= 0.9 * hours
     assert report.look_up_ms.count > 0
     if SCENARIOS[name].people:
-        assert report.messages["shown"] == report.messages["delivered"] == report.messages["accepted"] > 0
+        told = report.messages
+        # what a crash cut off before `send` returned may be shown, too
+        assert 0 < told["accepted"] <= told["shown"] == told["delivered"] <= told["offered"]
 
 
 @pytest.mark.slow
