@@ -305,7 +305,7 @@ class Engine:
             on_away=lambda contact, now: self._outbox.on_away(contact, now),
             on_envelope=self._on_envelope,
             on_typing=lambda contact, for_ms, now: None,
-            on_presence=lambda now: self._publisher.presence_changed(now),
+            on_presence=lambda now: self._publisher.place_changed(now),
             count=self._count,
         )
 

@@ -521,6 +521,8 @@ LISTEN_S = 40 * MINUTE_S
 LISTEN_RENEW_S = 15 * MINUTE_S
 LISTEN_SEARCH_S = 2 * HOUR_S
 """Listening holders are asked again this often; looked up anew this often, and when half are gone."""
+LISTEN_OPEN_S = 25.0
+"""A listener that does not serve sends each of its holders 23 bytes this often: routers forget after 30 s or later."""
 LISTEN_HOLDERS = 4
 """Holders that one listener asks to push: all of them hold everything, one is enough, three may die."""
 LISTENERS = 4_096

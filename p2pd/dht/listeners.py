@@ -1,7 +1,9 @@
 """Who wants to hear at once what arrives under an open set: the serving side of `listen`.
 
 Rules: a listener proves its address by a token and its right by the address key's signature; what is pushed to it is
-never more than it may have, since it asked; a bounded number for each key and in all.
+never more than it may have, since it asked; a bounded number for each key and in all.  One that does not answer is left
+alone until it asks anew, and then hears that there is something to read: it slept, or a router in front of it did not
+let the push in.
 """
 
 from dataclasses import dataclass
@@ -21,10 +23,12 @@ from p2pd.wire.rpc import Body, Failed, Listen, Listening, Push, Refusal, listen
 _PUSH_OVERHEAD_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Listener:
     peer: Peer
     until_s: int
+    silent: bool = False
+    """It has not answered since it asked."""
 
 
 class Listeners:
@@ -47,11 +51,14 @@ class Listeners:
             return Failed(Refusal.EXPIRED)
         key = record_key(Family.OPEN_SET, listen.address)
         of_key = self._by_key.get(key, {})
-        is_new = listener.key not in of_key
+        before = of_key.get(listener.key)
+        is_new = before is None
         if is_new and (self.count >= limits.LISTENERS or len(of_key) >= limits.LISTENERS_PER_KEY):
             return Listening(0)
         self.count += is_new
-        self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
+        taken = self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
+        if before is not None and before.silent:
+            self._push(taken, b"", now)
         return Listening(listen.until_s)
 
     def on_kept(self, record: VerifiedRecord, now: Now) -> None:
@@ -62,8 +69,8 @@ class Listeners:
         for listener in list(self._by_key.get(record.key, {}).values()):
             if listener.until_s <= now.wall_s:
                 self._remove(record.key, listener.peer.key)
-            else:
-                self._push(record.key, listener.peer, record.data if fits else b"", now)
+            elif not listener.silent:
+                self._push(listener, record.data if fits else b"", now)
 
     def expire(self, now: Now) -> None:
         """Forget those whose time is over."""
@@ -72,12 +79,11 @@ class Listeners:
                 if listener.until_s <= now.wall_s:
                     self._remove(key, listener.peer.key)
 
-    def _push(self, key: RecordKey, peer: Peer, data: bytes, now: Now) -> None:
+    def _push(self, listener: _Listener, data: bytes, now: Now) -> None:
         def then(body: Body | None, later: Now) -> None:
-            if body is None:
-                self._remove(key, peer.key)
+            listener.silent = listener.silent or body is None
 
-        self._rpc.ask(peer, Push(data), then, now, cause=Cause.LISTEN)
+        self._rpc.ask(listener.peer, Push(data), then, now, cause=Cause.LISTEN)
 
     def _remove(self, key: RecordKey, listener: NodeKey) -> None:
         of_key = self._by_key.get(key, {})

@@ -6,6 +6,8 @@ Rules:
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
+- who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
+  then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew;
 - what is pushed is verified, given once, and answered always;
 - an empty push announces something large: a get brings it.
 """
@@ -63,6 +65,7 @@ class Listens:
         counters: Counters,
         random: RandomSource,
         fetch: Callable[[AddressKey, OnPush, Now], None],
+        serves: Callable[[], bool],
     ) -> None:
         self.searches = searches
         self.rpc = rpc
@@ -70,7 +73,9 @@ class Listens:
         self.counters = counters
         self.random = random
         self.fetch = fetch
+        self._serves = serves
         self._ears: dict[RecordKey, Ear] = {}
+        self._open_alarm: Alarm | None = None
 
     def listen(self, address: AddressSigning, own: SigningKey, on_push: OnPush, now: Now) -> ListenHandle:
         """Hear what arrives under an open set, asking as `own`; raises `QuotaError` beyond `LISTENS`."""
@@ -81,6 +86,8 @@ class Listens:
             self._ears[key].close()
         ear = self._ears[key] = Ear(self, address, key, own, on_push)
         ear.search(now)
+        if self._open_alarm is None:
+            self._keep_open(now)
 
         def close() -> None:
             ear.close()
@@ -88,6 +95,20 @@ class Listens:
                 del self._ears[key]
 
         return ListenHandle(close)
+
+    def renew(self, now: Now) -> None:
+        """We are somewhere else, or were away: have all holders push to where we are."""
+        for ear in self._ears.values():
+            ear.renew(now)
+
+    def _keep_open(self, now: Now) -> None:
+        """Have a router in front of us go on letting pushes in, unless everybody reaches us."""
+        self._open_alarm = self.alarms.at(now.steady + limits.LISTEN_OPEN_S, self._keep_open) if self._ears else None
+        if not self._serves():
+            for endpoint in dict.fromkeys(
+                peer.endpoint for ear in self._ears.values() for peer in ear.holders.values()
+            ):
+                self.rpc.keep_open(endpoint, now)
 
     def on_kept(self, record: VerifiedRecord, now: Now) -> None:
         """We hold a new item ourselves: nobody needs to push it."""
@@ -197,6 +218,11 @@ class Ear:
         self.search(now)
 
     # --- asking them
+
+    def renew(self, now: Now) -> None:
+        """Ask them anew, now."""
+        if self.holders and not self._is_closed:
+            self._renew(now)
 
     def _renew(self, now: Now) -> None:
         for peer in list(self.holders.values()):

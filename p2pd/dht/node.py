@@ -129,6 +129,7 @@ class Dht:
             counters=self._counters,
             random=random,
             fetch=self._fetch,
+            serves=lambda: self.serves,
         )
         self._listeners = Listeners(self._rpc)
         self._refresh = Refresh(
@@ -350,6 +351,7 @@ class Dht:
         self._clock.forget_voices()
         self._roles.on_addresses(own, now)
         self._joining.look_at_ourselves(now)
+        self._listens.renew(now)
 
     def servers(self) -> list[Peer]:
         """The nodes of the table, all of which others can reach."""

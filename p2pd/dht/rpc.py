@@ -163,6 +163,13 @@ class Rpc:
         packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), serves, body)
         self._send(peer, self._node, packet.encode(), cause)
 
+    def keep_open(self, endpoint: Endpoint, now: Now) -> None:
+        """Send the smallest packet that there is, which nobody answers: routers go on letting theirs in."""
+        self._contacted.put(endpoint, now.steady)
+        data = Knock(self._network, bytes(limits.TOKEN_BYTES), False).encode()
+        self._counters.sent(Cause.LISTEN, len(data))
+        self._effects.append(SendDatagram(endpoint, data))
+
     def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether we wrote there lately, so that a router lets its packets in."""
         at_s = self._contacted.find(endpoint)

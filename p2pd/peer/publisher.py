@@ -50,7 +50,7 @@ class Publisher:
         self._presence_due: float | None = None
         self._presence_at: float | None = None
         self._published: Presence | None = None
-        self._profile_made_ms = 0
+        self._profile_made_ms = self._presence_made_ms = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
         """The node has joined: publish both, once what somebody waits for is on its way."""
@@ -62,9 +62,14 @@ class Publisher:
             self._profile_due = now.steady
 
     def presence_changed(self, now: Now) -> None:
-        """Endpoints or contact secret changed."""
+        """A contact secret changed."""
         if self._presence_due is not None:
             self._presence_due = now.steady
+
+    def place_changed(self, now: Now) -> None:
+        """Where we can be reached may be another: said at once where it is."""
+        if self._where() != self._published:
+            self.presence_changed(now)
 
     def next_deadline(self) -> float | None:
         """When something is to be published again, steady seconds."""
@@ -95,12 +100,13 @@ class Publisher:
     def _publish_presence(self, now: Now) -> None:
         self._published, self._presence_at = self._where(), now.steady
         self._presence_due = now.steady + limits.PRESENCE_RENEW_S
-        presence = replace(self._published, made_ms=now.wall_ms)
+        self._presence_made_ms = max(now.wall_ms, self._presence_made_ms + 1)
+        presence = replace(self._published, made_ms=self._presence_made_ms)
         self._put_presence(own.secret(self._store), presence, now)
         if self._public_presence:
             self._put_presence(b"", presence, now)
         # they may call by our relays and no more: a node key would lead to an address
-        shielded = Presence(now.wall_ms, NodeKey(self._random.bytes(limits.KEY_BYTES)), [], presence.relays)
+        shielded = Presence(presence.made_ms, NodeKey(self._random.bytes(limits.KEY_BYTES)), [], presence.relays)
         self._put_presence(own.secret(self._store, shielded=True), shielded, now)
 
     def _put_presence(self, secret: bytes | None, presence: Presence, now: Now) -> None:

@@ -171,6 +171,8 @@ class Punching:
             knock = datagram.decode(data)
             if not isinstance(knock, Knock) or knock.network != self._network:
                 raise PeerError("network")
+            if not any(knock.token):
+                return  # a listener keeps its router open
             contact = self._tokens.get(knock.token)
             effort = self._efforts.get(contact) if contact is not None else None
             if contact is None or effort is None or effort.state not in (PunchState.READY, PunchState.KNOCKING):

@@ -16,7 +16,12 @@ Measure = tuple[str, int, int]
 
 def exceeded(resident: Resident) -> list[str]:
     """What of this node is larger than it may be, in words."""
-    found = [*_of_network(resident.engine), *_of_chat(resident.engine), *_of_records(resident)]
+    found = [
+        *_of_network(resident.engine),
+        *_of_relaying(resident.engine),
+        *_of_chat(resident.engine),
+        *_of_records(resident),
+    ]
     if not resident.settings.storage_only:
         found += _of_store(resident.store)
     return [f"{what}: {size}, and {most} is the most" for what, size, most in found if size > most]
@@ -37,6 +42,14 @@ def _of_network(engine: Engine) -> Iterator[Measure]:
     yield "keys listened at", len(dht._listens._ears), limits.LISTENS
     yield "reasons of rejections", len(engine.counts), limits.REASONS
     yield "links", len(engine._ways.links._links), limits.LINKS + limits.LINKS_UNPROVEN
+
+
+def _of_relaying(engine: Engine) -> Iterator[Measure]:
+    ways = engine._ways
+    yield "links of a relay", len(ways.relaying._guests), limits.RELAY_LINKS
+    for guest in ways.relaying._guests.values():
+        yield "channels of a relay's link", len(guest.channels), limits.RELAY_CHANNELS
+    yield "relays waited at", len(ways.relays.stations), limits.RELAYS_WAITED_AT
 
 
 def _of_chat(engine: Engine) -> Iterator[Measure]:

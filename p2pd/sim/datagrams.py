@@ -12,6 +12,7 @@ from p2pd import limits
 from p2pd.sim.carriage import Carriage
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.hosts import Host, Inputs
+from p2pd.sim.nat import Carried
 from p2pd.types import Endpoint
 
 _DHT_FIRST = 0x14
@@ -21,11 +22,10 @@ _DHT_LAST = 0x3F
 class Datagrams:
     """All datagrams of the world."""
 
-    def __init__(self, carriage: Carriage, hosts: dict[str, Host], give: Inputs, counts: Counter[str]) -> None:
+    def __init__(self, carriage: Carriage, give: Inputs, counts: Counter[str]) -> None:
         self.taps: list[Callable[[str, Endpoint, bytes], None]] = []
         self._carriage = carriage
         self._agenda = carriage.agenda
-        self._hosts = hosts
         self._give = give
         self._counts = counts
 
@@ -35,19 +35,20 @@ class Datagrams:
             tap(host.name, to, data)
         size = len(data)
         self._counts["datagram"] += 1
-        there = self._hosts.get(to.host)
-        if there is None or there.endpoint != to:
+        led = self._carriage.routes.lead(host, to, Carried.DATAGRAM)
+        if led is None:
             self._counts["datagram to nobody"] += 1
             return
+        there, source = led
         conditions = self._carriage.weather.between(host.name, there.name)
-        if not self._carriage.reaches(host, there):
+        if not self._carriage.weather.passes(host.name, there.name):
             self._counts["datagram cut off"] += 1
         elif size > conditions.mtu_bytes or size > limits.DATAGRAM_BYTES:
             self._counts["datagram too large"] += 1
         elif conditions.loss and self._carriage.random.random() < conditions.loss:
             self._counts["datagram lost"] += 1
         else:
-            self._fly(host, there, data, conditions)
+            self._fly(there, data, source, conditions)
 
     def arrive(self, host: Host, data: bytes, source: Endpoint) -> None:
         """One packet comes to a socket."""
@@ -71,7 +72,7 @@ class Datagrams:
         for data, source in waiting:
             self.arrive(host, data, source)
 
-    def _fly(self, host: Host, there: Host, data: bytes, conditions: Conditions) -> None:
+    def _fly(self, there: Host, data: bytes, source: Endpoint, conditions: Conditions) -> None:
         copies = 1
         if conditions.duplication and self._carriage.random.random() < conditions.duplication:
             self._counts["datagram doubled"] += 1
@@ -82,7 +83,7 @@ class Datagrams:
                 self._counts["datagram spoiled"] += 1
                 sent = self._spoiled(data)
             latency_s = self._carriage.latency_s(conditions)
-            self._agenda.after(latency_s, partial(self.arrive, there, sent, host.endpoint))
+            self._agenda.after(latency_s, partial(self.arrive, there, sent, source))
 
     def _spoiled(self, data: bytes) -> bytes:
         """With one bit flipped."""

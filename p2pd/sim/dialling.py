@@ -15,6 +15,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.effects import OpenLink
 from p2pd.sim.carriage import Carriage
 from p2pd.sim.hosts import Host, Inputs
+from p2pd.sim.routes import Path
 from p2pd.types import Endpoint, NodeKey
 
 _CERTIFICATE_BYTES = 2 * limits.DATAGRAM_BYTES
@@ -50,14 +51,12 @@ class Dials:
     def __init__(
         self,
         carriage: Carriage,
-        hosts: dict[str, Host],
         give: Inputs,
-        reached: Callable[[Dial, Host, int], None],
+        reached: Callable[[Dial, Path, int], None],
         given_up: Callable[[Host, int], None],
     ) -> None:
         self._carriage = carriage
         self._agenda = carriage.agenda
-        self._hosts = hosts
         self._give = give
         self._reached = reached
         self._given_up = given_up
@@ -109,21 +108,20 @@ class Dials:
         dial.under_way += 1
         if dial.waiting:
             self._agenda.after(limits.DIAL_STAGGER_S, partial(self._try_next, dial))
-        there = self._hosts.get(endpoint.host)
-        if there is None or there.endpoint != endpoint:
-            return  # nobody answers; the dial's own time ends it
+        path = Path(dial.host, endpoint)
 
         def hello() -> None:
-            if there.node is not None:
-                certificate = partial(self._proven, dial, there, there.node.key, there.life)
-                self._carriage.carry(there, dial.host, _CERTIFICATE_BYTES, certificate, dial.wanted)
+            there = path.acceptor
+            if there is not None and there.node is not None:
+                certificate = partial(self._proven, dial, path, there.node.key, there.life)
+                self._carriage.carry(path, there, _CERTIFICATE_BYTES, certificate, dial.wanted)
 
-        self._carriage.carry(dial.host, there, limits.QUIC_INITIAL_BYTES, hello, dial.wanted)
+        self._carriage.carry(path, dial.host, limits.QUIC_INITIAL_BYTES, hello, dial.wanted)
 
-    def _proven(self, dial: Dial, there: Host, key: NodeKey, life: int) -> None:
+    def _proven(self, dial: Dial, path: Path, key: NodeKey, life: int) -> None:
         if key == dial.wish.node:
             dial.waiting.clear()
-            self._reached(dial, there, life)
+            self._reached(dial, path, life)
             return
         dial.under_way -= 1
         if dial.waiting:

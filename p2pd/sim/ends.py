@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from p2pd.sim.hosts import Host
+from p2pd.sim.routes import Path
 from p2pd.types import NodeKey
 
 
@@ -29,6 +30,7 @@ class End:
     number: int
     node: NodeKey
     """Who is at the other end."""
+    path: Path
     heard_at: float
     pinged_at: float
     patience_s: float

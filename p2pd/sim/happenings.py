@@ -5,9 +5,11 @@ finds nobody to befall does nothing.
 """
 
 from collections.abc import Callable
+from random import Random
 
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.crashes import Moment
+from p2pd.sim.nat import KINDS, Carried
 from p2pd.sim.resident import Resident
 from p2pd.sim.stage import Stage
 
@@ -110,6 +112,26 @@ def no_way(stage: Stage) -> None:
         stage.world.after(_while(stage), lambda: stage.world.heal(between))
 
 
+def move(stage: Stage) -> None:
+    """Somebody goes elsewhere: another address, another router."""
+    if stage.people:
+        stage.town.move(stage.random.choice(stage.people), some_kind(stage.random))
+
+
+def block(stage: Stage) -> None:
+    """A router lets no QUIC through for a while, or nothing at all."""
+    if stage.people:
+        person = stage.random.choice(stage.people)
+        person.block(*stage.random.choice(((Carried.QUIC,), tuple(Carried))))
+        stage.world.after(_while(stage), person.block)
+
+
+def restart_router(stage: Stage) -> None:
+    """A router forgets whom it let through."""
+    if stage.people:
+        stage.random.choice(stage.people).restart_router()
+
+
 def weather(stage: Stage) -> None:
     """Other conditions between all, or round one host, until they change again."""
     draw = stage.random
@@ -124,6 +146,13 @@ def weather(stage: Stage) -> None:
     )
     host = draw.choice(stage.world.hosts()) if draw.random() < 0.4 else None
     stage.world.weather.set(conditions, host)
+
+
+def some_kind(random: Random) -> str:
+    """How somebody is connected who is not blocked: half of the time in the open."""
+    if random.random() < 0.5:
+        return "public"
+    return random.choice([kind for kind in KINDS if not kind.endswith("blocked")])
 
 
 def _someone(stage: Stage) -> Resident | None:
@@ -149,6 +178,9 @@ MENU: tuple[tuple[Happening, int], ...] = (
     (jump, 4),
     (cut, 5),
     (no_way, 8),
+    (move, 4),
+    (block, 3),
+    (restart_router, 2),
     (weather, 5),
 )
 """Everything, and how often of all."""

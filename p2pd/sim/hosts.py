@@ -1,4 +1,4 @@
-"""A host of the virtual world: its address, its clocks, and the node that runs there.
+"""A host of the virtual world: its name and address, its clocks, and the node that runs there.
 
 Knows no network and no protocol.
 Rules: what a node keeps lies in its stores, so that its core can be thrown away and built anew at any time.
@@ -26,6 +26,10 @@ class Machine(Protocol):
 
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
         """A datagram of the DHT's."""
+        ...
+
+    def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
+        """Where the host is: first of all, after every change, and when it wakes."""
         ...
 
     def on_timer(self, now: Now) -> None:
@@ -84,10 +88,11 @@ class Node(Generic[M]):
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """One address, and what runs there."""
+    """One machine, and what runs there."""
 
     name: str
     endpoint: Endpoint
+    """Where it is in its own network; what others see is its routers' doing."""
     agenda: Agenda
     node: Node[Machine] | None = None
     life: int = 0
@@ -108,6 +113,8 @@ class Host:
     pause_until: float = 0.0
     strikes: deque[float] = field(default_factory=deque)
     crashes: list[Crash] = field(default_factory=list)
+    moved: bool = False
+    """Its process is still to be told where it is."""
     breaks: int = 0
     """So many turns more meet a bug."""
     promised: list[Effect] = field(default_factory=list)

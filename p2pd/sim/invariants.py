@@ -14,6 +14,7 @@ does not ask the engines how they think they do.
 | records | nothing comes back over a tombstone or an newer value; what a receipt was given for survives a crash |
 | nearest | an undisturbed look-up reaches the truly nearest |
 | bounds | nothing is larger than `p2pd.limits` allows |
+| roles | in an open network only who can be reached by strangers serves |
 | no bugs | no turn meets an unexpected exception |
 | delivered or told | at the end every accepted text is delivered, or its sender was told |
 | liveness | all outboxes are empty `LIVELY_S` after everything was healed |
@@ -26,11 +27,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2pd import limits
+from p2pd.dht.settings import Role
 from p2pd.effects import Effect, Respond, SendDatagram, SendFrame
 from p2pd.errors import P2pdError
 from p2pd.sim.bounds import exceeded
 from p2pd.sim.copies import Copies
 from p2pd.sim.crashes import InjectedError
+from p2pd.sim.nat import lets_strangers_in
 from p2pd.sim.nearest import Nearest, Server
 from p2pd.sim.promises import Promises
 from p2pd.sim.resident import Resident
@@ -135,6 +138,12 @@ class Judge:
             if resident.is_up:
                 for text in exceeded(resident):
                     self.broken("bounds", resident.host, text)
+                self._check_role(resident)
+
+    def _check_role(self, resident: Resident) -> None:
+        found_out = resident.settings.dht.role == Role.AUTO and not self._town.private
+        if found_out and resident.engine._dht.serves and not lets_strangers_in(resident.kind):
+            self.broken("roles", resident.host, f"it serves, and its router ({resident.kind}) lets no stranger in")
 
     def judge_liveness(self) -> None:
         """The time after healing is over: who still waits?"""

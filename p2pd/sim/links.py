@@ -18,7 +18,8 @@ from p2pd.sim.carriage import Carriage, packets_of
 from p2pd.sim.dialling import Dial, Dials
 from p2pd.sim.ends import End, Sending
 from p2pd.sim.hosts import Host, Inputs
-from p2pd.types import Endpoint, NodeKey
+from p2pd.sim.routes import Path
+from p2pd.types import NodeKey
 
 _CLOSED = "closed by the peer"
 """What the other end is told; the reason stays with who closes."""
@@ -27,12 +28,12 @@ _CLOSED = "closed by the peer"
 class Links:
     """All links of the world."""
 
-    def __init__(self, carriage: Carriage, hosts: dict[str, Host], give: Inputs, counts: Counter[str]) -> None:
+    def __init__(self, carriage: Carriage, give: Inputs, counts: Counter[str]) -> None:
         self._carriage = carriage
         self._agenda = carriage.agenda
         self._give = give
         self._counts = counts
-        self._dials = Dials(carriage, hosts, give, self._reached, self.close)
+        self._dials = Dials(carriage, give, self._reached, self.close)
         self._ends: dict[str, dict[int, End]] = {}
         self._incoming: dict[str, int] = {}
         self._opened = 0
@@ -123,29 +124,30 @@ class Links:
 
     # --- the last steps of a dial
 
-    def _reached(self, dial: Dial, there: Host, life: int) -> None:
+    def _reached(self, dial: Dial, path: Path, life: int) -> None:
         """The right node has answered: the first that does is the one."""
-        if dial.wish.link in self._ends.get(dial.host.name, {}):
+        there = path.acceptor
+        if there is None or dial.wish.link in self._ends.get(dial.host.name, {}):
             return
-        end = self._add(dial.host, dial.wish.link, dial.wish.node, there)
+        end = self._add(dial.host, dial.wish.link, dial.wish.node, path)
 
         def wanted() -> bool:
             return end.open and not end.up and there.life == life
 
-        self._carriage.carry(dial.host, there, limits.DATAGRAM_BYTES, partial(self._accept, dial, end, there), wanted)
+        self._carriage.carry(path, dial.host, limits.DATAGRAM_BYTES, partial(self._accept, dial, end, there), wanted)
 
     def _accept(self, dial: Dial, dialler: End, there: Host) -> None:
         number = self._incoming.get(there.name, 0) - 1
         self._incoming[there.name] = number
-        acceptor = self._add(there, number, dial.known_as, dial.host)
+        acceptor = self._add(there, number, dial.known_as, dialler.path)
         acceptor.up = True
         acceptor.other, dialler.other = dialler, acceptor
         self._opened += 1
         binding = blake2b(b"%d" % self._opened + acceptor.node + dialler.node, digest_size=32).digest()
         accepted = partial(self._accepted, dial, dialler, acceptor, binding)
-        self._carriage.carry(there, dial.host, 1, accepted, lambda: dialler.open and acceptor.open)
+        self._carriage.carry(dialler.path, there, 1, accepted, lambda: dialler.open and acceptor.open)
         self._watch(acceptor)
-        self._tell_opened(dial, acceptor, dial.host.endpoint, binding, outgoing=False)
+        self._tell_opened(dial, acceptor, binding, outgoing=False)
 
     def _accepted(self, dial: Dial, dialler: End, acceptor: End, binding: bytes) -> None:
         self._dials.end(dial)
@@ -154,17 +156,18 @@ class Links:
         self._watch(dialler)
         if acceptor.sending:
             self._push(acceptor)  # what it had to say comes after its answer
-        self._tell_opened(dial, dialler, acceptor.host.endpoint, binding, outgoing=True)
+        self._tell_opened(dial, dialler, binding, outgoing=True)
 
-    def _tell_opened(self, dial: Dial, end: End, there: Endpoint, binding: bytes, *, outgoing: bool) -> None:
+    def _tell_opened(self, dial: Dial, end: End, binding: bytes, *, outgoing: bool) -> None:
+        there = end.path.to if outgoing else end.path.back
         if dial.wish.kind is LinkKind.RELAY:
             self._give(end.host, "on_relay_opened", end.number, end.node, there, outgoing)
         else:
             self._give(end.host, "on_link_opened", end.number, end.node, there, binding, outgoing)
 
-    def _add(self, host: Host, number: int, node: NodeKey, there: Host) -> End:
+    def _add(self, host: Host, number: int, node: NodeKey, path: Path) -> End:
         time_s = self._agenda.time_s
-        end = End(host, number, node, time_s, time_s, self._carriage.patience_s(host, there))
+        end = End(host, number, node, path, time_s, time_s, self._carriage.patience_s(path, host))
         self._ends.setdefault(host.name, {})[number] = end
         return end
 
@@ -183,12 +186,12 @@ class Links:
         if not other.up:
             return
         for sending in end.sending:
-            sending.packets = self._carriage.lost(end.host, other.host, sending.packets)
+            sending.packets = self._carriage.lost(end.path, end.host, sending.packets)
         flying: list[Sending] = []
         while end.sending and not end.sending[0].packets:
             flying.append(end.sending.popleft())
-        if flying or (not end.sending and not self._carriage.lost(end.host, other.host, 1)):
-            end.lands_at = max(end.lands_at, time_s + self._carriage.under_way_s(end.host, other.host))
+        if flying or (not end.sending and not self._carriage.lost(end.path, end.host, 1)):
+            end.lands_at = max(end.lands_at, time_s + self._carriage.under_way_s(end.path, end.host))
             self._agenda.after(end.lands_at - time_s, partial(self._land, end, other, flying))
         else:
             self._repeat_later(end)
@@ -218,7 +221,7 @@ class Links:
             self._repeat_later(end)
             return
         other.hear(self._agenda.time_s)
-        if self._carriage.lost(other.host, end.host, 1) or not end.open:
+        if self._carriage.lost(end.path, other.host, 1) or not end.open:
             self._repeat_later(end)
         else:
             self._acknowledged(end, other)
@@ -238,7 +241,7 @@ class Links:
     def _acknowledged(self, end: End, other: End) -> None:
         """The acknowledgement is on its way; that it will come is known now, since nothing asks in between."""
         end.unacknowledged = bool(end.sending)
-        end.patience_s = self._carriage.patience_s(end.host, other.host)
+        end.patience_s = self._carriage.patience_s(end.path, end.host)
         if end.host.running:
             end.hear(self._agenda.time_s)
         elif end.host.stalled:
@@ -292,10 +295,10 @@ class Links:
     def _tell_other(self, end: End) -> None:
         """Say once that it is closed, after what was sent before."""
         other = end.other
-        if other is None or not other.open or self._carriage.lost(end.host, other.host, 1):
+        if other is None or not other.open or self._carriage.lost(end.path, end.host, 1):
             return
         time_s = self._agenda.time_s
-        lands_at = max(end.lands_at, time_s + self._carriage.under_way_s(end.host, other.host))
+        lands_at = max(end.lands_at, time_s + self._carriage.under_way_s(end.path, end.host))
         self._agenda.after(lands_at - time_s, partial(self._hear_closed, other))
 
     def _hear_closed(self, end: End) -> None:

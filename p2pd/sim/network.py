@@ -9,10 +9,10 @@ one packet, which may be lost, doubled, delayed, spoiled, or too large.
 
 | what | how |
 |---|---|
-| the cast | `add`, `run_at` (a `Node`), `stop`, `kill`, `rebuild`, `call`, `is_running`, `hosts`, `host` |
+| the cast | `behind`, `add`, `run_at` (a `Node`), `stop`, `kill`, `rebuild`, `call`, `is_running`, `hosts`, `node` |
 | time | `now`, `now_at`, `time_s`, `run`, `run_until`, `after` |
 | between hosts | `weather.set(conditions)`, for all, one host or a pair; `cut`, `heal` |
-| at a host | `silence`, `stall`, `sleep`, `wake`, `jump_wall`, `full_disk`, `crash_at`, `break_turn`, `calm` |
+| at a host | `move`, `silence`, `stall`, `sleep`, `wake`, `jump_wall`, `full_disk`, `crash_at`, `break_turn`, `calm` |
 | to watch | `observers` (`watching.Observer`), `counts`, `bugs`, `trace`, `taps`, `traffic`, `links` |
 
 `p2pd.sim.town` has people; `p2pd.sim.churn` lets them come and go; `p2pd.sim.adversaries` are nodes that lie.
@@ -46,7 +46,9 @@ from p2pd.sim.crashes import Crash, Moment
 from p2pd.sim.datagrams import Datagrams
 from p2pd.sim.hosts import START_WALL_MS, Host, M, Node
 from p2pd.sim.links import Links
+from p2pd.sim.nat import KINDS
 from p2pd.sim.requests import Requests
+from p2pd.sim.routes import Network, Routes
 from p2pd.sim.trace import Trace
 from p2pd.sim.turns import Turns
 from p2pd.sim.watching import Bug, Observer
@@ -75,22 +77,28 @@ class World:
         self.weather = Weather(conditions or Conditions())
         self.trace = trace
         self._turns = Turns(self._agenda, self, trace, raise_bugs=raise_bugs)
-        self._carriage = Carriage(self._agenda, self._random, self.weather, self._reaches)
-        self.links = Links(self._carriage, self._hosts, self._give, self.counts)
-        self.datagrams = Datagrams(self._carriage, self._hosts, self._give, self.counts)
-        self._requests = Requests(self._carriage, self._hosts, self._give, self.counts)
+        self._routes = Routes(lambda: self._agenda.time_s, self._random)
+        carriage = Carriage(self._agenda, self._random, self.weather, self._routes)
+        self.links = Links(carriage, self._give, self.counts)
+        self.datagrams = Datagrams(carriage, self._give, self.counts)
+        self._requests = Requests(carriage, self._give, self.counts)
         self._wall_jump_ms = 0
         self.announced: dict[str, Announce] = {}
         """What each host would say on its local network."""
 
     # --- the cast
 
-    def add(self, host: str, port: int = PORT) -> Endpoint:
-        """A host's address; what runs there comes with `run_at`."""
+    def behind(self, kind: str, address: str, outside: Network | None = None) -> Network:
+        """A new network behind routers of a kind of `nat.KINDS`, which are at that address outside."""
+        return self._routes.behind(KINDS[kind], address, outside)
+
+    def add(self, host: str, port: int = PORT, *, address: str = "", network: Network | None = None) -> Endpoint:
+        """A host, and where it is in its network: by default under its name in the open one; `run_at` brings a node."""
         place = self._hosts.get(host)
         if place is None:
-            place = self._hosts[host] = Host(host, Endpoint(host, port), self._agenda)
+            place = self._hosts[host] = Host(host, Endpoint(address or host, port), self._agenda)
             place.wall_offset_ms += self._wall_jump_ms
+            self._routes.place(place, network or self._routes.open)
         return place.endpoint
 
     def run_at(self, host: str, node: Node[M], start: Callable[[Now], object] | None = None) -> None:
@@ -102,10 +110,9 @@ class World:
         self._note(host, "up", node.key.hex()[:16])
         node.rebuild()
         self._turns.begin(place, node)
-        if start is not None:
+        self._tell_addresses(place)
+        if start is not None and place.node is node:
             self.call(host, start)
-        else:
-            self._turns.take(place)
 
     def stop(self, host: str) -> None:
         """A clean end: what is promised leaves, and the peers of links are told."""
@@ -190,7 +197,18 @@ class World:
             self.weather.cuts.remove(cut)
         self._note("-", "healed", len(self.weather.cuts))
 
-    # --- faults at a host
+    # --- what befalls a host
+
+    def move(self, host: str, address: str, network: Network | None = None) -> Endpoint:
+        """The host has another address, in the open network or another one; its process is told; the new endpoint."""
+        place = self._hosts[host]
+        self._routes.remove(place)
+        place.endpoint = Endpoint(address, place.endpoint.port)
+        self._routes.place(place, network or self._routes.open)
+        self.counts["moved"] += 1
+        self._note(host, "moved", place.endpoint)
+        self._tell_addresses(place)
+        return place.endpoint
 
     def silence(self, host: str, silent: bool = True) -> None:
         """The process is stopped, and what comes is lost; its clocks go on."""
@@ -227,6 +245,7 @@ class World:
             place.settle()
             self.links.sleep(place, slept_s)
             self._note(host, "awake")
+            place.moved = True
             if place.running:
                 self._resume(place)
 
@@ -342,6 +361,7 @@ class World:
         """A core was rebuilt: its links are closed, its exchanges given up."""
         self.links.close_all(host)
         self._requests.forget_core(host)
+        self._agenda.after(0, partial(self._tell_addresses, host))
 
     def end(self, host: Host, why: str, *, power: bool = False) -> None:
         """The process ends where it stands."""
@@ -371,6 +391,13 @@ class World:
         self._requests.resume(host)
         self.links.resume(host)
         self._turns.resume(host)
+        if host.moved:
+            self._tell_addresses(host)
+
+    def _tell_addresses(self, host: Host) -> None:
+        """Now, or when the process is run again."""
+        host.moved = not host.running
+        self._give(host, "on_addresses", (host.endpoint,))
 
     def _unstall(self, host: Host, life: int) -> None:
         if host.life == life:
@@ -389,12 +416,6 @@ class World:
                 self._give(host, "on_stamp", effect.job, nonce)
 
         self._agenda.after(_STAMP_TRY_S * 2 ** min(effect.bits, limits.STAMP_BITS_MAX), solved)
-
-    # --- packets
-
-    def _reaches(self, sender: Host, receiver: Host) -> bool:
-        """Whether a packet that is sent now gets there; every packet of any kind is asked about here, once."""
-        return self.weather.passes(sender.name, receiver.name)
 
 
 def _facts(arguments: tuple[object, ...]) -> list[object]:

@@ -16,6 +16,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.effects import Request
 from p2pd.sim.carriage import Carriage
 from p2pd.sim.hosts import Host, Inputs
+from p2pd.sim.routes import Path
 from p2pd.types import NodeKey
 
 _CERTIFICATE_BYTES = 2 * limits.DATAGRAM_BYTES
@@ -28,7 +29,8 @@ class _Asked:
     asker: Host
     asker_core: int
     number: int
-    receiver: Host | None
+    path: Path
+    receiver: Host | None = None
     receiver_life: int = 0
     incoming: int = 0
     """Its number at the receiver's, once it is there."""
@@ -44,10 +46,9 @@ class _Asked:
 class Requests:
     """All requests of the world."""
 
-    def __init__(self, carriage: Carriage, hosts: dict[str, Host], give: Inputs, counts: Counter[str]) -> None:
+    def __init__(self, carriage: Carriage, give: Inputs, counts: Counter[str]) -> None:
         self._carriage = carriage
         self._agenda = carriage.agenda
-        self._hosts = hosts
         self._give = give
         self._counts = counts
         self._asked: dict[str, dict[int, _Asked]] = {}
@@ -58,7 +59,7 @@ class Requests:
         """Make a request; `on_response` will answer."""
         if len(wish.payload) > limits.REQUEST_BYTES:
             raise ValueError(f"a request of {len(wish.payload)} bytes is more than {limits.REQUEST_BYTES}")
-        asked = _Asked(host, host.core, wish.exchange, None)
+        asked = _Asked(host, host.core, wish.exchange, Path(host, wish.endpoint))
         under_way = self._asked.setdefault(host.name, {})
         if len(under_way) >= limits.EXCHANGES_WAITING:
             self._counts["request without room"] += 1
@@ -66,30 +67,27 @@ class Requests:
             return
         under_way[wish.exchange] = asked
         self._agenda.after(limits.EXCHANGE_S, partial(self._answer, asked, None))
-        there = self._hosts.get(wish.endpoint.host)
-        if there is not None and there.endpoint == wish.endpoint:
-            self._begin(asked, there, wish)
+        self._begin(asked, wish)
 
-    def _begin(self, asked: _Asked, there: Host, wish: Request) -> None:
+    def _begin(self, asked: _Asked, wish: Request) -> None:
         """Hello, certificate, then proof and request at once."""
-        host, carry = asked.asker, self._carriage.carry
+        host, path, carry = asked.asker, asked.path, self._carriage.carry
 
         def hello() -> None:
-            if there.node is not None:
-                certificate = partial(proven, there.node.key, there.life)
-                carry(there, host, _CERTIFICATE_BYTES, certificate, asked.wanted)
+            there = path.acceptor
+            if there is not None and there.node is not None:
+                certificate = partial(proven, there, there.node.key, there.life)
+                carry(path, there, _CERTIFICATE_BYTES, certificate, asked.wanted)
 
-        def proven(key: NodeKey, life: int) -> None:
+        def proven(there: Host, key: NodeKey, life: int) -> None:
             if key != wish.node:
                 self._answer(asked, None)
             else:
                 asked.receiver, asked.receiver_life = there, life
-                carry(host, there, limits.DATAGRAM_BYTES + len(wish.payload), arrived, asked.wanted)
+                arrived = partial(self._on_arrived, asked, there, wish)
+                carry(path, host, limits.DATAGRAM_BYTES + len(wish.payload), arrived, asked.wanted)
 
-        def arrived() -> None:
-            self._on_arrived(asked, there, wish)
-
-        carry(host, there, limits.QUIC_INITIAL_BYTES, hello, asked.wanted)
+        carry(path, host, limits.QUIC_INITIAL_BYTES, hello, asked.wanted)
 
     def _on_arrived(self, asked: _Asked, there: Host, wish: Request) -> None:
         if there.life != asked.receiver_life:
@@ -99,7 +97,7 @@ class Requests:
         self._arrived.setdefault(there.name, {})[number] = asked
         there.received_bytes += len(wish.payload)
         signer = NodeKey(SigningKey(wish.signer_seed).public)
-        self._give(there, "on_request", number, signer, asked.asker.endpoint, wish.payload)
+        self._give(there, "on_request", number, signer, asked.path.back, wish.payload)
 
     def respond(self, host: Host, exchange: int, payload: bytes) -> None:
         """Answer a request; it may have been given up meanwhile."""
@@ -118,7 +116,7 @@ class Requests:
         def wanted() -> bool:
             return asked.wanted() and host.life == asked.receiver_life
 
-        self._carriage.carry(host, asker, len(payload), arrived, wanted)
+        self._carriage.carry(asked.path, host, len(payload), arrived, wanted)
 
     def forget_core(self, host: Host) -> None:
         """The core is gone: what it asked is given up, and what it was asked is refused, which its peers hear."""
@@ -127,7 +125,7 @@ class Requests:
             if asked.receiver is not None:
                 self._arrived.get(asked.receiver.name, {}).pop(asked.incoming, None)
         for asked in self._arrived.pop(host.name, {}).values():
-            self._carriage.carry(host, asked.asker, 1, partial(self._answer, asked, None), asked.wanted)
+            self._carriage.carry(asked.path, host, 1, partial(self._answer, asked, None), asked.wanted)
 
     def drop_all(self, host: Host) -> None:
         """The process is gone, and tells nobody."""

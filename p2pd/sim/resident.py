@@ -15,38 +15,56 @@ from p2pd.peer import own
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.disk import Disk
 from p2pd.sim.hosts import Node
+from p2pd.sim.nat import KINDS, Carried, is_translated
 from p2pd.sim.network import World
+from p2pd.sim.routes import Network
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.storage.user import SqliteUserStore
 from p2pd.store import Message, MessageState
-from p2pd.types import IdentityKey, NodeHint, NodeKey, Now, RandomSource
+from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now, RandomSource
 
 T = TypeVar("T")
+INSIDE = "192.168.1.2"
+"""Where everybody is who is alone behind a router that translates: what one takes for a neighbour is oneself."""
+BESIDE = "192.168.1.3"
+"""Where the housemate of such a one is."""
 Behaviour = Callable[[Dht, RandomSource], object]
 """What makes a node that was just built behave as it should not."""
 
 
 class Resident:
-    """See the module; `behaviour` makes it an adversary."""
+    """See the module; `behaviour` makes it an adversary, `kind` puts it behind routers of that kind of `nat.KINDS`.
+
+    Its host has the name of the address at which others see it at first; a housemate's router is its own, too.
+    """
 
     def __init__(
-        self, world: World, host: str, settings: EngineSettings, seed: object, behaviour: Behaviour | None = None
+        self,
+        world: World,
+        host: str,
+        settings: EngineSettings,
+        seed: object,
+        behaviour: Behaviour | None = None,
+        kind: str = "public",
+        housemate: Resident | None = None,
     ) -> None:
-        self.world, self.host, self.behaviour = world, host, behaviour
+        self.world, self.host, self.behaviour, self.kind = world, host, behaviour, kind
         self.disk = Disk()
         self._random = SeededRandom((seed, host))
         self._reader: Engine | None = None
         self.adversary: object = None
         """What `behaviour` made of the engine that runs."""
-        endpoint = world.add(host)
-        self.settings = replace(settings, listening=(endpoint,))
+        self.home: Network | None = self._home(host) if housemate is None else housemate.home
+        self.settings = settings
+        address = self._address(host) if housemate is None else BESIDE
+        self._settle(world.add(host, address=address, network=self.home))
         with self.store.transaction():
             own.create(self.store, self._random.bytes(32), self._random, world.now)
         keys = own.load(self.store)
         self.identity = IdentityKey(keys.identity.public)
         self.disk.user.own_identity = self.identity
         self.key: NodeKey = keys.node_key
-        self.hint = NodeHint(endpoint, self.key)
+        self.hint = NodeHint(self.settings.listening[0], self.key)
         self.node = self._new_node()
 
     # --- what it consists of
@@ -86,6 +104,34 @@ class Resident:
         if self.behaviour is not None:
             self.adversary = self.behaviour(engine._dht, self._random)
         return engine
+
+    # --- where it is
+
+    def move(self, address: str, kind: str = "public") -> None:
+        """Others see it there from now on, behind routers of that kind."""
+        self.kind = kind
+        self.home = self._home(address)
+        self._settle(self.world.move(self.host, self._address(address), self.home))
+
+    def block(self, *stops: Carried) -> None:
+        """The router lets such packets through no more; without any, all again.  Nobody stops what is in the open."""
+        if self.home is not None and self.home.router is not None:
+            self.home.router.stops = stops
+
+    def restart_router(self) -> None:
+        """The router forgets whom it let through."""
+        if self.home is not None and self.home.router is not None:
+            self.home.router.restart()
+
+    def _home(self, address: str) -> Network | None:
+        return self.world.behind(self.kind, address) if KINDS[self.kind] else None
+
+    def _address(self, seen: str) -> str:
+        return INSIDE if is_translated(self.kind) else seen
+
+    def _settle(self, endpoint: Endpoint) -> None:
+        """What the daemon reads from its machine at its start."""
+        self.settings = replace(self.settings, listening=(endpoint,), dht=replace(self.settings.dht, own=(endpoint,)))
 
     # --- its life
 

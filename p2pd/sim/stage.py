@@ -8,8 +8,9 @@ refused or crashed `send` was to say was never accepted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from random import Random
 from typing import TextIO
 
@@ -80,21 +81,24 @@ class Stage:
 
     # --- people
 
-    def add_people(self, count: int) -> list[Resident]:
-        """So many who all know each other."""
-        self.people = [self.town.person() for _ in range(count)]
-        pairs = [(one, other) for one in self.people for other in self.people if one is not other]
+    def add_people(self, count: int, *kinds: str) -> list[Resident]:
+        """So many who all know each other, the first of them behind routers of these kinds, the others in the open."""
+        self.people = [self.town.person(kind=kind) for kind in islice(chain(kinds, repeat("public")), count)]
+        self.acquaint([(one, other) for one in self.people for other in self.people if one is not other])
+        return self.people
+
+    def acquaint(self, pairs: Sequence[tuple[Resident, Resident]]) -> None:
+        """The first of each pair adds the second, and all have accepted."""
         for one, other in pairs:
             one.add(other, self.name_of(other))
             self.run(self.random.uniform(0, 0.5))
         acquainted = self.world.run_until(lambda: all(self._knows(one, other) for one, other in pairs), ACQUAINTED_S)
         if not acquainted:
-            self.judge.broken("liveness", self.people[0].host, f"not acquainted within {ACQUAINTED_S:.0f} s")
-        return self.people
+            self.judge.broken("liveness", pairs[0][0].host, f"not acquainted within {ACQUAINTED_S:.0f} s")
 
     def name_of(self, person: Resident) -> str:
         """What the others call them."""
-        return f"friend-{person.host.rpartition('.')[2]}"
+        return f"friend-{person.host.replace('.', '-')}"
 
     def _knows(self, one: Resident, other: Resident) -> bool:
         return one.engine.contact(self.name_of(other)).state == "accepted"
@@ -163,6 +167,7 @@ class Stage:
             self.set_right(host)
         for resident in self.town.residents:
             self.world.calm(resident.host)
+            resident.block()
             resident.disk.set_full(False)
             self.revive(resident)
 
@@ -233,6 +238,8 @@ class Scenario:
     loss: float = 0.0
     rarity: int = 100
     """How many storms the menu plays for one of these."""
+    private: bool = True
+    """Whether the network is one, where every node in the open serves at once."""
     hostile: bool = False
     """Whether `share` of the servers are not begun with, since the scenario brings its own in their place."""
 
@@ -249,6 +256,7 @@ def perform(scenario: Scenario, options: Options, progress: Progress = lambda sh
         servers=servers,
         replicas=scenario.replicas,
         conditions=Conditions(loss=scenario.loss),
+        private=scenario.private,
         trace=trace,
         raise_bugs=False,
     )

@@ -4,9 +4,10 @@ Knows no protocol.  Rules: what a node keeps lies in its stores only, so that it
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from p2pd.dht.settings import DhtSettings
+from p2pd.dht.settings import DhtSettings, Role
 from p2pd.engine import EngineSettings
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.network import World
@@ -14,6 +15,8 @@ from p2pd.sim.resident import Behaviour, Resident
 from p2pd.sim.trace import Trace
 
 _PER_NET = 250
+_OPEN = 30
+"""The first of the /8 networks in which hosts of the open internet are, each in a /16 of its own."""
 _KNOWN = 3
 """Servers that a new node knows."""
 
@@ -35,12 +38,17 @@ class Town:
         conditions: Conditions | None = None,
         trace: Trace | None = None,
         raise_bugs: bool = True,
+        private: bool = True,
     ) -> None:
         self.seed = seed
         self.world = World(seed, conditions=conditions or Conditions(loss=loss), trace=trace, raise_bugs=raise_bugs)
-        self.dht = DhtSettings(private=True, replicas=replicas)
+        self.private = private
+        """Where it is not, people find out whether they can serve, and caps per network hold; keys and requests have no
+        price."""
+        self.dht = DhtSettings(private=private, replicas=replicas, node_puzzle_bits=0)
         self.servers: list[Resident] = []
         self.people: list[Resident] = []
+        self._moves = 0
         for _ in range(servers):
             self.server()
         self.world.run(5)
@@ -50,25 +58,37 @@ class Town:
         """All, servers first."""
         return [*self.servers, *self.people]
 
-    def server(self, behaviour: Behaviour | None = None, *, up: bool = True, **settings: Any) -> Resident:
+    def server(
+        self, behaviour: Behaviour | None = None, *, up: bool = True, kind: str = "public", **settings: Any
+    ) -> Resident:
         """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`)."""
-        server = self._resident(1, len(self.servers), behaviour, storage_only=True, **settings)
+        settings = {"dht": replace(self.dht, role=Role.SERVER), "storage_only": True, **settings}
+        server = self._resident(1, len(self.servers), behaviour, kind, **settings)
         self.servers.append(server)
         if up:
             server.up()
         return server
 
-    def person(self, *, up: bool = True, **settings: Any) -> Resident:
-        """One more person; the settings are fields of `EngineSettings`."""
-        person = self._resident(2, len(self.people), None, **settings)
+    def person(
+        self, *, up: bool = True, kind: str = "public", housemate: Resident | None = None, **settings: Any
+    ) -> Resident:
+        """One more person, behind routers of that kind or somebody's; the settings are fields of `EngineSettings`."""
+        if housemate is not None:
+            kind = housemate.kind
+        person = self._resident(2, len(self.people), None, kind, housemate, **settings)
         self.people.append(person)
         if up:
             person.up()
         return person
 
-    def friends(self) -> tuple[Resident, Resident]:
-        """Two people who know each other as `bob` and `alice`."""
-        alice, bob = self.person(), self.person()
+    def move(self, resident: Resident, kind: str = "public") -> None:
+        """Somebody goes elsewhere, where nobody has been before."""
+        self._moves += 1
+        resident.move(self._address(3, self._moves), kind)
+
+    def friends(self, *kinds: str) -> tuple[Resident, Resident]:
+        """Two people who know each other as `bob` and `alice`; hers is the first kind of router, his the second."""
+        alice, bob = (self.person(kind=kind) for kind in kinds or ("public", "public"))
         alice.add(bob, "bob")
         bob.add(alice, "alice")
         self.until(lambda: self.accepted(alice, "bob") and self.accepted(bob, "alice"))
@@ -83,8 +103,21 @@ class Town:
         if not self.world.run_until(predicate, limit_s):
             raise NotInTimeError(f"not within {limit_s} s")
 
-    def _resident(self, net: int, number: int, behaviour: Behaviour | None, **settings: Any) -> Resident:
-        host = f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+    def _resident(
+        self,
+        net: int,
+        number: int,
+        behaviour: Behaviour | None,
+        kind: str,
+        housemate: Resident | None = None,
+        **settings: Any,
+    ) -> Resident:
         known = tuple(server.hint for server in self.servers[:_KNOWN])
-        chosen = {"dht": self.dht, "bootstrap": known, **settings}
-        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour)
+        chosen = {"dht": self.dht, "bootstrap": known, "inbox_bits": 0, **settings}
+        host = self._address(net, number)
+        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour, kind, housemate)
+
+    def _address(self, net: int, number: int) -> str:
+        if self.private:
+            return f"10.{net}.{number // _PER_NET}.{number % _PER_NET + 1}"
+        return f"{_OPEN + 10 * net + number // _PER_NET}.{number % _PER_NET + 1}.{net}.1"

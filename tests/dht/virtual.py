@@ -17,7 +17,7 @@ from p2pd.sim.disk import Disk
 from p2pd.sim.hosts import Node
 from p2pd.sim.network import World
 from p2pd.storage.records import SqliteRecordStore
-from p2pd.types import AddressKey, ItemId, NodeHint, NodeKey, Now, RecordKey
+from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RecordKey
 from p2pd.wire.record import Content, Family, OpenItem, Record, SetItem, Single, Tombstone, signing_domain
 
 PRIVATE = DhtSettings(private=True, replicas=4)
@@ -46,6 +46,9 @@ class DhtMachine:
         self.on_response = self.dht.on_response
         self.on_timer = self.dht.on_timer
         self.next_deadline = self.dht.next_deadline
+
+    def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
+        """The DHT alone learns from others where it is."""
 
     def take_effects(self) -> Iterable[Effect]:
         return self._effects.take()

@@ -133,3 +133,24 @@ def test_a_profile_has_the_new_prekey_when_the_old_is_a_week_old(publishing: Pub
     week = after(limits.PREKEY_ROTATE_S + 1)
     later = publishing.profile(publishing.at(week)[0], week.day)
     assert before.devices[0].prekey != later.devices[0].prekey
+
+
+def test_a_place_that_has_not_changed_is_not_told_again(publishing: Publishing) -> None:
+    publishing.begin()
+    publishing.publisher.place_changed(after(5))
+    assert publishing.at(after(5)) == []
+    publishing.endpoints = (Endpoint("192.0.2.9", 4242),)
+    publishing.publisher.place_changed(after(6))
+    (put,) = publishing.at(after(6))
+    assert publishing.presence(put, START.day).endpoints == [pack_endpoint(publishing.endpoints[0])]
+
+
+def test_of_two_presences_of_one_moment_the_later_is_the_newer(publishing: Publishing) -> None:
+    publishing.begin()
+    told = []
+    for host in ("192.0.2.8", "192.0.2.9"):
+        publishing.endpoints = (Endpoint(host, 4242),)
+        publishing.publisher.place_changed(after(6))
+        (put,) = publishing.at(after(6))
+        told.append(publishing.presence(put, START.day).made_ms)
+    assert told[0] < told[1]

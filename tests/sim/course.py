@@ -22,7 +22,7 @@ def run(seed: str, trace: Trace) -> str:
     for behaviour in (Dropper, Liar, Inventor):
         town.server(behaviour)
     world = town.world
-    alice, bob = town.friends()
+    alice, bob = town.friends("port-restricted", "symmetric")
     Churn(world, town.servers[4:], IPFS22, seed).start()
     for number in range(4):
         alice.send("bob", f"one {number}" + "x" * 900 * number)
@@ -34,6 +34,7 @@ def run(seed: str, trace: Trace) -> str:
     world.heal(cut)
     world.crash_at(bob.host, Moment.AFTER_COMMIT, after=5)
     world.run(600)
+    town.move(alice, "address-restricted")
     bob.up()
     alice.down(power=True)
     with suppress(CrashedError):  # where he had too little to commit meanwhile, he ends here

@@ -16,12 +16,13 @@ A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
 
 class Puppet:
-    """Notes every input with its time, and wants of the world what `wants` was given."""
+    """Notes every input with its time, addresses apart, and wants of the world what `wants` was given."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.told: list[tuple[float, str, tuple[object, ...]]] = []
         self.wants: list[Effect] = []
+        self.addresses: list[tuple[float, tuple[Endpoint, ...]]] = []
         self.rings_at: float | None = None
         self.on_input: Callable[[str, tuple[object, ...]], None] = lambda _name, _arguments: None
 
@@ -36,6 +37,9 @@ class Puppet:
             self.on_input(name, tuple(facts))
 
         return hear
+
+    def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
+        self.addresses.append((now.steady, endpoints))
 
     def on_timer(self, now: Now) -> None:
         self.rings_at = None

@@ -8,6 +8,8 @@ from p2pd.sim.town import Town
 SHORT = {
     "calm": (8, 0.1),
     "mailbox": (7, 0.05),
+    "nat": (10, 0.05),
+    "moves": (12, 0.3),
     "partition": (9, 0.3),
     "liars": (17, 0.15),
     "crash": (6, 0.1),
@@ -36,9 +38,9 @@ def test_a_short_run_breaks_no_promise(name: str) -> None:
     assert report.virtual_hours >= 0.9 * hours
     assert report.look_up_ms.count > 0
     if SCENARIOS[name].people:
-        # a process that ends right after the commit has taken a text of which its sender was told nothing
-        counts = report.messages
-        assert 0 < counts["accepted"] <= counts["shown"] == counts["delivered"] <= counts["offered"]
+        told = report.messages
+        # what a crash cut off before `send` returned may be shown, too
+        assert 0 < told["accepted"] <= told["shown"] == told["delivered"] <= told["offered"]
 
 
 @pytest.mark.slow

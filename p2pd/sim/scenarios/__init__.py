@@ -1,9 +1,23 @@
 """All scenarios by name; each is a small file that says what happens and what it measures."""
 
-from p2pd.sim.scenarios import absence, calm, churn, crash, crowd, full_disk, liars, mailbox, partition, sleep, storm
+from p2pd.sim.scenarios import (
+    absence,
+    calm,
+    churn,
+    crash,
+    crowd,
+    full_disk,
+    liars,
+    mailbox,
+    moves,
+    nat,
+    partition,
+    sleep,
+    storm,
+)
 from p2pd.sim.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (calm, storm, mailbox, absence, churn, partition, liars, crash, sleep, full_disk, crowd)
+    for module in (calm, storm, mailbox, nat, moves, absence, churn, partition, liars, crash, sleep, full_disk, crowd)
 }

@@ -1,6 +1,6 @@
 """Everything at once, in a small network: the scenario that is played with thousands of seeds."""
 
-from p2pd.sim.happenings import anything
+from p2pd.sim.happenings import anything, some_kind
 from p2pd.sim.stage import Scenario, Stage
 
 _PAUSES_S = (0.02, 0.3, 2.0, 8.0, 40.0, 120.0, 400.0)
@@ -10,7 +10,8 @@ _SIZES = (0, 0, 0, 300, 5_000, 30_000)
 def play(stage: Stage) -> None:
     """Texts and happenings take turns, with pauses from a blink to several minutes."""
     draw = stage.random
-    stage.add_people(SCENARIO.people + (draw.random() < 0.2))
+    count = SCENARIO.people + (draw.random() < 0.2)
+    stage.add_people(count, *(some_kind(draw) for _ in range(count)))
     end = stage.world.time_s + stage.options.hours * 3600
     while stage.world.time_s < end:
         if draw.random() < 0.5:
