@@ -34,7 +34,7 @@ check: $(STAMP) ## Format check, lint, types and tests: what has to pass before 
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	@$(BYTECODE)
-	$(PYTEST) -m "not long and not nat"
+	$(PYTEST) -m "not long"
 
 .PHONY: format
 format: $(STAMP) ## Rewrite the code in the project's format, imports sorted
@@ -52,11 +52,11 @@ types: $(STAMP) ## mypy --strict over all that ships
 
 .PHONY: test
 test: $(STAMP) ## The tests of `make check`; one of them: make test ARGS='tests/test_packaging.py -k lock'
-	$(PYTEST) -m "not long and not nat" $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
 
 .PHONY: test-long
-test-long: $(STAMP) ## All tests that need no root, with many more random examples: takes minutes
-	P2PD_HYPOTHESIS=full $(PYTEST) -m "not nat" --timeout 1800 $(ARGS)
+test-long: $(STAMP) ## All tests, with many more random examples: takes minutes
+	P2PD_HYPOTHESIS=full $(PYTEST) --timeout 1800 $(ARGS)
 
 # TEXT and FILE reach the demo as they were typed: `value` keeps make from expanding a $ in them,
 # the environment keeps the shell from reading them, and `unexport` keeps make from expanding them on the way.
@@ -72,6 +72,11 @@ demo: $(STAMP) ## Show it all working on this machine; with words of yours: make
 bench: $(STAMP) ## How fast it is here and now, each figure beside its goal; some: make bench ARGS='--quick text get'
 	@$(BYTECODE)
 	$(PYTHON) -m bench $(ARGS)
+
+.PHONY: nat
+nat: $(STAMP) ## As root: how people behind NATs and firewalls reach each other; make nat ARGS='--cell symmetric,public'
+	@$(BYTECODE)
+	@$(PYTHON) -m tests.nat $(ARGS)
 
 SEEDS ?= 1000
 .PHONY: sim
