@@ -68,6 +68,10 @@ REQUEST_TIMEOUT_MIN_S = 0.05
 REQUEST_TIMEOUT_START_S = 0.5
 """Both before any round trip has been measured."""
 REQUEST_TIMEOUT_MAX_S = 2.0
+SILENCES = 4
+SILENCES_MAX = 6 * SILENCES
+"""Questions in a row without any answer after which time-outs double, and how many are counted; among living nodes,
+even where a third of them has just died, so many in a row are rare."""
 REPLICAS = 20
 """Copies of a record (c4)."""
 REPLICAS_MAX = 60

@@ -3,6 +3,8 @@
 Two times follow from them: after the first a question is slow, and another node is asked beside it, which costs one
 message; after the second it is repeated, which says something of the node.
 Rules: a repeated request gives no sample (Karn), since one cannot tell which of the two was answered.
+Where nobody answers in time, times double until a round trip is measured again (RFC 6298, section 5.5): a line may have
+become slow, and repeated requests alone would never tell.
 A node not measured yet is taken to be like all others; whether a question is slow is judged by all others too, so that
 what was measured of a node in a busy hour costs nobody a wait in a quiet one.
 """
@@ -43,9 +45,12 @@ class RoundTrips:
         self._slow_min_s = slow_min_s
         self._nodes: Recent[NodeKey, RoundTrip] = Recent(limits.SOURCES)
         self._all: RoundTrip | None = None
+        self._silences = 0
+        """Questions in a row that nobody answered."""
 
     def add(self, node: NodeKey, sample_s: float) -> None:
         """One measured round trip."""
+        self._silences = 0
         estimate = self._nodes.find(node)
         if estimate is None:
             self._nodes.put(node, RoundTrip(sample_s))
@@ -67,7 +72,12 @@ class RoundTrips:
     def timeout_s(self, node: NodeKey) -> float:
         """After this long without an answer the question is repeated."""
         estimate = self._nodes.find(node) or self._all
-        return estimate.timeout_s if estimate else limits.REQUEST_TIMEOUT_START_S
+        timeout_s = estimate.timeout_s if estimate else limits.REQUEST_TIMEOUT_START_S
+        return min(timeout_s * 2 ** (self._silences // limits.SILENCES), limits.REQUEST_TIMEOUT_MAX_S)
+
+    def unanswered(self) -> None:
+        """A question has failed.  Where one after the other does, it may be the line that is slow, not the nodes."""
+        self._silences = min(self._silences + 1, limits.SILENCES_MAX)
 
     def mean_ms(self, node: NodeKey) -> float | None:
         """The smoothed round trip of one node; None where none was measured lately."""

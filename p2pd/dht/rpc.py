@@ -210,6 +210,7 @@ class Rpc:
         question = self._open[id]
         if now.steady >= question.sent_s + limits.HARD_TIMEOUTS * question.timeout_s:
             self._close(id)
+            self._times(question.body).unanswered()
             self._handler.on_unanswered(question.peer, now)
             question.then(None, now)
             return

@@ -29,6 +29,7 @@ from p2pd.types import Endpoint, IdentityKey, Now, RandomSource
 from p2pd.wire import datagram
 from p2pd.wire.datagram import KNOCK, Knock
 from p2pd.wire.link import Punch, PunchNow
+from p2pd.wire.person import NatKind, nat_kind
 from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 _ANSWERS = 32
@@ -63,7 +64,7 @@ class Effort:
     answers: int = 0
     places: list[Endpoint] = field(default_factory=list)
     """Where to knock, in this round."""
-    their_nat: int = 0
+    their_nat: NatKind = NatKind.UNKNOWN
     outcome: str = "not tried yet"
     """Of the last round, for `path`."""
 
@@ -143,7 +144,7 @@ class Punching:
         effort.state, effort.due = PunchState.READY, now.steady + limits.PUNCH_ROUND_S
 
     def _hear(self, effort: Effort, punch: Punch, now: Now) -> None:
-        effort.theirs, effort.their_nat = punch.token, punch.nat
+        effort.theirs, effort.their_nat = punch.token, nat_kind(punch.nat)
         told = tuple(unpack_endpoint(packed) for packed in punch.endpoints)
         effort.places = list(self._tries.allowed(told, now)[: limits.PUNCH_ENDPOINTS])
 

@@ -22,7 +22,7 @@ from p2pd.peer.tries import Tries
 from p2pd.store import Contact, ContactState, PathChoice, UserStore
 from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now
 from p2pd.wire.address import encode_node_key, format_hint, parse_node_hint
-from p2pd.wire.person import NatKind, Presence, Waiting
+from p2pd.wire.person import NatKind, Presence, Waiting, nat_kind
 from p2pd.wire.record import Family, Single
 from p2pd.wire.rpc import unpack_endpoint
 
@@ -138,7 +138,7 @@ class Reach:
     def their_nat(self, contact: IdentityKey) -> NatKind:
         """What stands in front of them, by their last presence."""
         seen = self._seen.get(contact)
-        return _nat(seen.nat) if seen is not None else NatKind.UNKNOWN
+        return nat_kind(seen.nat) if seen is not None else NatKind.UNKNOWN
 
     def their_node(self, contact: IdentityKey) -> NodeKey | None:
         """Their node, by their last presence."""
@@ -333,13 +333,6 @@ def _newest(contact: Contact, day: int, found: Found) -> Presence | None:
             if newest is None or presence.made_ms > newest.made_ms:
                 newest = presence
     return newest
-
-
-def _nat(number: int) -> NatKind:
-    try:
-        return NatKind(number)
-    except ValueError:
-        return NatKind.UNKNOWN
 
 
 def _unpacked(packed: list[bytes]) -> tuple[Endpoint, ...]:

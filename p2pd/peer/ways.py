@@ -264,6 +264,9 @@ class Ways:
         """How a contact is reached now, and why so."""
         link = self.links.up(contact.identity)
         effort = self.punching.effort(contact.identity)
+        theirs = self.reach.their_nat(contact.identity)
+        if effort is not None and effort.their_nat is not NatKind.UNKNOWN:
+            theirs = effort.their_nat  # they said so themselves, and later
         return explain(
             Known(
                 via=link.via if link is not None else None,
@@ -271,7 +274,7 @@ class Ways:
                 relay=encode_node_key(link.relay)[:8] if link is not None and link.relay is not None else "",
                 choice=contact.path,
                 ours=self.nat,
-                theirs=self.reach.their_nat(contact.identity),
+                theirs=theirs,
                 punched=effort.outcome if effort is not None and effort.rounds else "",
                 joined=self._dht.joined,
                 tried=self.reach.tried(contact.identity),

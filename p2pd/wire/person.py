@@ -90,6 +90,14 @@ class NatKind(IntEnum):
     """Whatever stands there, it lets no QUIC through: the DHT's datagrams are all that pass."""
 
 
+def nat_kind(number: int) -> NatKind:
+    """What a number in a presence or a punch means."""
+    try:
+        return NatKind(number)
+    except ValueError:
+        return NatKind.UNKNOWN
+
+
 class Waiting(Wire, frozen=True):
     """Where a person's node waits to be called: a relay, and the key under which it is known there."""
 

@@ -49,3 +49,19 @@ def test_a_suspect_is_a_key_at_one_endpoint() -> None:
     assert elsewhere in suspects
     suspects.clear(elsewhere)
     assert len(suspects) == 0
+
+
+def test_a_line_that_has_become_slow_is_waited_for_until_it_is_measured_again() -> None:
+    trips = RoundTrips()
+    node = NodeKey(bytes(32))
+    trips.add(node, 0.1)
+    usual = trips.timeout_s(node)
+    for _ in range(limits.SILENCES):
+        assert trips.timeout_s(node) == usual
+        trips.unanswered()
+    assert trips.timeout_s(node) == 2 * usual
+    for _ in range(100):
+        trips.unanswered()
+    assert trips.timeout_s(node) == limits.REQUEST_TIMEOUT_MAX_S
+    trips.add(node, 0.1)
+    assert trips.timeout_s(node) < 2 * usual
