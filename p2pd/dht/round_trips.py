@@ -73,7 +73,7 @@ class RoundTrips:
         """After this long without an answer the question is repeated."""
         estimate = self._nodes.find(node) or self._all
         timeout_s = estimate.timeout_s if estimate else limits.REQUEST_TIMEOUT_START_S
-        return min(timeout_s * 2 ** (self._silences // limits.SILENCES), limits.REQUEST_TIMEOUT_MAX_S)
+        return min(timeout_s * (1 << self._silences // limits.SILENCES), limits.REQUEST_TIMEOUT_MAX_S)
 
     def unanswered(self) -> None:
         """A question has failed.  Where one after the other does, it may be the line that is slow, not the nodes."""
