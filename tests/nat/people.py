@@ -175,6 +175,9 @@ class Town:
             person.is_ready()
             assert person.joins(), person.log_tail()
         befriend(alice, "alice", bob, "bob")
+        # friends have talked: until a session was answered its messages are too long for a datagram
+        alice.asks("send", "bob", "hello", "--wait", "delivered")
+        bob.asks("send", "alice", "hello to you", "--wait", "delivered")
         for person in (alice, bob):
             person.stop()
             person.unplug()
