@@ -233,6 +233,8 @@ RELAY_AVOIDED_S = 10 * MINUTE_S
 """A relay that refused or left us is not asked again for so long, as long as there are others."""
 RELAY_GAPS_S = (0.5, 2, 10, 60)
 """Before a node waits at another relay, where those it asked were full or gone."""
+RELAY_STEADY_S = 2 * RELAY_GAPS_S[-1]
+"""A relay that stays so long is no sign of trouble when it goes: only then the gaps begin anew."""
 PUNCH_ENDPOINTS = 6
 """Endpoints of the other that a round knocks at."""
 KNOCKS_S = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5)
