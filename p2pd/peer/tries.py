@@ -14,8 +14,9 @@ from p2pd.dht.peers import is_local, source_prefix
 from p2pd.dht.rates import TokenBuckets
 from p2pd.types import Endpoint, Now
 
-_NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8")))
-"""No node of anybody is there (RFC 6890); 224.0.0.0/3 is multicast and what is reserved above it."""
+_NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "ff00::/8")))
+"""No node of anybody is there (RFC 6890): 224.0.0.0/3 is multicast and what is reserved above it, ::/8 is loopback and
+IPv4 addresses in the clothes of IPv6."""
 _OWN_NETWORK_BITS = {4: 16, 6: 64}
 """What counts as a network of ours: a private address that shares so many bits with one of ours may be beside us."""
 
