@@ -14,7 +14,7 @@ LAN = Endpoint("192.168.1.7", 4242)
 OUTSIDE = Endpoint("203.0.113.5", 61_000)
 OUTSIDE_6 = Endpoint("2001:db8::5", 4242)
 MAPPED = Endpoint("203.0.113.5", 4242)
-LIE = Endpoint("9.9.9.9", 4242)
+LIE = Endpoint("1.2.3.4", 4242)
 
 
 def at(port: int) -> Endpoint:
