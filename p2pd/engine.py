@@ -455,6 +455,8 @@ class Engine:
         link = parse_link(who)
         self._join_by(link, now)
         contact, sent = self._people.add(link, now, name=name, text=message, path=path)
+        if path is PathChoice.RELAY_ONLY:
+            self._ways.relays.need_changed(now)
         if message and sent is None:  # they had asked us, so there is no request of ours that could carry it
             self._conversation.send(contact, message, now)
         return contact

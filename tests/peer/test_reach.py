@@ -320,6 +320,14 @@ def test_a_friend_who_moved_is_dialled_there_though_the_old_place_hangs(finder: 
     assert [dial.endpoints for dial in finder.dialled()] == [(ELSEWHERE,), (THERE,)]
 
 
+def test_a_place_that_hint_and_presence_name_alike_costs_one_try(finder: Finder) -> None:
+    hint = format_hint(NodeHint(THERE, finder.friend.keys.node_key))
+    finder.person.store.save_contact(replace(finder.person.contact(finder.friend), endpoints=(hint,)))
+    finder.find()
+    left = [finder.reach._tries.take(THERE, NOON) for _ in range(limits.TRIES_PER_ADDRESS)]
+    assert left == [True] * (limits.TRIES_PER_ADDRESS - 1) + [False]
+
+
 def test_a_direct_link_in_doubt_is_asked_and_a_relayed_one_replaced(finder: Finder) -> None:
     link = finder.up(None, NOON)
     finder.reach.doubt(finder.friend.identity, after(limits.DOUBT_AFTER_S - 0.1, NOON))
