@@ -416,13 +416,17 @@ def test_a_request_to_who_shall_learn_no_address_shows_none(alice: Person, bob: 
     assert request.secret == own.secret(alice.store, shielded=True) != own.secret(alice.store)
 
 
-def test_someone_shielded_who_is_blocked_loses_the_shielded_secret_only(alice: Person, bob: Person) -> None:
+def test_someone_shielded_who_is_blocked_loses_the_shielded_secret_only(
+    stack: ExitStack, alice: Person, bob: Person
+) -> None:
+    carol = with_answers(Person("carol", stack))
     meet(alice, bob)
+    meet(alice, carol, after(1))
     alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(2))
     shielded, plain = own.secret(alice.store, shielded=True), own.secret(alice.store)
     alice.people.block(alice.contact(bob), after(3))
     assert own.secret(alice.store, shielded=True) != shielded
-    assert own.secret(alice.store) == plain
+    assert (own.secret(alice.store), bodies(alice, carol)[1:]) == (plain, [])
 
 
 def test_rings_are_listened_for_under_the_shielded_secret_too(alice: Person, bob: Person) -> None:
