@@ -622,8 +622,17 @@ class Engine:
                 "neighbours": self._ways.neighbours.heard(now),
                 "island": self._dht.is_island,
             },
+            "reach": self._reach_facts(),
             "links": len(self._ways.links.contacts_up),
             "outbox": self._store.outbox_count(),
+        }
+
+    def _reach_facts(self) -> Facts:
+        where = self._ways.whereabouts
+        return {
+            "nat": self._ways.nat.name.lower().replace("_", "-"),
+            "endpoints": [str(endpoint) for endpoint in where.endpoints],
+            "mapped": str(where.mapped) if where.mapped else None,
         }
 
     def peers(self, now: Now) -> list[Facts]:
