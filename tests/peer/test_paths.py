@@ -19,7 +19,6 @@ IDLE = Known(
     theirs=NatKind.RESTRICTED,
     punched="",
     joined=True,
-    has_relays=True,
 )
 RELAYED = replace(IDLE, via="relay", relay="abcdefgh")
 AWAY = [Candidate("presence", "", outcome="not found")]
@@ -41,7 +40,9 @@ SYMMETRIC = NatKind.SYMMETRIC
         (replace(RELAYED, ours=SYMMETRIC, punched="nothing came through"), "relay", "symmetric-here"),
         (replace(RELAYED, theirs=SYMMETRIC, punched="nothing came through"), "relay", "symmetric-there"),
         (replace(IDLE, joined=False), "none", "no-network"),
-        (replace(IDLE, has_relays=False), "mailbox", "links-blocked"),
+        (replace(IDLE, ours=NatKind.NO_QUIC), "mailbox", "quic-blocked"),
+        (replace(IDLE, theirs=NatKind.NO_QUIC, tried=FAILED), "mailbox", "quic-blocked"),
+        (replace(IDLE, choice=PathChoice.RELAY_ONLY), "mailbox", "relay-only"),
         (replace(IDLE, choice=PathChoice.DIRECT), "mailbox", "direct-only"),
         (replace(IDLE, choice=PathChoice.DIRECT, theirs=NatKind.OPEN), "mailbox", "idle"),
         (replace(IDLE, tried=AWAY), "mailbox", "away"),

@@ -252,12 +252,15 @@ def test_who_chose_direct_calls_by_no_relay(finder: Finder) -> None:
     assert (len(finder.dialled()), finder.called()) == (1, [])
 
 
-def test_who_chose_relays_only_dials_nobody_and_calls_at_once(finder: Finder) -> None:
+def test_who_shall_learn_no_address_is_neither_dialled_nor_called(finder: Finder) -> None:
+    """The relay that they name could be theirs."""
     finder.choose(PathChoice.RELAY_ONLY)
     hint = format_hint(NodeHint(THERE, finder.friend.keys.node_key))
     finder.person.store.save_contact(replace(finder.person.contact(finder.friend), endpoints=(hint,)))
     finder.find(relay(1))
-    assert (finder.dialled(), finder.called()) == ([], [relay(1).relay])
+    finder.at(60)
+    assert (finder.dialled(), finder.called()) == ([], [])
+    assert finder.reach.their_node(finder.friend.identity) == finder.friend.keys.node_key
 
 
 @pytest.mark.parametrize("choice", list(PathChoice))

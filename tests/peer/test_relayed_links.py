@@ -52,7 +52,7 @@ class Node:
             on_presence=lambda now: None,
             count=lambda why: None,
         )
-        settings = WaysSettings("main", True, (), False)
+        settings = WaysSettings("main", True, (), False, False)
         self.ways = Ways(person.keys, person.store, OneServer(), person.effects, person.random, settings, owner)  # type: ignore[arg-type]
 
     def _down(self, contact: IdentityKey, now: Now) -> None:

@@ -14,6 +14,7 @@ from p2pd.peer.ways import Ways, WaysOwner, WaysSettings
 from p2pd.store import ContactState, PathChoice
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.link import Punch
+from p2pd.wire.person import NatKind, Presence
 from p2pd.wire.relay import Call, Reserve, Reserved, decode_relay_message
 from p2pd.wire.rpc import unpack_endpoint
 from tests.cast import START, ScriptedDht, after, friends
@@ -71,7 +72,7 @@ class Node:
             self.dht,  # type: ignore[arg-type]
             self.person.effects,
             self.person.random,
-            WaysSettings("main", True, (HERE,), carries),
+            WaysSettings("main", True, (HERE,), False, carries),
             owner,
         )
 
@@ -114,6 +115,25 @@ def test_a_server_waits_too_where_someone_shall_see_no_address(stack: ExitStack,
     node.choose(PathChoice.RELAY_ONLY, ContactState.BLOCKED)
     node.ways.relays.need_changed(after(1))
     assert len(node.effects(CloseLink)) == limits.RELAYS_WAITED_AT
+
+
+def test_the_node_of_who_shall_learn_no_address_is_no_relay_of_ours(node: Node) -> None:
+    node.choose(PathChoice.RELAY_ONLY)
+    theirs = node.dht.servers()[0].key
+    node.ways.reach._seen[node.friend.identity] = Presence(1, theirs, [])
+    node.ways.start(START)
+    assert theirs not in {dial.node for dial in node.dialled()}
+    node.choose(PathChoice.AUTO)
+    assert node.ways._kept_out() == set()
+
+
+def test_a_node_that_quic_cannot_reach_says_so(node: Node) -> None:
+    node.ways.start(START)
+    assert node.ways.presence().nat != NatKind.NO_QUIC
+    for dial in node.dialled():
+        node.ways.on_link_failed(dial.link, "no answer", START)
+    assert node.ways.presence().nat == NatKind.NO_QUIC
+    assert node.ways.path(node.person.contact(node.friend)).cause == "quic-blocked"
 
 
 def test_who_becomes_a_server_leaves_its_relays_and_says_so(node: Node) -> None:
