@@ -455,6 +455,8 @@ class Engine:
         link = parse_link(who)
         self._join_by(link, now)
         contact, sent = self._people.add(link, now, name=name, text=message, path=path)
+        if path is PathChoice.RELAY_ONLY:
+            self._ways.relays.need_changed(now)
         if message and sent is None:  # they had asked us, so there is no request of ours that could carry it
             self._conversation.send(contact, message, now)
         return contact
@@ -620,8 +622,17 @@ class Engine:
                 "neighbours": self._ways.neighbours.heard(now),
                 "island": self._dht.is_island,
             },
+            "reach": self._reach_facts(),
             "links": len(self._ways.links.contacts_up),
             "outbox": self._store.outbox_count(),
+        }
+
+    def _reach_facts(self) -> Facts:
+        where = self._ways.whereabouts
+        return {
+            "nat": self._ways.nat.name.lower().replace("_", "-"),
+            "endpoints": [str(endpoint) for endpoint in where.endpoints],
+            "mapped": str(where.mapped) if where.mapped else None,
         }
 
     def peers(self, now: Now) -> list[Facts]:

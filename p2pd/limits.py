@@ -210,6 +210,13 @@ RELAY_CALLS_BURST = 10
 RELAY_BYTES_PER_S = 64 * KIB
 RELAY_BYTES_BURST = 4 * MIB
 """What a relay takes from one link for others: text always, with the longest one at once; no stream of files."""
+RELAY_MESSAGES_PER_S = RELAY_BYTES_PER_S // SIZE_CLASSES[0]
+RELAY_MESSAGES_BURST = RELAY_BYTES_BURST // SIZE_CLASSES[0]
+"""Messages of any kind that a relay hears from one link: as many as those bytes fill in the smallest size, since each
+costs its work however small it is."""
+RELAY_CALLED_PER_S = 16
+RELAY_CALLED_BURST = RELAY_CHANNELS
+"""Callers that a node hears of from one relay, which may invent them; further ones are told that there is no room."""
 RELAYED_WINDOW = 16
 """Envelopes sent over a relay before one of them must be acknowledged: half of what it keeps for a slow reader, where
 all are of the largest size."""
@@ -226,6 +233,8 @@ RELAY_AVOIDED_S = 10 * MINUTE_S
 """A relay that refused or left us is not asked again for so long, as long as there are others."""
 RELAY_GAPS_S = (0.5, 2, 10, 60)
 """Before a node waits at another relay, where those it asked were full or gone."""
+RELAY_STEADY_S = 2 * RELAY_GAPS_S[-1]
+"""A relay that stays so long is no sign of trouble when it goes: only then the gaps begin anew."""
 PUNCH_ENDPOINTS = 6
 """Endpoints of the other that a round knocks at."""
 KNOCKS_S = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5)

@@ -2,9 +2,14 @@
 
 import pytest
 
+from p2pd.effects import CloseLink, SendFrame
 from p2pd.errors import FailedError, NoNetworkError
 from p2pd.sim.town import Town
-from p2pd.store import MessageState
+from p2pd.store import MessageState, PathChoice
+from p2pd.types import Endpoint, NodeKey
+from p2pd.wire.datagram import Knock, network_id
+from p2pd.wire.person import DeviceContent
+from p2pd.wire.relay import Reserve, Reserved, decode_relay_message
 
 
 def test_two_friends_talk_over_a_link():
@@ -132,3 +137,66 @@ def test_the_dht_is_asked_only_when_there_is_one() -> None:
     (facts,) = got
     assert isinstance(facts, dict)
     assert facts["value"] == b"value"
+
+
+def test_knocks_go_to_punching_and_everything_else_to_the_dht() -> None:
+    town = Town()
+    alice, bob = town.friends()
+    engine, now = alice.engine, town.world.now
+    source = Endpoint("192.0.2.9", 4242)
+    before = engine.net_stats(now)["rejected"]
+    engine.on_datagram(Knock(network_id("main"), b"?" * 16, False).encode(), source, now)
+    engine.on_datagram(Knock(network_id("other"), b"?" * 16, False).encode(), source, now)
+    after = engine.net_stats(now)["rejected"]
+    assert {why: after[why] - before.get(why, 0) for why in ("knock", "network")} == {"knock": 1, "network": 1}
+    assert engine.take_effects() == [], "who knocks without a token hears nothing"
+    assert bob.engine.path("alice", now)["choice"] == "auto"
+
+
+def test_a_relay_link_is_no_link_with_a_person() -> None:
+    town = Town()
+    alice, bob = town.friends()
+    engine, now = alice.engine, town.world.now
+    stranger, place = NodeKey(b"s" * 32), Endpoint("192.0.2.9", 4242)
+    engine.on_relay_opened(-900, stranger, place, False, now)
+    engine.on_frame(-900, Reserve().encode(), now)
+    sent = [effect for effect in engine.take_effects() if isinstance(effect, SendFrame)]
+    assert [(effect.link, decode_relay_message(effect.frame)) for effect in sent] == [(-900, Reserved())]
+    assert (engine.relay_status()["carried"]["waiting"], engine.relay_status()["carries"]) == (1, True)
+    engine.on_frame(-900, b"nonsense", now)
+    assert CloseLink(-900, "refused") in engine.take_effects()
+    assert engine.relay_status()["carried"]["guests"] == 0
+    hello = alice.send("bob", "unharmed")
+    town.until(lambda: alice.state(hello) is MessageState.DELIVERED)
+    assert bob.texts("alice") == ["unharmed"]
+
+
+def test_status_says_where_we_can_be_reached() -> None:
+    town = Town()
+    alice, _ = town.friends()
+    reach = alice.engine.status(town.world.now)["reach"]
+    assert (reach["nat"], reach["mapped"]) == ("open", None)
+    mapped = Endpoint("203.0.113.7", 4242)
+    alice.engine.on_mapped(mapped, "PCP", town.world.now)
+    reach = alice.engine.status(town.world.now)["reach"]
+    assert (reach["endpoints"][0], reach["mapped"]) == (str(mapped), str(mapped))
+
+
+@pytest.mark.parametrize("choice", list(PathChoice))
+def test_a_caller_is_admitted_by_the_ways_that_are_allowed(choice: PathChoice) -> None:
+    town = Town()
+    alice, bob = town.friends()
+    now = town.world.now
+    keys = bob.engine._keys
+    content = DeviceContent.decode(keys.certificate.content)
+
+    def admitted(relayed: bool) -> bool:
+        return alice.engine._admit(content, keys.certificate, relayed, now) is not None
+
+    with alice.store.transaction():
+        alice.engine.set_path("bob", choice, now)
+        assert admitted(True) is (choice is not PathChoice.DIRECT)
+        assert admitted(False) is (choice is not PathChoice.RELAY_ONLY)
+        alice.engine.block("bob", now)
+        assert not admitted(True)
+        assert not admitted(False)

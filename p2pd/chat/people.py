@@ -50,6 +50,8 @@ from p2pd.wire.content import Accept, NewName, NewSecret, PairProposal, Request
 from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 LISTED = (ContactState.PENDING, ContactState.ACCEPTED, ContactState.BLOCKED)
+_TOLD = (ContactState.PENDING, ContactState.ACCEPTED)
+"""Who hears of a new secret; one who has not answered our request yet hears of it after that."""
 
 
 class People:
@@ -228,12 +230,12 @@ class People:
         self._store.save_contact(chosen)
         if chosen.path is contact.path:
             return chosen
-        self._links.close(contact.identity, "another path was chosen", now)
         self._reach.forget(contact.identity)
+        self._links.close(contact.identity, "another path was chosen", now)
         if PathChoice.RELAY_ONLY in (contact.path, path) and contact.gave_secret:
             if path is PathChoice.RELAY_ONLY:
                 self._take_secret_from(contact, now)
-            if contact.state is ContactState.ACCEPTED:
+            if contact.state in _TOLD:
                 self._outbox.add(contact.identity, NewSecret(self._secret(chosen, now)).encode(), now)
         self._outbox.pump(contact.identity, now)
         if contact.state is ContactState.ACCEPTED:
@@ -481,7 +483,7 @@ class People:
         body = NewSecret(own.rotate_secret(self._store, self._random, now, shielded=shielded)).encode()
         for other in self.listed():
             same = (other.path is PathChoice.RELAY_ONLY) is shielded
-            if same and other.state is ContactState.ACCEPTED and other.identity != contact.identity:
+            if same and other.state in _TOLD and other.gave_secret and other.identity != contact.identity:
                 self._outbox.add(other.identity, body, now)
                 self._outbox.pump(other.identity, now)
         self._secret_changed(now)

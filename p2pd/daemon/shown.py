@@ -20,6 +20,12 @@ PORT_MAPPING = (
 )
 """What `shown` of a PortMappingStatus has."""
 
+REACH = (
+    "where contacts are told to find us: `nat`, the router in front (unknown, open, firewalled, full-cone, restricted, "
+    "symmetric, no-quic), `endpoints`, the likeliest first, `mapped`, a router's port for us or null"
+)
+"""What the engine's `status` says of that."""
+
 
 def shown_sent(message: Message, name: str) -> Answer:
     """What `send` answers."""

@@ -68,6 +68,7 @@ class Link:
     """Who carries it; None: nobody."""
     is_lan: bool = False
     """Discovery on the local network has shown the contact where this link leads."""
+    dialled_at: tuple[Endpoint, ...] = ()
 
     @property
     def via(self) -> str:
@@ -133,31 +134,44 @@ class Links:
         return list(self._up)
 
     def dial(self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], now: Now) -> int | None:
-        """Begins a link to a contact's node; its id, or None where that node is being dialled or there are too many."""
-        link = self._begin(contact, node, now) if endpoints else None
+        """Begins a link to a contact's node; its id, or None where nothing is new in that or there are too many."""
+        fresh = self.undialled(contact.identity, node, endpoints)
+        link = self._begin(contact, node, now) if fresh else None
         if link is None:
             return None
-        self._effects.append(OpenLink(link.id, node, endpoints))
+        link.dialled_at = fresh
+        self._effects.append(OpenLink(link.id, node, fresh))
         return link.id
+
+    def undialled(self, contact: IdentityKey, node: NodeKey, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """Those endpoints of a node at which it is not being dialled; none of them where it has answered."""
+        same = self._links_with(contact, node)
+        if any(link.state is not LinkState.DIALLING for link in same):
+            return ()
+        return tuple(each for each in endpoints if all(each not in link.dialled_at for link in same))
 
     def stop_dialling(self, contact: IdentityKey, reason: str, now: Now) -> None:
         """Gives up the dials to a contact that have not come to anything, as a better way is known."""
-        for link in list(self._links.values()):
-            if link.contact == contact and link.state is LinkState.DIALLING and link.relay is None:
+        for link in self._links_with(contact):
+            if link.state is LinkState.DIALLING and link.relay is None:
                 self._drop(link, reason, now)
 
     def call(self, contact: Contact, at: Waiting, now: Now) -> int | None:
         """Begins a link to a contact by a relay at which they wait; its id, or None as for `dial`."""
-        link = self._begin(contact, at.callee, now) if at.endpoints else None
+        is_new = at.endpoints and not self._links_with(contact.identity, at.callee)
+        link = self._begin(contact, at.callee, now) if is_new else None
         if link is None:
             return None
         link.relay = at.relay
         self._channels.call(link.id, at, now)
         return link.id
 
+    def _links_with(self, contact: IdentityKey, node: NodeKey | None = None) -> list[Link]:
+        links = [link for link in self._links.values() if link.contact == contact]
+        return links if node is None else [link for link in links if link.node == node]
+
     def _begin(self, contact: Contact, node: NodeKey, now: Now) -> Link | None:
-        busy = any(link.contact == contact.identity and link.node == node for link in self._links.values())
-        if busy or contact.device is None or len(self._links) - len(self._unproven()) >= limits.LINKS:
+        if contact.device is None or len(self._links) - len(self._unproven()) >= limits.LINKS:
             return None
         id = self._numbers.next()
         link = Link(id, True, node, None, now.steady, LinkState.DIALLING, contact.identity, contact.device)
@@ -180,7 +194,7 @@ class Links:
 
     def close(self, contact: IdentityKey, reason: str, now: Now) -> None:
         """Ends every link with this contact."""
-        for link in [link for link in self._links.values() if link.contact == contact]:
+        for link in self._links_with(contact):
             self._drop(link, reason, now)
 
     def on_link_opened(
@@ -201,6 +215,7 @@ class Links:
             return
         # From here on both ends count: which of two links stays is judged by when they opened.
         dialled.endpoint, dialled.state, dialled.since = endpoint, LinkState.GREETING, now.steady
+        self._stop_others(dialled, now)
         dialled.initiator = Initiator(self._own.device, dialled.device, binding, self._random)
         self._send(dialled, dialled.initiator.hello(self._introduction()))
 
@@ -243,7 +258,7 @@ class Links:
     def on_timer(self, now: Now) -> None:
         """Ends links that were not proven in time."""
         for link in list(self._links.values()):
-            if link.state is not LinkState.UP and now.steady - link.since >= limits.HANDSHAKE_S:
+            if link.state is not LinkState.UP and link.since + limits.HANDSHAKE_S <= now.steady:
                 self._drop(link, "time is up", now)
 
     def _unproven(self) -> list[Link]:
@@ -327,7 +342,20 @@ class Links:
         link.state = LinkState.UP
         self._up[link.contact] = link
         self._owner.on_up(link.contact, link, now)
-        return True
+        self._stop_calls(link, now)
+        return self._up.get(link.contact) is link
+
+    def _stop_others(self, link: Link, now: Now) -> None:
+        """A dial has reached their node: those at its other endpoints are not needed."""
+        for other in self._links_with(link.contact, link.node) if link.contact else ():
+            if other is not link and other.state is LinkState.DIALLING:
+                self._drop(other, "another dial was first", now)
+
+    def _stop_calls(self, link: Link, now: Now) -> None:
+        """A direct link is up: a call that comes late must not take its place."""
+        for other in self._links_with(link.contact) if link.contact and link.relay is None else ():
+            if other.relay is not None and other.state is not LinkState.UP:
+                self._drop(other, "a direct link is up", now)
 
     def _stays(self, old: Link, new: Link) -> bool:
         if abs(new.since - old.since) > SIMULTANEOUS_S or new.contact is None:

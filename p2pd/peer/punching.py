@@ -11,7 +11,8 @@ with knocks in place of dials.
 | knocking | a knock that says heard: dials there -> resting | answers knocks -> resting after a while |
 
 Rules: a knock is believed by its token alone, which only the contact was told; it is answered where it came from, so
-that ports a router gives anew are learnt.  Where to knock is judged by `tries`.  Rounds go on, ever more seldom, as
+that ports a router gives anew are learnt.  But the contact may have written any address on it: where to knock and
+where to dial is judged by `tries`, and only a link proves that they are there.  Rounds go on, ever more seldom, as
 long as only a relay connects the two; what is new about our address begins them anew.
 """
 
@@ -184,10 +185,14 @@ class Punching:
         self._on_knock(contact, effort, knock.heard, source, now)
 
     def _on_knock(self, contact: IdentityKey, effort: Effort, heard: bool, source: Endpoint, now: Now) -> None:
+        if not self._tries.is_place(source):
+            self._count("knock_place")
+            return
         if heard and effort.starts:
-            self._rest(effort, "a way was found", now)
-            self._tries.proven(source, now)
-            self._on_way(contact, source, now)
+            found = any(place.host == source.host for place in effort.places) or self._tries.take(source, now)
+            self._rest(effort, "a way was found" if found else "a way was found, tried often enough for now", now)
+            if found:
+                self._on_way(contact, source, now)
             return
         if effort.answers >= _ANSWERS:
             return
@@ -229,9 +234,11 @@ class Punching:
             return
         for place in effort.places:
             self._knock(effort, place, heard=False)
-        effort.knocks += 1
+        while effort.knocks < len(limits.KNOCKS_S) and effort.began_at + limits.KNOCKS_S[effort.knocks] <= now.steady:
+            effort.knocks += 1  # after a stall one knock stands for those that were missed
         over = effort.knocks == len(limits.KNOCKS_S)
-        effort.due = effort.began_at + (limits.PUNCH_ROUND_S if over else limits.KNOCKS_S[effort.knocks])
+        due = effort.began_at + (limits.PUNCH_ROUND_S if over else limits.KNOCKS_S[effort.knocks])
+        effort.due = due if due > now.steady else now.steady + limits.PUNCH_ROUND_S - limits.KNOCKS_S[-1]
 
     def _rest(self, effort: Effort, outcome: str, now: Now) -> None:
         effort.rounds += 1

@@ -24,7 +24,7 @@ from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now
 from p2pd.wire.address import encode_node_key, format_hint, parse_node_hint
 from p2pd.wire.person import NatKind, Presence, Waiting, nat_kind
 from p2pd.wire.record import Family, Single
-from p2pd.wire.rpc import unpack_endpoint
+from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 TRYING = "trying"
 
@@ -234,16 +234,17 @@ class Reach:
     def _dial(
         self, contact: Contact, node: NodeKey, endpoints: tuple[Endpoint, ...], attempt: Attempt, now: Now
     ) -> None:
-        if not endpoints:
+        fresh = self._links.undialled(contact.identity, node, endpoints)
+        if not fresh:
             return
-        allowed = self._tries.allowed(endpoints, now)
+        allowed = self._tries.allowed(fresh, now)
         link = self._links.dial(contact, node, allowed, now)
         if link is not None:
             attempt.tried.append(Candidate("direct", ", ".join(map(str, allowed)), link))
         elif not allowed:
-            is_place = any(self._tries.is_place(endpoint) for endpoint in endpoints)
+            is_place = any(self._tries.is_place(endpoint) for endpoint in fresh)
             outcome = "tried often enough for now" if is_place else "no place where a node can be"
-            attempt.tried.append(Candidate("direct", ", ".join(map(str, endpoints)), outcome=outcome))
+            attempt.tried.append(Candidate("direct", ", ".join(map(str, fresh)), outcome=outcome))
 
     def _look_up(self, contact: Contact, attempt: Attempt, now: Now) -> None:
         for day in _days(now):
@@ -284,7 +285,8 @@ class Reach:
         while contact is not None and attempt.relays:
             waiting = attempt.relays.pop(0)
             allowed = self._tries.allowed(_unpacked(waiting.endpoints), now)
-            link = self._links.call(contact, waiting, now) if allowed else None
+            at = Waiting(waiting.relay, list(map(pack_endpoint, allowed)), waiting.callee)
+            link = self._links.call(contact, at, now)
             if link is not None:
                 where = f"{encode_node_key(waiting.relay)[:8]}@{allowed[0]}"
                 attempt.tried.append(Candidate("relay", where, link))

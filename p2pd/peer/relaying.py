@@ -1,8 +1,9 @@
 """Carrying frames between two others, both of which have come to this node: one to wait, one to call.
 
 Knows two keys, which stand for nobody, and sizes; what it carries is sealed by the two.
-Rules: it dials nobody, so no one is reached through it who has not asked to be.  Everything is bounded: links, channels
-and calls of a link, and the bytes that each link may send to others.  Whatever makes no sense ends the link it came on.
+Rules: it dials nobody, so no one is reached through it who has not asked to be.  A link is for waiting or for calling,
+never for both.  Everything is bounded: links, channels and calls of a link, what it may say, and the bytes that it may
+send to others.  Whatever makes no sense ends the link it came on.  Who does nothing makes room for who comes.
 
     guest: here -> waits (Reserve)          a channel: Call -> both ends say Through -> HangUp, or the end of a link
 """
@@ -43,11 +44,15 @@ class Guest:
     link: int
     key: NodeKey
     waits: bool = False
+    """Whether this link is for waiting; with or without a reservation at present."""
     last_channel: int = 0
     """The highest number used for a channel on this link, by either side."""
     channels: dict[int, Far] = field(default_factory=dict)
     calls: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_CALLS_PER_S, limits.RELAY_CALLS_BURST))
     bytes: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_BYTES_PER_S, limits.RELAY_BYTES_BURST))
+    messages: TokenBucket = field(
+        default_factory=lambda: TokenBucket(limits.RELAY_MESSAGES_PER_S, limits.RELAY_MESSAGES_BURST)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,27 @@ class Relaying:
 
     def on_opened(self, link: int, node: NodeKey, now: Now) -> None:
         """Somebody has come, under a throwaway key."""
-        if not self._may_carry() or len(self._guests) >= limits.RELAY_LINKS:
+        if not self._may_carry() or not self._has_room():
             self._count("relay_refused")
             self._effects.append(CloseLink(link, "no relay"))
         else:
             self._guests[link] = Guest(link, node)
+
+    def _has_room(self) -> bool:
+        """Whether another may come; where too many are here, the oldest that does nothing goes."""
+        if len(self._guests) < limits.RELAY_LINKS:
+            return True
+        waiting = set(self._waiting.values())
+        idle = (guest for guest in self._guests.values() if not guest.channels and guest.link not in waiting)
+        oldest = next(idle, None)
+        if oldest is not None:
+            self._refuse(oldest, "relay_refused")
+        return oldest is not None
+
+    def _refuse(self, guest: Guest, why: str) -> None:
+        self._count(why)
+        self._effects.append(CloseLink(guest.link, "refused"))
+        self.on_closed(guest.link)
 
     def on_closed(self, link: int) -> None:
         """They are gone: so are their channels, and nobody waits there any more."""
@@ -106,11 +127,11 @@ class Relaying:
         if guest is None:
             return
         try:
+            if not guest.messages.take(now.steady):
+                raise PeerError("too_many_messages")
             self._on_message(guest, decode_relay_message(frame), now)
         except PeerError as error:
-            self._count(error.reason)
-            self._effects.append(CloseLink(link, "refused"))
-            self.on_closed(link)
+            self._refuse(guest, error.reason)
 
     def _on_message(self, guest: Guest, message: RelayMessage, now: Now) -> None:
         match message:
@@ -127,6 +148,8 @@ class Relaying:
 
     def _reserve(self, guest: Guest) -> None:
         """A newer link under the same key has taken the place of the older: its node has lost that one."""
+        if guest.last_channel and not guest.waits:
+            raise PeerError("bad_reserve")
         self._waiting[guest.key] = guest.link
         guest.waits = True
         self._say(guest.link, Reserved())
@@ -167,7 +190,6 @@ class Relaying:
     def _hang_up(self, guest: Guest, channel: int, reason: Over) -> None:
         if channel == 0 and self._waiting.get(guest.key) == guest.link:
             del self._waiting[guest.key]
-            guest.waits = False
         far = guest.channels.pop(channel, None)
         if far is not None:
             self._end(far, reason)

@@ -3,11 +3,12 @@
 Knows no persons and no contents: what goes over a channel is `links`', by the same numbers as links that need no relay.
 Rules: we come to every relay under a key of its own, drawn anew for each call and, for waiting, for each relay at each
 start, so that relays cannot tell whom they have before them.  We wait at servers of different networks, near ones
-rather than far ones; where one is gone or full, another is asked, soon at first.
+rather than far ones; where one is gone, full or silent, another is asked, soon at first.  What relays say is bounded by
+what they may say: one word that we wait, so many callers.
 
 | ours | goes on by | ends by |
 |---|---|---|
-| waiting | `on_opened`: says Reserve; Reserved: callers may come | the link closes, HangUp 0: another relay is asked |
+| waiting | `on_opened`: says Reserve; Reserved: callers may come | the link closes, HangUp 0, no Reserved in time |
 | calling | `on_opened`: says Call; the channel is open at once | HangUp, or the link closes |
 """
 
@@ -19,6 +20,7 @@ from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.bounded import Recent
 from p2pd.dht.peers import Peer, networks
+from p2pd.dht.rates import TokenBucket
 from p2pd.domains import Domain, domain_hash
 from p2pd.effects import CheckLink, CloseLink, EffectQueue, LinkKind, OpenLink, SendFrame
 from p2pd.errors import PeerError
@@ -71,12 +73,17 @@ class Way:
     endpoint: Endpoint
     key: NodeKey
     """Ours, as the relay knows us."""
+    since: float
+    """When it was dialled or, where we wait, agreed to that; steady seconds."""
     callee: NodeKey | None = None
     """Whom we call; None: we wait."""
     up: bool = False
     reserved: bool = False
     channels: dict[int, int] = field(default_factory=dict)
     """The numbers of links that go over this one, by channel."""
+    callers: TokenBucket = field(
+        default_factory=lambda: TokenBucket(limits.RELAY_CALLED_PER_S, limits.RELAY_CALLED_BURST)
+    )
 
     @property
     def waits(self) -> bool:
@@ -115,6 +122,8 @@ class Relays:
         self._avoided: Recent[NodeKey, float] = Recent(_AVOIDED)
         self._failures = 0
         self._refused = 0
+        self._left_at: float | None = None
+        """When a relay last agreed and soon left us; steady seconds."""
         self._due: float | None = None
 
     # --- what is where ---
@@ -140,7 +149,7 @@ class Relays:
 
     @property
     def shut_out(self) -> bool:
-        """Whether no link with any relay ever came about, though several were tried."""
+        """Whether no link with any relay of our choice came about lately, though several were tried."""
         return self._refused >= limits.RELAYS_WAITED_AT and not any(way.up for way in self._ways.values())
 
     # --- waiting ---
@@ -158,10 +167,14 @@ class Relays:
 
     def next_deadline(self) -> float | None:
         """When relays are to be looked after again, steady seconds."""
-        return self._due
+        silent = [way.since + limits.HANDSHAKE_S for way in self.stations if not way.reserved]
+        return min(silent if self._due is None else [self._due, *silent], default=None)
 
     def on_timer(self, now: Now) -> None:
         """Waits at more relays where there are too few, and at none where there is no need."""
+        for way in self.stations:
+            if not way.reserved and way.since + limits.HANDSHAKE_S <= now.steady:
+                self._end(way, "no answer", now)
         if self._due is None or self._due > now.steady:
             return
         self._due = now.steady + limits.RELAY_CHECK_S
@@ -170,7 +183,7 @@ class Relays:
             return
         lacking = limits.RELAYS_WAITED_AT - len(self.stations)
         for peer in self._choose(lacking, now):
-            self._open(peer.key, peer.endpoint, None)
+            self._open(peer.key, (peer.endpoint,), None, now)
         if len(self.stations) < limits.RELAYS_WAITED_AT:
             self._retry_later(now)
 
@@ -210,10 +223,7 @@ class Relays:
 
     def call(self, link: int, at: Waiting, now: Now) -> None:
         """Calls who waits there; the user hears of `link`, opened or failed."""
-        endpoints = [unpack_endpoint(packed) for packed in at.endpoints]
-        if not endpoints:
-            raise PeerError("no_endpoint")
-        way = self._open(at.relay, endpoints[0], at.callee, tuple(endpoints))
+        way = self._open(at.relay, tuple(map(unpack_endpoint, at.endpoints)), at.callee, now)
         self._channels[link] = (way, 1)
         way.channels[1] = link
 
@@ -281,7 +291,11 @@ class Relays:
     def _on_message(self, way: Way, message: RelayMessage, now: Now) -> None:
         match message:
             case Reserved():
-                way.reserved, self._failures = way.waits, 0
+                if way.reserved or not way.waits:
+                    raise PeerError("reserved_out_of_turn")
+                way.reserved, way.since = True, now.steady
+                if self._left_at is None or self._left_at + limits.RELAY_STEADY_S <= now.steady:
+                    self._failures = 0
                 self._on_changed(now)
             case Called():
                 self._on_called(way, message, now)
@@ -298,6 +312,10 @@ class Relays:
     def _on_called(self, way: Way, called: Called, now: Now) -> None:
         if not way.reserved or called.channel in way.channels or len(way.channels) >= limits.RELAY_CHANNELS:
             raise PeerError("call_out_of_turn")
+        if not way.callers.take(now.steady):
+            self._count("too_many_callers")
+            self._say(way, HangUp(called.channel, Over.FULL))
+            return
         number = self._numbers.next()
         way.channels[called.channel] = number
         self._channels[number] = (way, called.channel)
@@ -315,13 +333,11 @@ class Relays:
 
     # --- links with relays ---
 
-    def _open(
-        self, relay: NodeKey, endpoint: Endpoint, callee: NodeKey | None, endpoints: tuple[Endpoint, ...] = ()
-    ) -> Way:
+    def _open(self, relay: NodeKey, endpoints: tuple[Endpoint, ...], callee: NodeKey | None, now: Now) -> Way:
         seed = self._random.bytes(limits.KEY_BYTES)
-        way = Way(self._numbers.next(), relay, endpoint, NodeKey(SigningKey(seed).public), callee)
+        way = Way(self._numbers.next(), relay, endpoints[0], NodeKey(SigningKey(seed).public), now.steady, callee)
         self._ways[way.link] = way
-        self._effects.append(OpenLink(way.link, relay, endpoints or (endpoint,), LinkKind.RELAY, seed))
+        self._effects.append(OpenLink(way.link, relay, endpoints, LinkKind.RELAY, seed))
         return way
 
     def _say(self, way: Way, message: RelayMessage) -> None:
@@ -334,21 +350,32 @@ class Relays:
     def _end(self, way: Way, reason: str, now: Now, *, told: bool = False) -> None:
         """The link with a relay is no more: nor are the links that went over it."""
         self._ways.pop(way.link, None)
-        self._refused += not way.up
-        if self.shut_out:
-            self._on_changed(now)
         if not told:
             self._effects.append(CloseLink(way.link, reason))
-        for number in way.channels.values():
+        numbers = list(way.channels.values())
+        way.channels.clear()
+        for number in numbers:
             del self._channels[number]
+        if way.waits:
+            self._replace(way, now, refused=told and not way.up)
+        for number in numbers:
             if way.up:
                 self.user.on_link_closed(number, f"the relay: {reason}", now)
             else:
                 self.user.on_link_failed(number, f"the relay: {reason}", now)
-        if way.waits and self._wanted():
+
+    def _replace(self, way: Way, now: Now, *, refused: bool) -> None:
+        """We wait there no more: elsewhere soon, or later where that was no good for long."""
+        was_shut_out = self.shut_out
+        self._refused += refused
+        if way.reserved and way.since + limits.RELAY_STEADY_S <= now.steady:
+            self._failures = 0
+        elif way.reserved:
+            self._left_at = now.steady
+        if self._wanted():
             self._avoided.put(way.relay, now.steady)
             self._retry_later(now)
-        if way.reserved:
+        if way.reserved or self.shut_out is not was_shut_out:
             self._on_changed(now)
 
 

@@ -11,11 +11,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from p2pd import limits
 from p2pd.dht.bounded import Recent
 from p2pd.dht.peers import is_local, source_prefix
-from p2pd.dht.rates import TokenBuckets
 from p2pd.types import Endpoint, Now
 
-_NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8")))
-"""No node of anybody is there (RFC 6890); 224.0.0.0/3 is multicast and what is reserved above it."""
+_NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "ff00::/8")))
+"""No node of anybody is there (RFC 6890): 224.0.0.0/3 is multicast and what is reserved above it, ::/8 is loopback and
+IPv4 addresses in the clothes of IPv6."""
 _OWN_NETWORK_BITS = {4: 16, 6: 64}
 """What counts as a network of ours: a private address that shares so many bits with one of ours may be beside us."""
 
@@ -25,9 +25,8 @@ class Tries:
 
     def __init__(self, *, private: bool) -> None:
         self._private = private
-        self._rates: TokenBuckets[bytes] = TokenBuckets(
-            limits.TRIES_PER_ADDRESS / limits.MINUTE_S, limits.TRIES_PER_ADDRESS, limits.TRIES_REMEMBERED
-        )
+        self._tried: Recent[bytes, tuple[float, ...]] = Recent(limits.TRIES_REMEMBERED)
+        """When each address was tried in the last minute."""
         self._proven: Recent[Endpoint, float] = Recent(limits.TRIES_REMEMBERED)
         self._own: tuple[Endpoint, ...] = ()
 
@@ -55,7 +54,11 @@ class Tries:
             return True
         # many nodes of a private network may have one address
         name = str(endpoint).encode() if self._private else source_prefix(endpoint.host)
-        return self._rates.take(name, now.steady)
+        lately = tuple(when for when in self._tried.find(name) or () if now.steady - when < limits.MINUTE_S)
+        if len(lately) >= limits.TRIES_PER_ADDRESS:
+            return False
+        self._tried.put(name, (*lately, now.steady))
+        return True
 
     def allowed(self, endpoints: tuple[Endpoint, ...], now: Now) -> tuple[Endpoint, ...]:
         """Those of them that may be tried now."""

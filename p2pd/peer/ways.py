@@ -146,7 +146,7 @@ class Ways:
     def _wants_relays(self) -> bool:
         """Who does not serve cannot be dialled; and who shall learn no address of ours must call by a relay."""
         return not self._dht.serves or any(
-            contact.path is PathChoice.RELAY_ONLY and contact.state is ContactState.ACCEPTED
+            contact.path is PathChoice.RELAY_ONLY and contact.state in (ContactState.ACCEPTED, ContactState.PENDING)
             for contact in self._store.contacts()
         )
 

@@ -49,17 +49,23 @@ class Whereabouts:
     @property
     def observed(self) -> tuple[Endpoint, ...]:
         """Where most others see us, of each family."""
-        seen: list[Endpoint] = []
-        for family in (False, True):
-            votes = Counter(endpoint for endpoint in self._dht.voices() if (":" in endpoint.host) is family)
-            if not votes:
-                continue
-            # the one that most name; where each names another, the same one every time
-            endpoint = min(votes, key=lambda each: (-votes[each], each))
-            believed = votes[endpoint] >= _VOICES_MIN or self._private or self.nat is NatKind.SYMMETRIC
-            if believed or endpoint in self.own:
-                seen.append(endpoint)
-        return tuple(seen)
+        seen = (self._most_seen(voices) for voices in self._by_family())
+        return tuple(endpoint for endpoint in seen if endpoint is not None)
+
+    def _by_family(self) -> tuple[list[Endpoint], list[Endpoint]]:
+        voices = self._dht.voices()
+        return [each for each in voices if ":" not in each.host], [each for each in voices if ":" in each.host]
+
+    def _most_seen(self, voices: list[Endpoint]) -> Endpoint | None:
+        """The endpoint that most name of the host that most name; where each names another port, the lowest."""
+        if not voices:
+            return None
+        hosts = Counter(endpoint.host for endpoint in voices)
+        host = min(hosts, key=lambda each: (-hosts[each], each))
+        votes = Counter(endpoint for endpoint in voices if endpoint.host == host)
+        endpoint = min(votes, key=lambda each: (-votes[each], each))
+        many = votes[endpoint] if self.nat is not NatKind.SYMMETRIC else hosts[host]
+        return endpoint if many >= _VOICES_MIN or self._private or endpoint in self.own else None
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

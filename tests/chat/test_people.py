@@ -9,10 +9,11 @@ from p2pd import limits
 from p2pd.chat.outbox import NOTHING
 from p2pd.errors import AmbiguousError, FailedError, NotFoundError, RefusedError, UsageError
 from p2pd.peer import own
-from p2pd.store import Contact, ContactState, MessageState, PairSecret
+from p2pd.peer.published import INBOX, personal_address
+from p2pd.store import Contact, ContactState, MessageState, PairSecret, PathChoice
 from p2pd.types import Endpoint, IdentityKey, Now
 from p2pd.wire.address import Link, encode_address, encode_id
-from p2pd.wire.content import Accept, Body, Content, NewName, NewSecret, PairProposal, decode_content_body
+from p2pd.wire.content import Accept, Body, Content, NewName, NewSecret, PairProposal, Request, decode_content_body
 from p2pd.wire.record import Record
 from tests.cast import START, Cable, Person, after
 from tests.chat.test_requests import asked, find, profile
@@ -333,3 +334,107 @@ def test_renaming_is_checked(friends: Pair) -> None:
     assert one.people.rename(one.contact(other), "FRIEND", START).petname == "FRIEND"
     with pytest.raises(UsageError):
         one.people.rename(one.contact(other), "a b", START)
+
+
+# --- which ways to someone are used ---
+
+
+def hears(person: Person, sender: Person, now: Now) -> None:
+    """A link carries what waits."""
+    Cable(sender, person, now).cut(now)
+
+
+def test_who_shall_learn_no_address_any_more_gets_another_secret_and_so_do_the_others(
+    stack: ExitStack, alice: Person, bob: Person
+) -> None:
+    carol = with_answers(Person("carol", stack))
+    meet(alice, bob)
+    meet(alice, carol, after(1))
+    before = own.secret(alice.store)
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(2))
+    shielded, plain = own.secret(alice.store, shielded=True), own.secret(alice.store)
+    assert len({before, shielded, plain}) == 3
+    assert alice.changed.count("secret") == 2, "both presences are published anew"
+    assert bodies(alice, bob) == [NewSecret(shielded or b"")]
+    assert bodies(alice, carol) == [NewSecret(plain or b"")]
+    hears(bob, alice, after(3))
+    hears(carol, alice, after(3))
+    assert (bob.contact(alice).secret, carol.contact(alice).secret) == (shielded, plain)
+
+
+def test_who_may_learn_our_address_again_gets_the_plain_secret_back(alice: Person, bob: Person) -> None:
+    meet(alice, bob)
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(2))
+    plain = own.secret(alice.store)
+    alice.people.set_path(alice.contact(bob), PathChoice.AUTO, after(3))
+    hears(bob, alice, after(4))
+    assert bob.contact(alice).secret == plain == own.secret(alice.store)
+
+
+def test_choosing_direct_or_the_same_again_changes_no_secret(alice: Person, bob: Person) -> None:
+    meet(alice, bob)
+    before = own.secrets(alice.store)
+    alice.people.set_path(alice.contact(bob), PathChoice.DIRECT, after(2))
+    alice.people.set_path(alice.contact(bob), PathChoice.DIRECT, after(3))
+    assert (own.secrets(alice.store), bodies(alice, bob)) == (before, [])
+    assert alice.contact(bob).path is PathChoice.DIRECT
+
+
+def test_a_link_of_a_way_that_is_allowed_no_more_ends(alice: Person, bob: Person) -> None:
+    meet(alice, bob)
+    Cable(alice, bob, after(2))
+    assert alice.links.up(bob.identity) is not None
+    alice.dht.take_gets()
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(3))
+    assert alice.links.up(bob.identity) is None
+    assert alice.reach.tried(bob.identity) == [], "nothing of the attempt before is left"
+    assert len(alice.dht.take_gets()) == 1, "and another has begun"
+
+
+def test_who_has_not_answered_yet_hears_of_a_new_secret_when_they_have(
+    stack: ExitStack, alice: Person, bob: Person
+) -> None:
+    carol = with_answers(Person("carol", stack))
+    meet(alice, carol)
+    request = asked(alice, bob, now=after(1))
+    alice.people.block(alice.contact(carol), after(2))
+    fresh = own.secret(alice.store)
+    find(bob, request, after(3))
+    bob.people.accept(bob.people.requests()[0], after(4))
+    assert bob.contact(alice).secret != fresh
+    Cable(bob, alice, after(5)).cut(after(5))
+    hears(bob, alice, after(6))
+    assert bob.contact(alice).secret == fresh
+
+
+def test_a_request_to_who_shall_learn_no_address_shows_none(alice: Person, bob: Person) -> None:
+    alice.endpoints = (Endpoint("192.0.2.1", 4242),)
+    alice.people.add(Link(bob.identity), START, name="bob", path=PathChoice.RELAY_ONLY)
+    (request,) = bodies(alice, bob)
+    assert isinstance(request, Request)
+    assert (request.node, request.endpoints) == (b"", [])
+    assert request.secret == own.secret(alice.store, shielded=True) != own.secret(alice.store)
+
+
+def test_someone_shielded_who_is_blocked_loses_the_shielded_secret_only(
+    stack: ExitStack, alice: Person, bob: Person
+) -> None:
+    carol = with_answers(Person("carol", stack))
+    meet(alice, bob)
+    meet(alice, carol, after(1))
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(2))
+    shielded, plain = own.secret(alice.store, shielded=True), own.secret(alice.store)
+    alice.people.block(alice.contact(bob), after(3))
+    assert own.secret(alice.store, shielded=True) != shielded
+    assert (own.secret(alice.store), bodies(alice, carol)[1:]) == (plain, [])
+
+
+def test_rings_are_listened_for_under_the_shielded_secret_too(alice: Person, bob: Person) -> None:
+    meet(alice, bob)
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(2))
+    alice.mailroom.start(after(3), 0.0)
+    alice.mailroom.on_timer(after(3))
+    shielded = own.secret(alice.store, shielded=True)
+    assert shielded is not None
+    wanted = personal_address(alice.identity, INBOX, shielded, after(3).day)
+    assert wanted in [listen.public for listen in alice.dht.listens if not listen.closed]

@@ -24,6 +24,7 @@ from p2pd.daemon.doctor.home import check_disk, check_keys
 from p2pd.daemon.doctor.network import (
     check_clock,
     check_first_nodes,
+    check_ipv6,
     check_local_network,
     check_port_mapping,
     check_reachability,
@@ -254,7 +255,7 @@ def test_first_nodes_are_asked(home: Path, node: Daemon) -> None:
         assert found["first nodes"].state is State.OK
         assert found["first nodes"].details == (f"{node.endpoint} answers", f"{nobody}: no answer")
         assert "1 nodes" in found["clock"].message
-        assert found["reachability"].message == "no address translation in between; no IPv6"
+        assert found["reachability"].message == "no address translation in between"
         (home / "config.toml").write_text(f'listen = ["127.0.0.1:0"]\nbootstrap = ["{nobody}"]\n')
         found = findings(home)
     assert problems(found) == {"first nodes"}
@@ -308,6 +309,55 @@ def test_a_running_node_that_nobody_reaches_is_told_of_its_firewall() -> None:
     assert "NAT" in check_reachability(case).message, "what the settings say proves nothing"
     case.running["private"] = True
     assert check_reachability(case).state is State.OK
+
+
+def running(**reach: Any) -> Case:
+    """A daemon behind a router."""
+    case = greeted()
+    case.running = {"listen": ["192.0.2.7:4040"], "serves": False, "endpoint": "198.51.100.1:4040", "nodes": 4}
+    case.running |= {"private": False, "role": "auto", "reach": {"nat": "restricted"} | reach}
+    return case
+
+
+def test_the_kind_of_router_is_the_daemons_word_while_it_runs() -> None:
+    assert "lets only answers in" in check_reachability(running()).message
+    symmetric = check_reachability(running(nat="symmetric"))
+    assert "symmetric" in symmetric.message
+    assert "forward its UDP port" in symmetric.hint
+
+
+def test_a_network_that_lets_no_quic_through_is_named() -> None:
+    found = check_reachability(running(nat="no-quic"))
+    assert (found.state, "QUIC" in found.message, "UDP" in found.hint) == (State.WARNING, True, True)
+
+
+LOCAL_6, GLOBAL_6, LOCAL_4 = Endpoint("fd00::2", 0), Endpoint("2a00::2", 0), Endpoint("192.0.2.7", 0)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize(
+    ("own", "listen", "state", "words"),
+    [
+        ([LOCAL_4], "[::]:4040", State.WARNING, "none"),
+        ([LOCAL_4, LOCAL_6], "[::]:4040", State.WARNING, "local network"),
+        ([LOCAL_4, GLOBAL_6], "[::]:4040", State.OK, "has it"),
+        ([LOCAL_4, GLOBAL_6], "0.0.0.0:4040", State.WARNING, "IPv4 only"),
+        ([LOCAL_4], "127.0.0.1:4040", State.OK, "not needed"),
+    ],
+)
+def test_ipv6_is_the_same_whether_the_daemon_runs_or_not(
+    monkeypatch: pytest.MonkeyPatch, runs: bool, own: list[Endpoint], listen: str, state: State, words: str
+) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: own)
+    case = running() if runs else greeted(bound=listen.rpartition(":")[0].strip("[]"))
+    if case.running:
+        case.running["listen"] = [listen]
+    found = check_ipv6(case)
+    assert (found.state, words in found.message) == (state, True)
+    assert bool(found.hint) is (state is State.WARNING)
+    if case.running and words in ("none", "local network"):
+        case.running["serves"] = True
+        assert check_ipv6(case).state is State.OK, "who is reached needs no more"
 
 
 def mapping(**changed: Any) -> Case:

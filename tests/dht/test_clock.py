@@ -36,3 +36,20 @@ def test_within_a_turn_a_moment_is_corrected_once():
     clock = clock_hearing([DAYS_BEHIND_MS] * 9)
     assert clock.within(clock.told) == clock.told
     assert clock.within(Now(2.0, 1_000_500)) == Now(2.0, 1_000_500 + DAYS_BEHIND_MS)
+
+
+def test_each_of_those_asked_last_has_a_voice_in_where_we_are():
+    clock = clock_hearing([0] * 3)
+    elsewhere = Endpoint("198.51.100.8", 4242)
+    clock.add(NodeKey(bytes([0]) * 32), 1_000_000, 0.0, elsewhere)  # the same node again
+    assert sorted(clock.voices, key=str) == [SEEN_AT, SEEN_AT, elsewhere]
+    for number in range(2 * limits.OBSERVERS):
+        clock.add(NodeKey((1_000 + number).to_bytes(32, "big")), 1_000_000, 0.0, elsewhere)
+    assert clock.voices == [elsewhere] * limits.OBSERVERS
+
+
+def test_after_a_move_no_voice_counts_but_the_time_does():
+    clock = clock_hearing([DAYS_BEHIND_MS] * limits.CLOCK_PEERS_MIN)
+    clock.forget_voices()
+    assert clock.voices == []
+    assert clock.offset_ms == DAYS_BEHIND_MS

@@ -82,3 +82,27 @@ def test_what_the_same_machine_sees_is_no_translation():
     network.world.run(1)
     assert network.machines["127.0.0.2"].dht.endpoint == Endpoint("127.0.0.2", 4242)
     assert network.machines["127.0.0.2"].dht.serves
+
+
+def test_a_server_that_moved_must_find_out_again_whether_it_serves():
+    network = Network("moved")
+    network.settings = OPEN
+    hosts = network.grow(8, settle_s=5)
+    own = Endpoint("77.1.0.1", 4242)
+    new = network.start("77.1.0.1", [hosts[0]], replace(AUTO, own=(own,)))
+    assert network.world.run_until(lambda: new.dht.serves, 7_200)
+    new.dht.on_addresses((own, Endpoint("10.0.0.1", 4242)), network.world.now)
+    assert new.dht.serves, "another address beside the one that it had is no move"
+    new.dht.on_addresses((Endpoint("77.9.0.1", 4242),), network.world.now)
+    assert not new.dht.serves
+    assert new.dht.voices() == []
+    assert network.world.run_until(lambda: new.dht.serves, 7_200), "it can still be reached"
+
+
+def test_who_is_a_server_by_its_settings_stays_one_wherever_it_is():
+    network = Network("settled")
+    settings = replace(OPEN, own=(Endpoint("77.1.0.1", 4242),))
+    assert settings.role == "server"
+    node = network.start("77.1.0.1", [], settings)
+    node.dht.on_addresses((Endpoint("77.9.0.1", 4242),), network.world.now)
+    assert node.dht.serves

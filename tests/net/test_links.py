@@ -3,11 +3,12 @@
 import pytest
 
 from p2pd import limits
-from p2pd.effects import OpenLink
+from p2pd.crypto.keys import SigningKey
+from p2pd.effects import LinkKind, OpenLink
 from p2pd.net.connection import Connection
 from p2pd.net.inputs import Frame, LinkClosed, LinkDrained, LinkFailed, LinkOpened
 from p2pd.net.tuning import QuicTuning
-from p2pd.types import Endpoint
+from p2pd.types import Endpoint, NodeKey
 from tests.net.pair import Node, Wire, linked
 
 NOWHERE = Endpoint("192.0.2.200", 4_000)
@@ -293,3 +294,123 @@ def test_a_deadline_that_has_moved_away_builds_no_packet(monkeypatch: pytest.Mon
     assert later > acknowledgement_due
     b.on_timer(later)
     assert built
+
+
+# --- links with a relay, and links in doubt ---
+
+
+def relay_linked(wire: Wire, guest: Node, relay: Node, seed: bytes = b"") -> tuple[LinkOpened, LinkOpened]:
+    """A link of the kind RELAY, as either side sees it."""
+    guest.links.open(OpenLink(1, relay.node, (relay.endpoint,), LinkKind.RELAY, seed), wire.now)
+    guest.flush()
+    wire.run(1.0, lambda: bool(guest.of(LinkOpened)))
+    (ours,), (theirs,) = guest.of(LinkOpened), relay.of(LinkOpened)
+    assert isinstance(ours, LinkOpened)
+    assert isinstance(theirs, LinkOpened)
+    return ours, theirs
+
+
+def test_a_link_says_what_kind_it_is() -> None:
+    assert (LinkKind.PERSON.value, LinkKind.RELAY.value) == (b"L", b"V")
+    wire = Wire()
+    guest, relay = Node(wire, 1), Node(wire, 2)
+    ours, theirs = relay_linked(wire, guest, relay)
+    assert ours.kind is theirs.kind is LinkKind.RELAY
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    linked(wire, a, b)
+    assert {value.kind for value in (*a.of(LinkOpened), *b.of(LinkOpened))} == {LinkKind.PERSON}  # type: ignore[attr-defined]
+
+
+def test_who_dials_under_a_throwaway_key_shows_no_other() -> None:
+    wire = Wire()
+    guest, relay = Node(wire, 1), Node(wire, 2)
+    seed = b"s" * 32
+    ours, theirs = relay_linked(wire, guest, relay, seed)
+    assert theirs.node == NodeKey(SigningKey(seed).public) != guest.node
+    assert ours.node == relay.node
+    assert ours.binding == theirs.binding
+
+
+def test_a_kind_that_is_not_known_is_no_link() -> None:
+    wire = Wire()
+    guest, relay = Node(wire, 1), Node(wire, 2)
+    opened: list[Connection] = []
+    dialled = guest.links.dialled
+
+    def with_another_byte(dial, connection, now):  # type: ignore[no-untyped-def]
+        dialled(dial, connection, now)
+        opened.append(connection)
+
+    guest.links.dialled = with_another_byte  # type: ignore[method-assign]
+    guest.links.open(OpenLink(1, relay.node, (relay.endpoint,), _Unknown()), wire.now)  # type: ignore[arg-type]
+    guest.flush()
+    wire.run(10.0)
+    assert opened
+    assert relay.of(LinkOpened) == guest.of(LinkOpened) == []
+
+
+class _Unknown:
+    value = b"W"
+
+
+def test_a_relay_keeps_less_for_a_slow_reader_than_a_person_does() -> None:
+    wire = Wire()
+    guest, relay = Node(wire, 1, takes=False), Node(wire, 2)
+    _, theirs = relay_linked(wire, guest, relay)
+    frame = bytes(limits.LINK_FRAME_BYTES)
+    sent = 0
+    while relay.quic.counts["link too slow"] == 0:
+        relay.send(theirs.link, frame)
+        assert relay.links.unsent(theirs.link) <= limits.RELAY_UNSENT_MAX_BYTES
+        sent += len(frame)
+    assert limits.RELAY_UNSENT_MAX_BYTES - len(frame) <= sent <= limits.RELAY_UNSENT_MAX_BYTES + len(frame)
+    relay.flush()
+    wire.run(1.0)
+    assert relay.of(LinkClosed) == [LinkClosed(theirs.link, "too slow")]
+
+
+def test_a_link_in_doubt_without_a_sign_of_life_is_closed_soon() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, _ = linked(wire, a, b)
+    wire.run(1.0)
+    wire.loses = lambda packet: True
+    begun = wire.now
+    a.links.check(ours, wire.now)
+    a.flush()
+    wire.run(limits.CHECK_LINK_S / 2)
+    a.links.check(ours, wire.now)  # asked again it has no more time
+    a.flush()
+    wire.run(60.0, lambda: bool(a.of(LinkClosed)))
+    assert a.of(LinkClosed) == [LinkClosed(ours, "no answer")]
+    assert limits.CHECK_LINK_S <= wire.now - begun < 2 * limits.CHECK_LINK_S < limits.UNANSWERED_S
+
+
+def test_a_link_in_doubt_that_gives_a_sign_of_life_stays() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, theirs = linked(wire, a, b)
+    for _ in range(3):
+        a.links.check(ours, wire.now)
+        a.flush()
+        wire.run(2 * limits.CHECK_LINK_S)
+    a.send(ours, b"still here")
+    a.flush()
+    wire.run(1.0)
+    assert (a.of(LinkClosed), b.frames()) == ([], [b"still here"])
+    a.links.check(99, wire.now)
+    b.links.check(theirs, wire.now)
+
+
+def test_one_lost_packet_is_no_end_of_a_link_in_doubt() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    ours, _ = linked(wire, a, b)
+    wire.run(1.0)
+    lost = iter(range(1))
+    wire.loses = lambda packet: next(lost, None) is not None
+    a.links.check(ours, wire.now)
+    a.flush()
+    wire.run(3 * limits.CHECK_LINK_S)
+    assert a.of(LinkClosed) == []

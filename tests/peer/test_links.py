@@ -5,18 +5,21 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2pd import limits
 from p2pd.crypto.handshake import Initiator
 from p2pd.crypto.keys import SigningKey
 from p2pd.domains import Domain
-from p2pd.effects import CloseLink, OpenLink, SendFrame
+from p2pd.effects import CheckLink, CloseLink, OpenLink, SendFrame
 from p2pd.peer.links import REFUSED, LinkOwner, Links
 from p2pd.peer.numbers import LinkNumbers
 from p2pd.store import Contact, ContactState
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.link import Carry, Introduction, Ready, Typing
-from p2pd.wire.person import DeviceCertificate, DeviceContent
+from p2pd.wire.person import DeviceCertificate, DeviceContent, Waiting
+from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, after, friends
 from tests.chance import SeededRandom
 
@@ -431,3 +434,244 @@ def test_ready_is_all_that_a_caller_says_at_first(net: Net) -> None:
     assert raised.cipher is not None
     called.links.on_frame(-2, raised.cipher.seal(Ready().encode()), START)
     assert called.heard == [("up", False)]
+
+
+# --- links that a relay carries ---
+
+RELAY = NodeKey(b"r" * 32)
+WAITING = Waiting(RELAY, [pack_endpoint(HERE)], NodeKey(b"w" * 32))
+
+
+class Relayed:
+    """A caller and a called by a relay, which may do with frames as it likes."""
+
+    def __init__(self, net: Net, now: Now = START) -> None:
+        self.caller, self.called = net.sides
+        self.now = now
+        contact = self.caller.person.contact(self.called.person)
+        link = self.caller.links.call(contact, WAITING, now)
+        assert link is not None
+        self.ends = (link, -1_000 - link)
+        self.called.person.calls.relays[self.ends[1]] = RELAY
+
+    def open(self) -> "Relayed":
+        caller_key = NodeKey(b"k" * 32)
+        self.caller.links.on_link_opened(self.ends[0], WAITING.callee, None, BINDING, True, self.now)
+        self.called.links.on_link_opened(self.ends[1], caller_key, None, BINDING, False, self.now)
+        return self
+
+    def waiting(self, place: int) -> list[bytes]:
+        """The frames that a side has given to the relay since it was last asked."""
+        calls = (self.caller, self.called)[place].person.calls
+        sent, calls.sent = calls.sent, []
+        return [frame for link, frame in sent if link == self.ends[place]]
+
+    def give(self, place: int, *frames: bytes) -> None:
+        for frame in frames:
+            (self.caller, self.called)[place].links.on_frame(self.ends[place], frame, self.now)
+
+    def run(self) -> "Relayed":
+        """The relay is honest."""
+        while True:
+            to_called, to_caller = self.waiting(0), self.waiting(1)
+            if not to_called and not to_caller:
+                return self
+            self.give(1, *to_called)
+            self.give(0, *to_caller)
+
+
+def envelopes(side: Side) -> list[object]:
+    return [word[1] for word in side.heard if word[0] == "envelope"]
+
+
+def test_a_link_by_a_relay_is_proven_like_any_other(net: Net) -> None:
+    Relayed(net).open().run()
+    caller, called = net.sides
+    links = [side.links.up(other.person.identity) for side, other in (net.sides, net.sides[::-1])]
+    assert [(link.via, link.relay, link.endpoint) for link in links if link] == [("relay", RELAY, None)] * 2
+    caller.links.check(called.person.identity)
+    assert caller.effects.take() == [], "the relay answers for itself only: there is nothing to ask"
+    called.links.close(caller.person.identity, "blocked", START)
+    assert called.person.calls.closed == [-1_001]
+
+
+def test_a_relay_that_cannot_be_reached_is_a_dial_that_failed(net: Net) -> None:
+    relayed = Relayed(net)
+    relayed.caller.links.on_link_failed(relayed.ends[0], "the relay: no answer", START)
+    assert relayed.caller.heard == [("failed", "the relay: no answer")]
+
+
+def test_one_waiting_place_is_called_once_at_a_time(net: Net) -> None:
+    Relayed(net)
+    assert net.sides[0].links.call(net.sides[0].person.contact(net.sides[1].person), WAITING, START) is None
+
+
+@pytest.mark.parametrize("direct_first", [True, False])
+def test_of_two_at_the_same_time_the_direct_one_stays(net: Net, direct_first: bool) -> None:
+    caller, called = net.sides
+    relayed = None if direct_first else Relayed(net).open().run()
+    caller.dial(called)
+    net.run()
+    if relayed is None:
+        relayed = Relayed(net, after(1)).open().run()
+    for side, other in (net.sides, net.sides[::-1]):
+        link = side.links.up(other.person.identity)
+        assert link is not None
+        assert link.via == "direct"
+    assert relayed.ends[0] in caller.person.calls.closed
+
+
+def test_a_call_that_comes_late_does_not_take_the_place_of_a_direct_link(net: Net) -> None:
+    caller, called = net.sides
+    relayed = Relayed(net)
+    caller.dial(called)
+    net.run()
+    assert caller.person.calls.closed == [relayed.ends[0]]
+    relayed.now = after(6)
+    relayed.caller.links.on_link_opened(relayed.ends[0], WAITING.callee, None, BINDING, True, relayed.now)
+    link = caller.links.up(called.person.identity)
+    assert link is not None
+    assert link.via == "direct"
+    assert ("failed", "a direct link is up") in caller.heard
+
+
+def test_dials_are_given_up_where_a_better_way_is_known_and_calls_are_not(net: Net) -> None:
+    caller, called = net.sides
+    relayed = Relayed(net)
+    link = caller.dial(called)
+    caller.effects.take()
+    caller.links.stop_dialling(called.person.identity, "a way was punched", START)
+    assert caller.effects.take() == [CloseLink(link, "a way was punched")]
+    assert caller.heard == [("failed", "a way was punched")]
+    assert caller.dial(called) != link
+    relayed.open().run()
+    assert up(net) == [True, True]
+
+
+def test_a_node_is_dialled_where_else_it_may_be_and_the_first_answer_counts(net: Net) -> None:
+    caller, called = net.sides
+    node, contact = called.person.keys.node_key, caller.person.contact(called.person)
+    old = caller.dial(called)
+    elsewhere = Endpoint("10.0.0.2", 4242)
+    assert caller.links.dial(contact, node, (HERE,), START) is None
+    new = caller.links.dial(contact, node, (HERE, elsewhere), START)
+    dials = [effect for effect in caller.effects.take() if isinstance(effect, OpenLink)]
+    assert [(dial.link, dial.endpoints) for dial in dials] == [(old, (HERE,)), (new, (elsewhere,))]
+    assert new is not None
+    caller.links.on_link_opened(new, node, elsewhere, BINDING, True, START)
+    assert CloseLink(old, "another dial was first") in caller.effects.take()
+    assert caller.links.undialled(contact.identity, node, (Endpoint("10.0.0.3", 1),)) == ()
+
+
+def test_a_link_that_may_lead_nowhere_is_checked(net: Net) -> None:
+    caller, called = net.sides
+    link = caller.dial(called)
+    net.run()
+    caller.links.check(called.person.identity)
+    assert caller.effects.take() == [CheckLink(link)]
+    caller.links.check(IdentityKey(b"?" * 32))
+    assert caller.effects.take() == []
+
+
+@pytest.mark.parametrize("deed", ["drop", "replay", "swap", "garble"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_relay_that_meddles_has_the_link_end_and_nothing_heard_twice_or_out_of_turn(
+    net: Net, deed: str, seed: int
+) -> None:
+    chance = Random(seed)
+    relayed = Relayed(net).open().run()
+    caller, called = net.sides
+    said = [bytes([number]) * 20 for number in range(10)]
+    for text in said:
+        assert caller.links.send(called.person.identity, Carry(text))
+    frames = relayed.waiting(0)
+    place = chance.randrange(len(frames) - 1)
+    match deed:
+        case "drop":
+            del frames[place]
+        case "replay":
+            frames.insert(place + 1 + chance.randrange(3), frames[place])
+        case "swap":
+            frames[place], frames[place + 1] = frames[place + 1], frames[place]
+        case "garble":
+            frames[place] = bytes([frames[place][0] ^ 1]) + frames[place][1:]
+    relayed.give(1, *frames)
+    heard = envelopes(called)
+    assert heard == said[: len(heard)]
+    assert place <= len(heard) < len(said)
+    assert called.heard[-1] == ("down", REFUSED)
+    assert called.links.up(caller.person.identity) is None
+    assert called.person.calls.closed == [relayed.ends[1]]
+
+
+def test_frames_of_another_channel_are_no_ones_words(net: Net) -> None:
+    """The relay carries what one call says into another between the same two."""
+    first = Relayed(net).open().run()
+    caller, called = net.sides
+    caller.links.send(called.person.identity, Carry(b"said once"))
+    (frame,) = first.waiting(0)
+    caller.links.close(called.person.identity, "anew", START)
+    second = Relayed(net).open().run()
+    second.give(1, frame)
+    assert envelopes(called) == []
+    assert called.refused == ["unsealable"]
+
+
+def test_a_relay_that_invents_a_caller_from_old_frames_proves_nobody(net: Net) -> None:
+    """All that a caller ever said is played again on a channel that the relay invents, under the caller's key."""
+    relayed = Relayed(net).open()
+    caller, called = net.sides
+    recorded: list[bytes] = []
+    while frames := relayed.waiting(0):
+        recorded += frames
+        relayed.give(1, *frames)
+        relayed.give(0, *relayed.waiting(1))
+    caller.links.send(called.person.identity, Carry(b"said once"))
+    recorded += relayed.waiting(0)
+    relayed.give(1, recorded[-1])
+    called.heard.clear()
+    called.person.calls.relays[-5] = RELAY
+    called.links.on_link_opened(-5, NodeKey(b"k" * 32), None, BINDING, False, after(20))
+    for frame in recorded:
+        called.links.on_frame(-5, frame, after(20))
+    assert called.heard == []
+    assert called.refused == ["unsealable"]
+    assert called.links.up(caller.person.identity) is not None, "the true link stays"
+
+
+def test_a_relay_in_the_middle_cannot_join_two_handshakes_of_other_keys(net: Net) -> None:
+    relayed = Relayed(net)
+    relayed.caller.links.on_link_opened(relayed.ends[0], WAITING.callee, None, BINDING, True, START)
+    other = b"another binding, of another caller"[:32]
+    relayed.called.links.on_link_opened(relayed.ends[1], NodeKey(b"k" * 32), None, other, False, START)
+    relayed.run()
+    assert up(net) == [False, False]
+    assert relayed.called.person.calls.closed == [relayed.ends[1]]
+
+
+def test_invented_callers_wait_in_their_places_only_and_end_in_time(net: Net) -> None:
+    called = net.sides[1]
+    for number in range(1_000):
+        called.person.calls.relays[-2_000 - number] = RELAY
+        called.links.on_link_opened(-2_000 - number, NodeKey(number.to_bytes(32, "big")), None, BINDING, False, START)
+    assert len(called.links._links) == limits.LINKS_UNPROVEN
+    assert len(called.person.calls.closed) == 1_000 - limits.LINKS_UNPROVEN
+    called.links.on_timer(after(limits.HANDSHAKE_S))
+    assert called.links._links == called.person.calls.relays == {}
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6, allow_nan=False), st.floats(0, 20, allow_nan=False)), max_size=20))
+def test_no_deadline_stays_behind(opened: list[tuple[float, float]]) -> None:
+    with ExitStack() as stack:
+        called = Side(friends(stack)[1])
+        now = 0.0
+        for number, (start, wait) in enumerate(opened):
+            now = max(now, start)
+            node = NodeKey(number.to_bytes(32, "big"))
+            called.links.on_link_opened(-1 - number, node, HERE, BINDING, False, Now(now, START.wall_ms))
+            deadline = called.links.next_deadline()
+            assert deadline is not None
+            now = deadline if wait > limits.HANDSHAKE_S else now + wait
+            called.links.on_timer(Now(now, START.wall_ms))
+            deadline = called.links.next_deadline()
+            assert deadline is None or deadline > now

@@ -6,8 +6,8 @@ from p2pd import limits
 from p2pd.peer import own
 from p2pd.peer.published import PRESENCE, PROFILE, open_presence, open_profile, personal_address
 from p2pd.peer.publisher import Publisher
-from p2pd.types import Endpoint, Now
-from p2pd.wire.person import Presence, Profile
+from p2pd.types import Endpoint, NodeKey, Now
+from p2pd.wire.person import NatKind, Presence, Profile, Waiting
 from p2pd.wire.record import Single
 from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, Put, after
@@ -22,6 +22,7 @@ class Publishing:
     def __init__(self, stack: ExitStack, *, public: bool = False) -> None:
         self.person = Person("alice", stack)
         self.endpoints: tuple[Endpoint, ...] = (HERE,)
+        self.relays: list[Waiting] = []
         person = self.person
         self.publisher = Publisher(
             person.keys, person.store, person.prekeys, person.dht, person.random,  # type: ignore[arg-type]
@@ -29,7 +30,8 @@ class Publishing:
         )  # fmt: skip
 
     def where(self) -> Presence:
-        return Presence(0, self.person.keys.node_key, [pack_endpoint(endpoint) for endpoint in self.endpoints])
+        packed = [pack_endpoint(endpoint) for endpoint in self.endpoints]
+        return Presence(0, self.person.keys.node_key, packed, self.relays, NatKind.SYMMETRIC)
 
     def begin(self) -> list[Put]:
         """The node has joined, and a moment has passed: what is put."""
@@ -154,3 +156,34 @@ def test_of_two_presences_of_one_moment_the_later_is_the_newer(publishing: Publi
         (put,) = publishing.at(after(6))
         told.append(publishing.presence(put, START.day).made_ms)
     assert told[0] < told[1]
+
+
+RELAY = Waiting(NodeKey(b"r" * 32), [pack_endpoint(Endpoint("198.51.100.1", 4242))], NodeKey(b"w" * 32))
+
+
+def test_who_shall_learn_no_address_of_ours_is_told_our_relays_only(publishing: Publishing) -> None:
+    person = publishing.person
+    publishing.relays = [RELAY]
+    shielded = own.rotate_secret(person.store, person.random, START, shielded=True)
+    _, plain, hidden = publishing.begin()
+    assert publishing.presence(plain, START.day, own.secret(person.store)).endpoints == [pack_endpoint(HERE)]
+    told = publishing.presence(hidden, START.day, shielded)
+    assert (told.endpoints, told.relays, told.nat) == ([], [RELAY], NatKind.UNKNOWN)
+    assert told.node != person.keys.node_key
+    body = told.encode()
+    assert person.keys.node_key not in body
+    assert pack_endpoint(HERE) not in body
+    again = publishing.presence(publishing.at(after(limits.PRESENCE_RENEW_S, SETTLED))[1], SETTLED.day, shielded)
+    assert again.node != told.node, "nor is there another key to know us by"
+
+
+def test_where_nobody_is_shielded_from_us_there_is_no_such_presence(publishing: Publishing) -> None:
+    assert len(publishing.begin()) == 2
+
+
+def test_a_new_relay_is_told_soon(publishing: Publishing) -> None:
+    publishing.begin()
+    publishing.relays = [RELAY]
+    publishing.publisher.presence_changed(after(9))
+    (put,) = publishing.at(after(9))
+    assert publishing.presence(put, START.day).relays == [RELAY]

@@ -2,21 +2,24 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2pd import limits
-from p2pd.effects import OpenLink
+from p2pd.effects import CheckLink, CloseLink, OpenLink
 from p2pd.peer import own
 from p2pd.peer.links import Link, LinkState
 from p2pd.peer.published import PRESENCE, personal_address, presence_record
 from p2pd.peer.reach import Candidate, Reach
 from p2pd.peer.tries import Tries
-from p2pd.store import ContactState
-from p2pd.types import Endpoint, NodeHint, Now
+from p2pd.store import ContactState, PathChoice
+from p2pd.types import Endpoint, IdentityKey, NodeHint, NodeKey, Now
 from p2pd.wire.address import format_hint
-from p2pd.wire.person import Presence
+from p2pd.wire.person import NatKind, Presence, Waiting
 from p2pd.wire.record import Record
 from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, after
+from tests.cast import friends as friends_of
 
 THERE = Endpoint("192.0.2.7", 4242)
 NOON = after(limits.DAY_S // 2 - START.wall_s % limits.DAY_S)
@@ -145,3 +148,309 @@ def test_what_was_tried_is_told(seeker: Seeker) -> None:
     seeker.links.on_link_failed(link, "unreachable", NOON)
     seeker.reach.on_dial_failed(seeker.friend.identity, link, "unreachable", NOON)
     assert seeker.reach.tried(seeker.friend.identity)[-1] == Candidate("direct", str(THERE), link, "unreachable")
+
+
+# --- relays, and what is allowed ---
+
+ELSEWHERE = Endpoint("192.0.2.8", 4242)
+
+
+def relay(number: int, *endpoints: Endpoint) -> Waiting:
+    """Where the friend waits."""
+    at = endpoints or (Endpoint(f"198.51.100.{number}", 4242),)
+    return Waiting(NodeKey(bytes([number]) * 32), list(map(pack_endpoint, at)), NodeKey(bytes([100 + number]) * 32))
+
+
+class Finder(Seeker):
+    """A seeker whose friend's presence names relays, and whose links say how they end."""
+
+    def __init__(self, friends: tuple[Person, Person]) -> None:
+        super().__init__(friends)
+        self.person.reach = self.reach
+
+    def find(self, *relays: Waiting, endpoints: tuple[Endpoint, ...] = (THERE,), now: Now = NOON) -> None:
+        """Asks for a link; the presence is there."""
+        self.want(now)
+        self.tell(*relays, endpoints=endpoints, now=now)
+
+    def tell(self, *relays: Waiting, endpoints: tuple[Endpoint, ...] = (THERE,), now: Now = NOON) -> None:
+        presence = Presence(
+            now.wall_ms, self.friend.keys.node_key, list(map(pack_endpoint, endpoints)), list(relays), NatKind.SYMMETRIC
+        )
+        secret = own.secrets(self.friend.store)[0].secret
+        record = presence_record(self.friend.keys.identity, secret, presence, now, self.friend.random)
+        self.dht.serve([record], now)
+
+    def choose(self, path: PathChoice) -> None:
+        self.person.store.save_contact(replace(self.person.contact(self.friend), path=path))
+
+    def called(self) -> list[NodeKey]:
+        called, self.person.calls.called = self.person.calls.called, []
+        return [at.relay for _, at in called]
+
+    def at(self, seconds: float) -> Now:
+        now = after(seconds, NOON)
+        self.reach.on_timer(now)
+        return now
+
+    def fail(self, link: int, now: Now) -> None:
+        self.links.on_link_failed(link, "no answer", now)
+
+    def up(self, relayed: NodeKey | None, since: Now) -> Link:
+        """A link is up."""
+        link = Link(70, True, self.friend.keys.node_key, None if relayed else THERE, since.steady, LinkState.UP)
+        link.contact, link.relay = self.friend.identity, relayed
+        self.links._links[link.id] = self.links._up[self.friend.identity] = link
+        self.reach.on_up(self.friend.identity, link, since)
+        return link
+
+
+@pytest.fixture
+def finder(friends: tuple[Person, Person]) -> Finder:
+    return Finder(friends)
+
+
+def test_relays_are_called_a_moment_later_one_after_the_other(finder: Finder) -> None:
+    finder.find(relay(1), relay(2))
+    assert len(finder.dialled()) == 1
+    assert finder.called() == []
+    assert finder.reach.next_deadline() == NOON.steady + limits.RELAY_AFTER_S
+    now = finder.at(limits.RELAY_AFTER_S)
+    assert finder.called() == [relay(1).relay]
+    assert finder.reach.next_deadline() == now.steady + limits.RELAY_NEXT_S
+    finder.at(limits.RELAY_AFTER_S + limits.RELAY_NEXT_S)
+    assert finder.called() == [relay(2).relay]
+    assert finder.reach.next_deadline() is None, "now it is the others' turn"
+    assert finder.reach.their_nat(finder.friend.identity) is NatKind.SYMMETRIC
+
+
+def test_a_call_that_fails_makes_the_next_one_immediate(finder: Finder) -> None:
+    finder.find(relay(1), relay(2))
+    now = finder.at(limits.RELAY_AFTER_S)
+    call = finder.reach.tried(finder.friend.identity)[-1]
+    assert (call.how, call.outcome) == ("relay", "trying")
+    finder.called()
+    finder.fail(call.link, now)
+    assert finder.called() == [relay(2).relay]
+    assert call.outcome == "no answer"
+
+
+def test_an_attempt_has_failed_when_every_way_has(finder: Finder) -> None:
+    finder.find(relay(1))
+    now = finder.at(limits.RELAY_AFTER_S)
+    for candidate in list(finder.reach.tried(finder.friend.identity)):
+        assert finder.away == []
+        finder.fail(candidate.link, now)
+    assert finder.away == [now.steady]
+    assert finder.reach.next_deadline() == now.steady + limits.DIAL_GAPS_S[1]
+
+
+def test_who_chose_direct_calls_by_no_relay(finder: Finder) -> None:
+    finder.choose(PathChoice.DIRECT)
+    finder.find(relay(1))
+    finder.at(60)
+    assert (len(finder.dialled()), finder.called()) == (1, [])
+
+
+def test_who_shall_learn_no_address_is_neither_dialled_nor_called(finder: Finder) -> None:
+    """The relay that they name could be theirs."""
+    finder.choose(PathChoice.RELAY_ONLY)
+    hint = format_hint(NodeHint(THERE, finder.friend.keys.node_key))
+    finder.person.store.save_contact(replace(finder.person.contact(finder.friend), endpoints=(hint,)))
+    finder.find(relay(1))
+    finder.at(60)
+    assert (finder.dialled(), finder.called()) == ([], [])
+    assert finder.reach.their_node(finder.friend.identity) == finder.friend.keys.node_key
+
+
+@pytest.mark.parametrize("choice", list(PathChoice))
+def test_a_friend_who_waits_nowhere_is_away_sooner_or_later(finder: Finder, choice: PathChoice) -> None:
+    finder.choose(choice)
+    finder.find(endpoints=())
+    assert finder.away == [NOON.steady]
+
+
+def test_a_relay_is_dialled_only_where_one_may_be(friends: tuple[Person, Person]) -> None:
+    finder = Finder(friends)
+    finder.reach._tries = Tries(private=False)
+    good, victim = Endpoint("203.0.113.9", 4242), Endpoint("203.0.113.7", 22)
+    finder.find(relay(1, Endpoint("127.0.0.1", 4242)), relay(2, victim, good), endpoints=())
+    finder.at(limits.RELAY_AFTER_S)
+    ((_, at),) = finder.person.calls.called
+    assert at == relay(2, good)
+
+
+def test_other_peoples_addresses_in_a_presence_are_tried_four_times_a_minute(friends: tuple[Person, Person]) -> None:
+    """A contact names a victim as themselves and as relays, and has every attempt made at once by signs of life."""
+    finder = Finder(friends)
+    finder.reach._tries = Tries(private=False)
+    victim = "203.0.113.7"
+    packets: list[int] = []
+    outcomes: set[str] = set()
+    finder.want()
+    for second in range(180):
+        now = after(second, NOON)
+        places = tuple(Endpoint(victim, 2_000 + 10 * second + number) for number in range(limits.ENDPOINTS))
+        finder.tell(*(relay(number, places[number]) for number in range(1, 4)), endpoints=places, now=now)
+        finder.at(second + 0.5)
+        dials = [dial for dial in finder.dialled() if dial.endpoints]
+        packets += [second] * sum(len(dial.endpoints) for dial in dials)
+        packets += [second] * sum(len(at.endpoints) for _, at in finder.person.calls.called)
+        finder.person.calls.called.clear()
+        for candidate in finder.reach.tried(finder.friend.identity):
+            if candidate.outcome == "trying":
+                finder.fail(candidate.link, now)
+            outcomes.add(candidate.outcome)
+        finder.reach.alive(finder.friend.identity, now)
+    for minute in range(3):
+        count = sum(60 * minute <= second < 60 * minute + 60 for second in packets)
+        assert count == limits.TRIES_PER_ADDRESS
+    assert "tried often enough for now" in outcomes
+
+
+def test_private_places_and_ports_of_the_system_are_said_so(friends: tuple[Person, Person]) -> None:
+    finder = Finder(friends)
+    finder.reach._tries = Tries(private=False)
+    finder.find(endpoints=(Endpoint("203.0.113.7", 22), Endpoint("192.168.1.1", 4242)))
+    assert finder.dialled() == []
+    assert [each.outcome for each in finder.reach.tried(finder.friend.identity)] == ["no place where a node can be"]
+
+
+def test_a_friend_who_moved_is_dialled_there_though_the_old_place_hangs(finder: Finder) -> None:
+    hint = format_hint(NodeHint(ELSEWHERE, finder.friend.keys.node_key))
+    finder.person.store.save_contact(replace(finder.person.contact(finder.friend), endpoints=(hint,)))
+    finder.find(endpoints=(ELSEWHERE, THERE))
+    assert [dial.endpoints for dial in finder.dialled()] == [(ELSEWHERE,), (THERE,)]
+
+
+def test_a_place_that_hint_and_presence_name_alike_costs_one_try(finder: Finder) -> None:
+    hint = format_hint(NodeHint(THERE, finder.friend.keys.node_key))
+    finder.person.store.save_contact(replace(finder.person.contact(finder.friend), endpoints=(hint,)))
+    finder.find()
+    left = [finder.reach._tries.take(THERE, NOON) for _ in range(limits.TRIES_PER_ADDRESS)]
+    assert left == [True] * (limits.TRIES_PER_ADDRESS - 1) + [False]
+
+
+def test_a_direct_link_in_doubt_is_asked_and_a_relayed_one_replaced(finder: Finder) -> None:
+    link = finder.up(None, NOON)
+    finder.reach.doubt(finder.friend.identity, after(limits.DOUBT_AFTER_S - 0.1, NOON))
+    assert finder.person.effects.take() == []
+    later = after(limits.DOUBT_AFTER_S, NOON)
+    finder.reach.doubt(finder.friend.identity, later)
+    assert finder.person.effects.take() == [CheckLink(link.id)]
+    finder.up(relay(1).relay, NOON)
+    finder.reach.doubt(finder.friend.identity, later)
+    finder.tell(relay(1), relay(2), now=later)
+    finder.at(limits.DOUBT_AFTER_S + limits.RELAY_AFTER_S)
+    assert finder.called() == [relay(2).relay], "the doubted one comes last"
+
+
+def test_a_doubt_that_finds_nothing_better_is_over(finder: Finder) -> None:
+    finder.up(relay(1).relay, NOON)
+    later = after(limits.DOUBT_AFTER_S, NOON)
+    finder.reach.doubt(finder.friend.identity, later)
+    finder.dht.serve([], later)
+    assert (finder.reach.next_deadline(), finder.away) == (None, [])
+    assert finder.reach.tried(finder.friend.identity) == [Candidate("presence", "", outcome="not found")]
+
+
+def test_a_way_that_was_punched_is_dialled_in_place_of_the_dial_that_hangs(finder: Finder) -> None:
+    finder.find(relay(1))
+    (hanging,) = finder.dialled()
+    finder.reach.on_way(finder.friend.identity, ELSEWHERE, NOON)
+    effects = finder.person.effects.take()
+    assert CloseLink(hanging.link, "a way was punched") in effects
+    (dial,) = [effect for effect in effects if isinstance(effect, OpenLink)]
+    assert (dial.node, dial.endpoints) == (finder.friend.keys.node_key, (ELSEWHERE,))
+    assert finder.reach.tried(finder.friend.identity)[-1] == Candidate("punched", str(ELSEWHERE), dial.link)
+
+
+def test_a_way_to_someone_of_whom_nothing_is_known_leads_nowhere(finder: Finder) -> None:
+    finder.reach.on_way(finder.friend.identity, ELSEWHERE, NOON)
+    finder.reach.on_way(IdentityKey(b"?" * 32), ELSEWHERE, NOON)
+    assert finder.dialled() == []
+
+
+def test_who_is_removed_or_blocked_during_an_attempt_is_called_no_more(finder: Finder) -> None:
+    finder.find(relay(1), relay(2))
+    finder.dialled()
+    finder.reach.forget(finder.friend.identity)
+    finder.person.store.remove_contact(finder.friend.identity)
+    finder.links.close(finder.friend.identity, "removed", NOON)
+    finder.at(60)
+    assert (finder.called(), finder.reach.next_deadline()) == ([], None)
+    finder.reach.on_way(finder.friend.identity, ELSEWHERE, NOON)
+    assert finder.dialled() == []
+
+
+def test_somewhere_else_every_wish_is_tried_anew(finder: Finder) -> None:
+    finder.want()
+    finder.dht.serve([], NOON)
+    finder.reach.on_addresses(after(1, NOON))
+    assert len(finder.dht.gets) == 1
+    finder.reach.on_addresses(after(2, NOON))
+    assert len(finder.dht.gets) == 1, "it is being tried already"
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["want", "doubt", "alive", "moved", "way", "relayed", "down", "none", "block"])),
+        st.tuples(st.just("presence"), st.integers(0, 3), st.integers(0, 2)),
+        st.tuples(st.just("fail"), st.integers(0, 9)),
+        st.tuples(st.just("path"), st.sampled_from(list(PathChoice))),
+        st.tuples(st.just("time"), st.floats(0.0001, 700, allow_nan=False)),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_no_deadline_stays_and_a_wish_is_never_stuck(steps: list[tuple[object, ...]]) -> None:
+    with ExitStack() as stack:
+        finder, now = Finder(friends_of(stack)), NOON
+        friend = finder.friend.identity
+        for kind, *arguments in steps:
+            match kind, arguments:
+                case "want", _:
+                    finder.reach.want(friend, now)
+                case "doubt", _:
+                    finder.reach.doubt(friend, now)
+                case "alive", _:
+                    finder.reach.alive(friend, now)
+                case "moved", _:
+                    finder.reach.on_addresses(now)
+                case "way", _:
+                    finder.reach.on_way(friend, ELSEWHERE, now)
+                case "relayed", _:
+                    finder.links.close(friend, "another", now)
+                    finder.up(relay(1).relay, now)
+                case "down", _:
+                    finder.links.close(friend, "down", now)
+                case "none", _:
+                    finder.dht.serve([], now)
+                case "block", _:
+                    blocked = replace(finder.person.contact(finder.friend), state=ContactState.BLOCKED)
+                    finder.person.store.save_contact(blocked)
+                case "presence", [int(relays), int(places)]:
+                    finder.tell(*map(relay, range(1, relays + 1)), endpoints=(THERE, ELSEWHERE)[:places], now=now)
+                case "fail", [int(which)]:
+                    trying = [each for each in finder.reach.tried(friend) if each.outcome == "trying"]
+                    if trying:
+                        finder.fail(trying[which % len(trying)].link, now)
+                case "path", [PathChoice() as choice]:
+                    finder.choose(choice)
+                case "time", [float(seconds)]:
+                    now = after(seconds, now)
+            finder.reach.on_timer(now)
+            deadline = finder.reach.next_deadline()
+            assert deadline is None or deadline > now.steady
+        # whatever was asked for ends; then the wish has a time again, or there is none
+        finder.dht.serve([], now)
+        while trying := [each for each in finder.reach.tried(friend) if each.outcome == "trying"]:
+            known = [each for each in trying if each.link in finder.links._links]
+            assert known, "what is tried is known to links, which will tell how it ends"
+            finder.fail(known[0].link, now)
+        finder.reach.on_timer(now)
+        attempt = finder.reach._attempts.get(friend)
+        if attempt is not None and not attempt.relays:
+            assert finder.reach.next_deadline() is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from p2pd import wire
 from p2pd.errors import PeerError, UsageError
-from p2pd.wire import address, content, datagram, link, padding, record, rpc
+from p2pd.wire import address, content, datagram, link, padding, record, relay, rpc
 from p2pd.wire.codec import Wire
 from tests.second.formats import FILE
 
@@ -70,6 +70,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "rpc.decode_body": (rpc.decode_body, encodings("rpc.")),
     "content.decode_content_body": (content.decode_content_body, encodings("content.")),
     "link.decode_link_message": (link.decode_link_message, encodings("link.")),
+    "relay.decode_relay_message": (relay.decode_relay_message, encodings("relay.")),
     "record.parse": (lambda data: record.Record(data, bytes(64)).parse(), encodings("record.")),
     "padding.unpad": (padding.unpad, [DERIVED["padded"]["bytes"]]),
     "rpc.unpack_endpoint": (rpc.unpack_endpoint, [bytes(4) + b"\x10\x92", bytes(16) + b"\x10\x92"]),

@@ -37,6 +37,7 @@ CHECKS: dict[str, Check] = {
     "port mapping": of_network.check_port_mapping,
     "local network": of_network.check_local_network,
     "reachability": of_network.check_reachability,
+    "ipv6": of_network.check_ipv6,
 }
 """In the order in which each finds what it needs."""
 

@@ -6,9 +6,8 @@ makes more than a warning where few say it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from ipaddress import ip_address
 from statistics import median
 from typing import Any
@@ -128,18 +127,15 @@ def check_clock(case: Case) -> Finding:
 def check_reachability(case: Case) -> Finding:
     """Where peers see this machine, against what it is: whether strangers can reach the daemon."""
     own = endpoints_of(_listening(case), machine_addresses())
-    has_v6 = any(ip_address(endpoint.host).version == 6 for endpoint in own)
-    found = _reachability(case, own)
-    return replace(found, message=f"{found.message}; {'IPv6 too' if has_v6 else 'no IPv6'}")
-
-
-def _reachability(case: Case, own: Sequence[Endpoint]) -> Finding:
     facts = [f"own: {', '.join(map(str, own)) or 'no address'}"]
     if case.running and case.running["serves"]:
         if case.running["private"]:
             return ok("it serves its private network", *facts)
         if case.running["role"] == "auto":
             return ok("public: others have reached this node, and it serves them", *facts)
+    reach = case.running.get("reach", {}) if case.running else {}
+    if reach.get("nat") == "no-quic":
+        return warning("nodes answer, but no link with any comes about: QUIC is blocked here", _BLOCKED, *facts)
     seen = _seen(case)
     if not seen:
         return warning("unknown: no node has said where it sees us", "see what is said of first nodes", *facts)
@@ -152,9 +148,40 @@ def _reachability(case: Case, own: Sequence[Endpoint]) -> Finding:
             return ok("no address translation in between", *facts)
         hint = "if it stays so for an hour, a firewall keeps others out: let UDP in to the node's port"
         return warning("no address translation in between, and yet nobody has reached this node so far", hint, *facts)
-    if len({endpoint.port for endpoint in seen}) > 1 and len({endpoint.host for endpoint in seen}) == 1:
-        return warning("behind a router that uses another port for each peer (symmetric NAT)", _OPEN, *facts)
-    return warning("behind a router (NAT): mail works, but others cannot reach this node by themselves", _OPEN, *facts)
+    ports, hosts = {endpoint.port for endpoint in seen}, {endpoint.host for endpoint in seen}
+    if reach.get("nat") == "symmetric" or (len(ports) > 1 and len(hosts) == 1):
+        return warning(_SYMMETRIC, _OPEN, *facts)
+    return warning("behind a router (NAT) that lets only answers in: others call by relays", _OPEN, *facts)
+
+
+_SYMMETRIC = (
+    "behind a router that uses another port for each peer (symmetric NAT): others call by relays, and a direct way is "
+    "made only to those whose router keeps its port"
+)
+_BLOCKED = "ask who runs this network to let QUIC (UDP) through; messages go by the network's mailboxes meanwhile"
+
+
+def check_ipv6(case: Case) -> Finding:
+    """Whether this machine has IPv6 and the daemon uses it: by it there is no router's translation in between."""
+    own = [ip_address(address.host) for address in machine_addresses()]
+    own = [address for address in own if address.version == 6 and not address.is_loopback]
+    listening = [ip_address(endpoint.host) for endpoint in _listening(case)]
+    if case.settings.private or (listening and all(address.is_loopback for address in listening)):
+        return ok("not needed where only this machine, or a network of one's own, is to be reached")
+    if not any(address.is_global for address in own):
+        has = "addresses of the local network only" if own else "none"
+        if case.running and case.running["serves"]:
+            return ok(f"{has}; others reach this node without")
+        return warning(f"{has}: others reach this machine by IPv4 alone", _NO_IPV6)
+    if listening and all(address.version == 4 for address in listening):
+        return warning("this machine has it, but the daemon listens on IPv4 only", _LISTEN_IPV6)
+    return ok("this machine has it")
+
+
+_NO_IPV6 = (
+    "switch IPv6 on at the router, or ask the provider for it: it has no address translation; it works without too"
+)
+_LISTEN_IPV6 = "p2pctl config set listen [::]:PORT, which takes both; then: p2pctl restart"
 
 
 def check_port_mapping(case: Case) -> Finding:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from p2pd.daemon.method import Answer, Push, method
 from p2pd.daemon.service import Service
-from p2pd.daemon.shown import PORT_MAPPING, shown_facts
+from p2pd.daemon.shown import PORT_MAPPING, REACH, shown_facts
 from p2pd.engine import Engine
 from p2pd.errors import FailedError, StorageError, UsageError
 from p2pd.settings import read_bootstrap
@@ -29,6 +29,7 @@ _LAN = (
         "uptime_s": "since the start",
         "listen": "list of HOST:PORT",
         "dht": "`nodes` in the table, `records` held for others, `record_bytes`",
+        "reach": REACH,
         "links": "people connected to directly",
         "port_mapping": PORT_MAPPING,
         "lan": _LAN,
@@ -159,6 +160,7 @@ async def _end(service: Service, arguments: Answer, answer: Answer, push: Push) 
         "serves": "whether others reach this node",
         "endpoint": "where most others see this node; null while none has said",
         "clock_offset_ms": "what to add to the clock, by most others; 0 below five",
+        "reach": REACH,
         "port_mapping": PORT_MAPPING,
         "port_mapping_is_on": "whether the settings want it",
         "lan": _LAN,
@@ -176,6 +178,7 @@ async def doctor(service: Service) -> Answer:
         **process,
         **settings,
         **known,
+        "reach": facts["reach"],
         "listen": [str(endpoint) for endpoint in service.listen],
         "first_nodes": _first_nodes(service),
         "port_mapping": [status.shown() for status in service.port_mapping()],
