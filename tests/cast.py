@@ -121,7 +121,7 @@ class ScriptedDht:
     def get(self, family, address, then, now, *, known=(), all_holders=False):  # type: ignore[no-untyped-def]
         self.gets.append(Get(family, address, then))
 
-    def put(self, records, progress, now):  # type: ignore[no-untyped-def]
+    def put(self, records, progress, now, *, widely=False):  # type: ignore[no-untyped-def]
         addresses = {verified(record.encode()).key for record in records}
         assert len(addresses) == 1
         self.puts.append(Put(list(records), progress))

@@ -66,7 +66,7 @@ class Withdrawing:
             def progress(result: PutProgress, later: Now, items: frozenset[ItemId] = items) -> None:
                 self._on_put(contact, id, items, result, later)
 
-            self._dht.put(ends, progress, now)
+            self._dht.put(ends, progress, now, widely=True)
 
     def _on_put(
         self, contact: IdentityKey, id: MessageId, items: frozenset[ItemId], progress: PutProgress, now: Now
@@ -78,7 +78,7 @@ class Withdrawing:
             replace(
                 record,
                 ended=max(record.ended, progress.receipts),
-                holders=max(record.holders, progress.wanted, progress.receipts),
+                holders=max(record.holders, progress.wanted),
             )
             if record.item in items
             else record
@@ -98,8 +98,9 @@ def holders(message: Message) -> tuple[int, int]:
     mailboxes: dict[tuple[int, int, int], list[Posted]] = {}
     for record in message.recall.records if message.recall is not None else ():
         mailboxes.setdefault((record.generation, record.day, record.index), []).append(record)
-    ended = sum(min(record.ended for record in records) for records in mailboxes.values())
-    return ended, sum(max(record.holders for record in records) for records in mailboxes.values())
+    of = {place: max(record.holders for record in records) for place, records in mailboxes.items()}
+    ended = sum(min(of[place], *(record.ended for record in records)) for place, records in mailboxes.items())
+    return ended, sum(of.values())
 
 
 def _unconfirmed(recall: Retraction, now: Now) -> list[Posted]:

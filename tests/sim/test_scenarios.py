@@ -12,6 +12,7 @@ SHORT = {
     "moves": (12, 0.3),
     "partition": (9, 0.3),
     "liars": (17, 0.15),
+    "recall": (7, 0.1),
     "crash": (6, 0.1),
     "sleep": (6, 0.3),
     "full-disk": (6, 0.1),
