@@ -355,6 +355,18 @@ def test_what_has_expired_can_be_recalled_and_then_it_is_known_whether_it_was_sh
     assert (state(friends, message), outcome(sender, message)) == (MessageState.DELIVERED, RecallOutcome.SHOWN)
 
 
+def test_a_recalled_text_that_had_an_end_stays_in_its_place_on_both_ends(friends: Pair) -> None:
+    sender, reader = friends
+    cable = Cable(sender, reader)
+    message = sender.conversation.send(sender.contact(reader), "a slip", START, expire_s=60)
+    cable.run()
+    recall(friends, message)
+    cable.run()
+    for person in friends:
+        person.expiry.on_timer(after(100))
+    assert alike(friends) == [(message.message, "")]
+
+
 def test_a_recall_survives_that_all_begins_anew(friends: Pair) -> None:
     sender, reader = friends
     (message,) = send(friends, "a slip")
