@@ -20,6 +20,7 @@ from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
+from p2pd.chat.recalls import Recalls
 from p2pd.chat.requests import Requests
 from p2pd.chat.restored import begin_anew_where_restored
 from p2pd.crypto.keys import SigningKey
@@ -69,6 +70,8 @@ from p2pd.wire.content import (
     Nothing,
     PairProposal,
     Read,
+    Recall,
+    Recalled,
     Request,
     Text,
     Void,
@@ -167,6 +170,7 @@ class Engine:
         )
         self._expiry = Expiry(store, self._outbox)
         self._conversation = Conversation(store, self._outbox, history, self._expiry, random)
+        self._recalls = Recalls(store, self._outbox, history)
         self._machines = (
             *ways.machines,
             self._requests,
@@ -349,7 +353,13 @@ class Engine:
                 self._people.on_pair_proposal(contact, body, now)
             case NewName():
                 self._people.on_new_name(contact, body)
-            case Nothing() | Void():
+            case Void():
+                self._recalls.on_void(contact, content, body.message, now)
+            case Recall():
+                self._recalls.on_recall(contact, content, body.message, now)
+            case Recalled():
+                self._recalls.on_recalled(contact, body, now)
+            case Nothing():
                 pass
             case _:
                 assert_never(body)
@@ -565,6 +575,12 @@ class Engine:
             worst = min(items, key=lambda item: item.receipts)
             receipts = {"have": worst.receipts, "want": worst.wanted, "expires_at_ms": worst.record_expires_ms}
         return message, list(message.steps), receipts
+
+    def recall(self, id_prefix: str, now: Now) -> Message:
+        """Takes a message of our user's back; the message as it is then."""
+        now = self._dht.enter(now)
+        self._recalls.recall(self.message(id_prefix), now)
+        return self.message(id_prefix)
 
     def mark_read(self, id_prefix: str, now: Now) -> Message:
         """Our user has seen a message; its sender is told."""

@@ -432,6 +432,8 @@ PART_ROW_BYTES = KIB
 """A part counts at least this, so that many small ones are bounded too."""
 PART_BYTES_KEPT = 4 * TEXT_BYTES
 """Unfinished texts of one contact."""
+PUTS_REMEMBERED = 32
+"""Places in which one item was put, about 60 bytes each: one a day while it is tried, and one for each new session."""
 RESYNC_S = HOUR_S
 """A session is begun anew with a contact whose envelopes name an unknown one at most once in this time."""
 

@@ -78,6 +78,8 @@ class Contact:
     request_text: str = ""
     request_ms: int = 0
     request_clock: int = 0
+    request_event: int = 0
+    """The cursor of the event that told of it."""
     swept_day: int = 0
     """The last day whose mailboxes were read completely."""
     mail_day: int = 0
@@ -139,6 +141,21 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Posted:
+    """A record in which an item was put on the DHT."""
+
+    day: int
+    index: int
+    generation: int
+    item: ItemId
+    expires_s: int
+    holders: int = 0
+    """Nodes that gave a receipt for it, or that should have."""
+    ended: int = 0
+    """Nodes that have confirmed its tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxItem:
     """One item under way to one contact, until acknowledged."""
 
@@ -168,6 +185,12 @@ class OutboxItem:
     receipts: int = 0
     wanted: int = 0
     record_expires_ms: int = 0
+    left: bool = False
+    """It was sealed, in this session or another, and so may have left this machine."""
+    posted: tuple[Posted, ...] = ()
+    """Every place in which it was put, the newest `limits.PUTS_REMEMBERED`."""
+    recalls: bool = False
+    """It asks for the recall of the message."""
 
 
 class Direction(StrEnum):
@@ -200,6 +223,28 @@ class Step:
     detail: dict[str, str | int] = field(default_factory=dict)
 
 
+class RecallOutcome(StrEnum):
+    """What had become of a message at its recipient's when it was recalled."""
+
+    ASKED = "asked"
+    """They have not said."""
+    UNSEEN = "unseen"
+    SHOWN = "shown"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """A message is taken back; its text is gone."""
+
+    outcome: RecallOutcome
+    records: tuple[Posted, ...] = ()
+    """Where its parts lay; of messages of ours only."""
+    attempts: int = 0
+    retry_ms: int = 0
+    """The records' tombstones are not put again before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One text of a conversation."""
@@ -224,6 +269,9 @@ class Message:
     """The caller's id of the call that sent it."""
     expires_ms: int = 0
     """When both ends forget it; 0: never."""
+    recall: Retraction | None = None
+    events: tuple[int, ...] = ()
+    """Cursors of the events that repeat its text."""
     steps: tuple[Step, ...] = ()
     """What happened to it, for `why`: how it began, and the newest."""
 
@@ -390,6 +438,11 @@ class UserStore(Protocol):
         ...
 
     def events(self, after: int, *, limit: int, types: tuple[str, ...] = ()) -> list[Event]: ...
+    def event(self, cursor: int) -> Event | None: ...
+    def save_event(self, event: Event) -> None:
+        """Replaces the one with its cursor; it goes with no message any more."""
+        ...
+
     def newest_cursor(self) -> int: ...
     def consumer(self, name: str) -> int:
         """The cursor that it acknowledged; 0 for a new one."""

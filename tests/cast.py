@@ -17,6 +17,7 @@ from p2pd.chat.inbox import Inbox
 from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
+from p2pd.chat.recalls import Recalls
 from p2pd.chat.requests import Requests
 from p2pd.crypto.prekeys import PrekeyPair
 from p2pd.dht.getting import Found
@@ -33,7 +34,17 @@ from p2pd.peer.tries import Tries
 from p2pd.storage.user import SqliteUserStore
 from p2pd.store import Contact, ContactState
 from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeKey, Now
-from p2pd.wire.content import Body, Content, PairProposal, Read, Request, Text
+from p2pd.wire.content import (
+    Body,
+    Content,
+    PairProposal,
+    Read,
+    Recall,
+    Recalled,
+    Request,
+    Text,
+    Void,
+)
 from p2pd.wire.envelope import Envelope
 from p2pd.wire.person import ProfileDevice, Waiting
 from p2pd.wire.record import Family, Record, Tombstone
@@ -110,7 +121,7 @@ class ScriptedDht:
     def get(self, family, address, then, now, *, known=(), all_holders=False):  # type: ignore[no-untyped-def]
         self.gets.append(Get(family, address, then))
 
-    def put(self, records, progress, now):  # type: ignore[no-untyped-def]
+    def put(self, records, progress, now, *, widely=False):  # type: ignore[no-untyped-def]
         addresses = {verified(record.encode()).key for record in records}
         assert len(addresses) == 1
         self.puts.append(Put(list(records), progress))
@@ -246,6 +257,7 @@ class Person:
         )  # fmt: skip
         self.expiry = Expiry(store, self.outbox)
         self.conversation = Conversation(store, self.outbox, self.history, self.expiry, random)
+        self.recalls = Recalls(store, self.outbox, self.history)
 
     @property
     def identity(self) -> IdentityKey:
@@ -295,6 +307,12 @@ class Person:
                 self.people.on_request(contact, body, content.message, content.clock, via, now)
             case PairProposal():
                 self.people.on_pair_proposal(contact, body, now)
+            case Void():
+                self.recalls.on_void(contact, content, body.message, now)
+            case Recall():
+                self.recalls.on_recall(contact, content, body.message, now)
+            case Recalled():
+                self.recalls.on_recalled(contact, body, now)
 
     def _link_owner(self) -> LinkOwner:
         return LinkOwner(

@@ -131,7 +131,7 @@ class Conversation:
 
     def _listen(self, address: str, since: int) -> None:
         try:
-            for event in self._caller.follow(since=since, type="message,receipt", on_away=self._note):
+            for event in self._caller.follow(since=since, type="message,receipt,recalled", on_away=self._note):
                 self._on_event(event, address)
         except P2pdError as error:
             self._note(f"no longer listening: {error.message}", "red")
@@ -141,6 +141,9 @@ class Conversation:
         id = str(data.get("id"))
         if event["type"] == "receipt":
             self._on_receipt(event, id, str(data.get("state")))
+        elif event["type"] == "recalled" and data.get("conversation") == address:
+            message = {"direction": "in", "from_name": self._name, "recalled": True} | data
+            self._screen.put(event if self._caller.as_json else one_message(message, clock(event.get("at"))[11:]))
         elif data.get("conversation") == address and id not in self._shown:
             self._shown.add(id)
             message = {"direction": "in", "from_name": self._name} | data

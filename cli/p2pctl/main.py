@@ -103,7 +103,7 @@ SECTIONS = {
         ("unit", _unit),
     ],
     "Self": [("id", _own), ("profile", _own)],
-    "Talk": [("send", _talk), ("chat", _chat), *((name, _talk) for name in ("history", "why", "read"))],
+    "Talk": [("send", _talk), ("chat", _chat), *((name, _talk) for name in ("history", "why", "recall", "read"))],
     "People": [("contact", _people), ("request", _people)],
     "Scripts": [(name, _scripts) for name in ("events", "ack", "wait", "rpc", "completion")],
     "Network": [(name, _network) for name in ("peer", "path", "relay", "net", "dht")],

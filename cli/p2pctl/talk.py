@@ -1,4 +1,4 @@
-"""Saying things and reading them: `send`, `history`, `why`, `read`.
+"""Saying things and reading them: `send`, `history`, `why`, `recall`, `read`.
 
 Knows no delivery: it hands a text to the daemon and shows what the daemon says became of it.
 Rules: a text is carried exactly, but for the one newline that ends standard input; every call of `send` has a
@@ -103,6 +103,32 @@ def why(caller: Caller, id: str) -> None:
     show(f"{short(answer['id'])}  {state_word(answer['state'])}")
     for line in reasons(answer):
         show(line)
+
+
+@command("recall", examples=["p2pctl recall ybndrfg8", "p2pctl recall ybndrfg8 --json"])
+@click.argument("id")
+@click.pass_obj
+def recall(caller: Caller, id: str) -> None:
+    """Take a message of yours back.
+
+    What nobody has read yet is removed from the network and never shown; what has arrived is deleted there, and its
+    reader may have seen it. `why` says how far it is, and whether it had been shown.
+    """
+    answer = caller.call("recall", id=id)
+    if caller.as_json:
+        show_json(answer)
+    else:
+        show(f"{state_word(answer['state'])} {short(answer['id'])}{_recall_so_far(answer)}")
+
+
+def _recall_so_far(answer: dict[str, Any]) -> str:
+    name = harmless_line(str(answer.get("name") or "its reader"))
+    if answer["was"] in ("delivered", "read"):
+        return f": {name} may have seen it, and is asked to delete it"
+    recall = answer.get("recall") or {}
+    if answer["state"] != "recalling":
+        return ""
+    return f": {recall['have']} of {recall['want']} copies removed" if recall.get("want") else f": {name} is asked"
 
 
 @command("read", examples=["p2pctl read ybndrfg8"])
@@ -218,6 +244,8 @@ def one_message(message: dict[str, Any], time_of_day: str) -> str:
     name = "you" if outgoing else harmless_line(str(message.get("from_name") or message.get("from") or "?"))
     start = f"{time_of_day} {short(message.get('id'))} "
     text = message_lines(str(message.get("text", "")), indent=len(start) + 2)
+    if message.get("recalled"):
+        text = paint("(recalled)", "dim")
     state = f"  [{state_word(message.get('state'))}]" if outgoing else ""
     return f"{paint(start, 'dim')}{paint(name, 'blue' if outgoing else 'cyan')}: {text}{state}"
 
@@ -229,6 +257,9 @@ def reasons(answer: dict[str, Any]) -> list[str]:
     if receipts:
         until = f", kept until {clock(receipts['expires_at'])}" if receipts.get("expires_at") else ""
         lines.append(f"  {receipts.get('have')} nodes hold it, {receipts.get('want')} wanted{until}")
+    recall = answer.get("recall")
+    if recall and recall.get("want"):
+        lines.append(f"  {recall['have']} of {recall['want']} nodes have confirmed that their copies are gone")
     for step in answer.get("steps", []):
         details = {key: value for key, value in step.items() if key not in ("at", "what")}
         told = "  ".join(
@@ -240,4 +271,4 @@ def reasons(answer: dict[str, Any]) -> list[str]:
     return lines
 
 
-COMMANDS = {"send": send, "history": history, "why": why, "read": read}
+COMMANDS = {"send": send, "history": history, "why": why, "recall": recall, "read": read}

@@ -75,7 +75,7 @@ class Conversation:
 
     def mark_read(self, message: Message, now: Now) -> None:
         """Our user has seen a message: the other side is told."""
-        if message.direction is Direction.OUT or message.state is MessageState.READ:
+        if message.state is not MessageState.RECEIVED:
             return
         self._history.mark_read(message, now)
         contact = self._store.contact(message.contact)
@@ -87,6 +87,8 @@ class Conversation:
         """A text, or a part of one, arrived; raises `PeerError` where its parts make no sense."""
         if contact.state not in (ContactState.ACCEPTED, ContactState.PENDING):  # who writes to us has accepted us
             raise PeerError("not_accepted")
+        if self._store.message(content.message, contact=contact.identity) is not None:
+            return  # shown before, or recalled
         if text.expires_s and text.expires_s <= now.wall_s:
             return  # it may have been here before, and be forgotten
         self._expiry.expect(text.expires_s * 1000, now)

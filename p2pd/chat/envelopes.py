@@ -69,7 +69,7 @@ class Envelopes:
         if item.session == session.session and item.envelope:
             return item.envelope
         envelope = self._seal(contact, session, item.sequence, item.message, item.clock, item.body)
-        fresh = replace(item, session=session.session, envelope=envelope)
+        fresh = replace(item, session=session.session, envelope=envelope, left=True)
         if item.session:  # it was sealed in another session: what lies on the DHT may never be opened
             fresh = replace(fresh, put_item=ItemId(b""), receipts=0)
         self._store.save_outbox_item(fresh)
@@ -78,7 +78,7 @@ class Envelopes:
     def seal_request(self, contact: Contact, session: Session, item: OutboxItem) -> bytes:
         """The envelope of a contact request, which goes out before its contact is accepted."""
         envelope = self._seal(contact, session, item.sequence, item.message, item.clock, item.body)
-        self._store.save_outbox_item(replace(item, session=session.session, envelope=envelope))
+        self._store.save_outbox_item(replace(item, session=session.session, envelope=envelope, left=True))
         return envelope
 
     def seal_acknowledgement(self, contact: Contact, session: Session, clock: int) -> bytes:

@@ -12,14 +12,27 @@ from dataclasses import replace
 
 from p2pd import limits
 from p2pd.effects import EffectQueue, Notify
-from p2pd.store import Contact, Direction, Message, MessageState, Step, UserStore
+from p2pd.store import Contact, Direction, Message, MessageState, Posted, RecallOutcome, Retraction, Step, UserStore
 from p2pd.types import IdentityKey, MessageId, Now
 from p2pd.wire.address import encode_address, encode_id
 
 CLOCK_COUNTER_BITS = 16
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_FINAL = (MessageState.DELIVERED, MessageState.READ, MessageState.EXPIRED, MessageState.RECALLED, MessageState.FAILED)
+_ENDS = {
+    MessageState.DELIVERED: (MessageState.READ,),
+    MessageState.READ: (),
+    MessageState.EXPIRED: (),
+    MessageState.RECALLING: (MessageState.FAILED,),
+    MessageState.RECALLED: (),
+    MessageState.FAILED: (),
+}
+"""States of which nothing but these comes by itself; recalls are beside this."""
+_OUTCOMES = {
+    RecallOutcome.UNSEEN: (MessageState.RECALLED, "recalled: they never saw it"),
+    RecallOutcome.SHOWN: (MessageState.DELIVERED, "recall came too late: it had been shown, and is removed there now"),
+    RecallOutcome.READ: (MessageState.READ, "recall came too late: it had been read, and is removed there now"),
+}
 
 
 class History:
@@ -55,10 +68,14 @@ class History:
         message: bytes = b"",
         state: str = "",
         about: bytes = b"",
-    ) -> None:
-        """Adds to the durable log and wakes who follows it, or waits for this message; `about`: what it goes with."""
+    ) -> int:
+        """Adds to the durable log and wakes who follows it, or waits for this message; the event's cursor.
+
+        `about` is the message that it goes with.
+        """
         cursor = self._store.add_event(type, _json(data), now.wall_ms, about=about)
         self._effects.append(Notify(cursor, message, state))
+        return cursor
 
     def step(self, contact: IdentityKey, id: MessageId, what: str, now: Now, **detail: str | int) -> None:
         """Notes for `why` what happened to a message."""
@@ -79,7 +96,10 @@ class History:
         gap = any(self._store.message(MessageId(parent), contact=contact.identity) is None for parent in parents)
         clock = self._placed(contact.identity, message.clock, now)
         steps = (Step(now.wall_ms, "received", {"via": message.via}),)
-        message = replace(message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS, steps=steps)
+        events = (*message.events, self._store.newest_cursor() + 1)
+        message = replace(
+            message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS, steps=steps, events=events
+        )
         self._store.save_message(message)
         data: dict[str, object] = {
             "id": encode_id(message.message),
@@ -111,17 +131,85 @@ class History:
         message = self._store.message(id, contact=contact)
         if message is None or message.direction is Direction.IN or message.state is state:
             return
-        if message.state in _FINAL and (message.state, state) != (MessageState.DELIVERED, MessageState.READ):
+        if state not in _ENDS.get(message.state, tuple(MessageState)):
             return
         step = Step(now.wall_ms, state.value, {"via": via, **detail} if via else detail)
-        self._store.save_message(message.went(step, state=state, via=via or message.via))
-        known = self._store.contact(contact)
-        address = encode_address(contact)
-        data: dict[str, object] = {"id": encode_id(id), "state": state.value, "to": address, "conversation": address}
+        self._tell(message.went(step, state=state, via=via or message.via), now)
+
+    def _tell(self, message: Message, now: Now) -> None:
+        """Keeps a message of ours whose state has changed, and tells of it."""
+        self._store.save_message(message)
+        known, address = self._store.contact(message.contact), encode_address(message.contact)
+        data: dict[str, object] = {
+            "id": encode_id(message.message),
+            "state": message.state.value,
+            "to": address,
+            "conversation": address,
+        }
         if known is not None:
             data["to_name"] = known.petname
-        about = b"" if state is MessageState.EXPIRED else _passing(message)  # that it failed is told to the end
-        self.event("receipt", data, now, message=id, state=state.value, about=about)
+        about = b"" if message.state is MessageState.EXPIRED else _passing(message)  # that it failed is told to the end
+        self.event("receipt", data, now, message=message.message, state=message.state.value, about=about)
+
+    # --- recalls
+
+    def recalled(self, message: Message, records: tuple[Posted, ...], now: Now, *, left: bool) -> None:
+        """Our user takes back what they said: its text goes at once; over, where nothing of it had left."""
+        state, outcome = MessageState.RECALLING, RecallOutcome.ASKED
+        if not left:
+            state, outcome = MessageState.RECALLED, RecallOutcome.UNSEEN
+        step = Step(now.wall_ms, "recalling" if left else "recalled: nothing of it had left this machine")
+        recall = Retraction(outcome, records)
+        self._tell(message.went(step, state=state, text="", recall=recall, expires_ms=0), now)
+        self._store.wipe_deleted()
+
+    def recall_answered(self, contact: IdentityKey, id: MessageId, outcome: RecallOutcome, now: Now) -> bool:
+        """They say what had become of a message that our user took back; False where nobody asked."""
+        message = self._store.message(id, contact=contact)
+        if message is None or message.recall is None or message.recall.outcome is not RecallOutcome.ASKED:
+            return False
+        state, what = _OUTCOMES[outcome]
+        recall = replace(message.recall, outcome=outcome)
+        self._tell(message.went(Step(now.wall_ms, what), state=state, recall=recall), now)
+        return True
+
+    def taken_back(self, contact: Contact, id: MessageId, clock: int, now: Now) -> RecallOutcome:
+        """A contact takes back what they said: its text goes, its id and place stay; what had become of it before."""
+        message = self._store.message(id, contact=contact.identity)
+        if message is not None and message.recall is not None:
+            return message.recall.outcome
+        if message is None:
+            clock, outcome = self._placed(contact.identity, clock, now), RecallOutcome.UNSEEN
+            sent_ms = clock >> CLOCK_COUNTER_BITS
+            message = Message(contact.identity, id, Direction.IN, "", clock, sent_ms, received_ms=now.wall_ms)
+        else:
+            outcome = RecallOutcome.READ if message.state is MessageState.READ else RecallOutcome.SHOWN
+        for cursor in message.events:
+            self._erase(cursor)
+        step = Step(now.wall_ms, "recalled by its sender", {"before": outcome.value})
+        recall = Retraction(outcome)
+        message = message.went(step, state=MessageState.RECALLED, text="", recall=recall, events=(), expires_ms=0)
+        self._store.save_message(message)
+        if outcome is not RecallOutcome.UNSEEN:
+            self._store.wipe_deleted()
+        address = encode_address(contact.identity)
+        data: dict[str, object] = {
+            "id": encode_id(id),
+            "from": address,
+            "from_name": contact.petname,
+            "conversation": address,
+            "position": self._store.position(message),
+            "before": outcome.value,
+        }
+        self.event("recalled", data, now)
+        return outcome
+
+    def _erase(self, cursor: int) -> None:
+        """The event stays, without the text."""
+        event = self._store.event(cursor)
+        if event is not None:
+            data = json.loads(event.data) | {"text": "", "recalled": True}
+            self._store.save_event(replace(event, data=_json(data)))
 
     def mark_read(self, message: Message, now: Now) -> None:
         """Our user saw a message of a contact's."""

@@ -4,7 +4,8 @@ Knows no paths but their names.
 
 | an envelope | outcome |
 |---|---|
-| of a sequence that is committed | `DUPLICATE`: acknowledged again, or, where it is another item, all begins anew |
+| of a sequence that is committed | `DUPLICATE`: acknowledged again |
+| the same, and is another item | `DUPLICATE`: the former was withdrawn after it had been sent, or all begins anew |
 | of counters that are gone | `DUPLICATE`: they hear of those that count, and it comes again |
 | too far ahead, malformed, or badly sealed | `REFUSED`: counted; never acknowledged |
 | ahead of what is missing before it, or of no session yet | `HELD`: in memory for a while, tried again after others |
@@ -28,7 +29,7 @@ from p2pd.errors import DuplicateError, PeerError, UndecryptableError
 from p2pd.peer.sessions import Opened, Sessions
 from p2pd.store import Contact, ContactState, Counters, UserStore
 from p2pd.types import IdentityKey, Now
-from p2pd.wire.content import Acknowledgement, Body, Content, decode_content_body
+from p2pd.wire.content import Acknowledgement, Body, Content, Nothing, Void, decode_content_body
 from p2pd.wire.envelope import Envelope
 
 
@@ -53,6 +54,8 @@ class Held:
     """Whether it may be opened at all once its time has come; False: its session is not known."""
 
 
+WITHDRAWALS = (Void, Nothing)
+"""What takes the place of an item that is not to arrive any more."""
 Act = Callable[[Contact, Content, Body, str, Now], None]
 
 
@@ -120,7 +123,9 @@ class Inbox:
         if envelope.sequence:
             known = self._sessions.knows(contact.identity, envelope.session)
             if known and _committed(counters, envelope.sequence):
-                if _contradicts(counters, envelope):  # their home is an old copy: none of this is what it seems
+                if _contradicts(counters, envelope) and not self._is_withdrawal(
+                    contact, envelope, now
+                ):  # their home is an old copy: none of this is what it seems
                     self._outbox.renew(contact.identity, now)
                     return Outcome.DUPLICATE
                 return self._again(contact, now)
@@ -131,6 +136,24 @@ class Inbox:
             if not self._complete_below(contact, envelope, counters):
                 return self._hold(contact, envelope, via, now)
         return self._open(contact, envelope, via, now)
+
+    def _is_withdrawal(self, contact: Contact, envelope: Envelope, now: Now) -> bool:
+        """Whether it takes back what was committed under its number."""
+        try:
+            content = Content.decode(self._sessions.open(contact, envelope, now).plaintext)
+            body = decode_content_body(content.body)
+        except PeerError:
+            return False
+        if isinstance(body, WITHDRAWALS):
+            self._unmark(contact.identity, envelope.sequence)
+            return True
+        return False
+
+    def _unmark(self, contact: IdentityKey, sequence: int) -> None:
+        """Two items have this number: neither contradicts the other."""
+        counters, number = self._outbox.counters(contact), sequence.to_bytes(8, "big")
+        marks = tuple(mark for mark in counters.marks if not mark.startswith(number))
+        self._store.save_counters(contact, replace(counters, marks=marks))
 
     def _complete_below(self, contact: Contact, envelope: Envelope, counters: Counters) -> bool:
         return all(_committed(counters, number) for number in range(counters.received + 1, envelope.sequence))
@@ -175,7 +198,10 @@ class Inbox:
         self._commit(contact, envelope, now)
         self._history.witness(content.clock, now)
         try:
-            self._act(contact, content, decode_content_body(content.body), via, now)
+            body = decode_content_body(content.body)
+            if envelope.sequence and isinstance(body, WITHDRAWALS):
+                self._unmark(contact.identity, envelope.sequence)
+            self._act(contact, content, body, via, now)
         except PeerError as error:
             self._count(error.reason)
         if epoch != before:  # what waits has new numbers, and goes again

@@ -30,9 +30,9 @@ from p2pd.peer.links import Links
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.reach import Reach
 from p2pd.peer.sessions import Sessions
-from p2pd.store import Contact, ContactState, Counters, MessageState, OutboxItem, Session, UserStore
+from p2pd.store import Contact, ContactState, Counters, Message, MessageState, OutboxItem, Session, UserStore
 from p2pd.types import IdentityKey, MessageId, Now, RandomSource
-from p2pd.wire.content import Acknowledgement, PairProposal, decode_content_body
+from p2pd.wire.content import Acknowledgement, Nothing, PairProposal, Recall, Void, decode_content_body
 from p2pd.wire.envelope import Envelope
 from p2pd.wire.link import Carry
 
@@ -88,9 +88,10 @@ class Outbox:
         message: MessageId = NO_MESSAGE,
         clock: int = 0,
         expires_ms: int = 0,
+        recalls: bool = False,
     ) -> int:
-        """Takes an item; its sequence number.  Raises `QuotaError` where too many wait, and only for a message."""
-        if message != NO_MESSAGE and not self.has_room(contact):
+        """Takes an item; its sequence number.  Raises `QuotaError` where too many wait, and only for a new message."""
+        if message != NO_MESSAGE and not recalls and not self.has_room(contact):
             raise QuotaError(
                 f"{limits.OUTBOX_ITEMS} items wait for this contact already", hint="wait until some are delivered"
             )
@@ -98,7 +99,7 @@ class Outbox:
         sequence = counters.next_sequence
         self._store.save_counters(contact, replace(counters, next_sequence=sequence + 1))
         clock = clock or self._history.tick(now)
-        item = OutboxItem(contact, sequence, message, body, now.wall_ms, clock, expires_ms=expires_ms)
+        item = OutboxItem(contact, sequence, message, body, now.wall_ms, clock, expires_ms=expires_ms, recalls=recalls)
         self._store.save_outbox_item(item)
         return sequence
 
@@ -107,6 +108,27 @@ class Outbox:
         counters = self._envelopes.counters(contact)
         most = counters.next_sequence - 1 - counters.acknowledged  # some of them may be acknowledged
         return most < limits.OUTBOX_ITEMS or self._store.outbox_count(contact) < limits.OUTBOX_ITEMS
+
+    def waiting(self, message: Message) -> list[OutboxItem]:
+        """What of a message of ours is not acknowledged."""
+        numbers = range(message.first_sequence, message.last_sequence + 1)
+        items = (self._store.outbox_item(message.contact, number) for number in numbers)
+        return [item for item in items if item is not None and item.message == message.message]
+
+    def withdraw(self, contact: Contact, message: Message, items: list[OutboxItem], now: Now, *, ask: bool) -> None:
+        """Makes these items of a message voids, under their numbers, ends its records, and asks what became of it."""
+        void = Void(message.message).encode()
+        flight = self._flights.of(contact.identity)
+        for item in items:
+            self._store.save_outbox_item(
+                OutboxItem(contact.identity, item.sequence, NO_MESSAGE, void, now.wall_ms, item.clock)
+            )
+            flight.sent_through = min(flight.sent_through, item.sequence - 1)
+        if ask:
+            id = message.message
+            self.add(contact.identity, Recall(id).encode(), now, message=id, clock=message.clock, recalls=True)
+        self._posting.withdraw(contact, message.message, now)
+        self.pump(contact.identity, now)
 
     def begin_anew(self, contact: IdentityKey) -> None:
         """Counters of a new epoch, and nothing known of theirs: what waits gets new numbers, from 1.
@@ -121,8 +143,21 @@ class Outbox:
                 numbers.setdefault(item.message, []).append(sequence)
         for sequence, item in enumerate(waiting, 1):
             body = NOTHING if isinstance(decode_content_body(item.body), PairProposal) else item.body
-            fresh = OutboxItem(contact, sequence, item.message, body, item.made_ms, item.clock)
-            self._store.save_outbox_item(replace(fresh, parents=item.parents, expires_ms=item.expires_ms))
+            self._store.save_outbox_item(
+                OutboxItem(
+                    contact,
+                    sequence,
+                    item.message,
+                    body,
+                    item.made_ms,
+                    item.clock,
+                    parents=item.parents,
+                    expires_ms=item.expires_ms,
+                    left=item.left,
+                    posted=item.posted,
+                    recalls=item.recalls,
+                )
+            )
         for id, sequences in numbers.items():
             message = self._store.message(id, contact=contact)
             if message is not None:
@@ -229,7 +264,9 @@ class Outbox:
         if not item.envelope:
             return item.message != NO_MESSAGE  # what has expired was sent as something else before
         mark = Envelope.decode(item.envelope).mark
-        return mark[:4] == acknowledgement.mark[:4] and mark != acknowledgement.mark
+        if mark[:4] != acknowledgement.mark[:4] or mark == acknowledgement.mark:
+            return False
+        return not isinstance(decode_content_body(item.body), Void | Nothing)  # they may have what these took back
 
     def renew(self, contact: IdentityKey, now: Now) -> None:
         """The two ends do not know the same any more: everything that waits goes again, in a new session."""
@@ -357,7 +394,11 @@ class Outbox:
                 if item.message != NO_MESSAGE and now.wall_ms >= until_ms:
                     void = OutboxItem(contact, item.sequence, NO_MESSAGE, NOTHING, now.wall_ms, item.clock)
                     self._store.save_outbox_item(void)
-                    self._history.change_state(contact, item.message, MessageState.EXPIRED, now)
+                    if item.recalls:
+                        reason = "they have not answered the recall"
+                        self._history.change_state(contact, item.message, MessageState.FAILED, now, reason=reason)
+                    else:
+                        self._history.change_state(contact, item.message, MessageState.EXPIRED, now)
                     self._flights.of(contact).mail_by(now.steady + limits.MAILBOX_AFTER_S)
 
 

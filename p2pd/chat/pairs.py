@@ -77,6 +77,12 @@ def writing(own: OwnKeys, contact: Contact) -> Direction | None:
     return Direction(max(usable, key=lambda pair: pair.generation), own.device_key, contact.device)
 
 
+def written(own: OwnKeys, contact: Contact, generation: int) -> Direction | None:
+    """The way from us to them under an earlier generation; None where that is gone."""
+    pair = next((pair for pair in contact.pair_secrets if pair.generation == generation), None)
+    return Direction(pair, own.device_key, contact.device) if pair is not None and contact.device is not None else None
+
+
 def reading(own: OwnKeys, contact: Contact) -> list[Direction]:
     """The ways from them to us, the newest generation first."""
     if contact.device is None:

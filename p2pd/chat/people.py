@@ -332,7 +332,7 @@ class People:
             case ContactState.REQUESTED if self._accept_requests:
                 self.accept(contact, now)
             case ContactState.REQUESTED:
-                self._history.event(
+                cursor = self._history.event(
                     "request",
                     {
                         "id": encode_id(message),
@@ -342,6 +342,7 @@ class People:
                     },
                     now,
                 )
+                self._store.save_contact(replace(contact, request_event=cursor))
             case ContactState.BLOCKED | ContactState.REJECTED:
                 pass
 
@@ -429,6 +430,7 @@ class People:
             received_ms=contact.request_ms,
             state=MessageState.RECEIVED,
             via="mailbox",
+            events=(contact.request_event,) if contact.request_event else (),
         )
         self._history.received(contact, message, (), now)
 

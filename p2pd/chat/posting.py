@@ -21,13 +21,14 @@ from p2pd.chat.envelopes import NO_MESSAGE, Envelopes
 from p2pd.chat.flight import Flights
 from p2pd.chat.history import History
 from p2pd.chat.mail import MailAddress, mail_record, ring_record
+from p2pd.chat.withdrawing import Withdrawing
 from p2pd.dht.node import Dht
 from p2pd.dht.storing import PutProgress
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.published import INBOX, personal_address
 from p2pd.peer.sessions import Sessions
-from p2pd.store import Contact, MessageState, OutboxItem, Session, UserStore
-from p2pd.types import IdentityKey, ItemId, Now, RandomSource
+from p2pd.store import Contact, MessageState, OutboxItem, Posted, Session, UserStore
+from p2pd.types import IdentityKey, ItemId, MessageId, Now, RandomSource
 from p2pd.wire.record import Record
 
 
@@ -53,6 +54,11 @@ class Posting:
         self._random = random
         self._envelopes = envelopes
         self._flights = flights
+        self._withdrawing = Withdrawing(own, store, dht, history)
+
+    def withdraw(self, contact: Contact, message: MessageId, now: Now) -> None:
+        """Ends the records of a message that is recalled."""
+        self._withdrawing.put(contact, message, now)
 
     def post(self, contact: Contact, now: Now) -> None:
         """Puts what is not on the DHT yet into the mailbox of the day."""
@@ -62,6 +68,8 @@ class Posting:
         if session is None or not self._dht.joined:
             return
         window = self._window(contact.identity)
+        for message in [item.message for item in window if item.recalls]:
+            self._withdrawing.put(contact, message, now)
         items = [
             item
             for item in window
@@ -129,15 +137,16 @@ class Posting:
     def _next_mail(self, contact: IdentityKey, now: Now) -> float | None:
         session = self._sessions.current(contact)
         id = session.session if session else b""
-        waits = [_mail_due_ms(item, id, now) - now.wall_ms for item in self._window(contact)]
-        return now.steady + max(1.0, min(waits) / 1000) if waits else None
+        window = self._window(contact)
+        due_ms = [_mail_due_ms(item, id, now) for item in window] + self._withdrawing.due_ms(contact, window, now)
+        return now.steady + max(1.0, (min(due_ms) - now.wall_ms) / 1000) if due_ms else None
 
     def _posted(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[OutboxItem, Record] | None:
         envelope = self._envelopes.sealed(contact, item, now)
         if envelope is None:
             return None
         item = self._store.outbox_item(contact.identity, item.sequence) or item
-        again = item.put_item and not _stale(item, now) and item.put_day == now.day
+        again = item.put_item and item.posted and not _stale(item, now) and item.put_day == now.day
         address = self._posted_at(contact, item) if again else None
         fresh = address is None  # after a day the reader looks elsewhere, so it goes there as another item
         address = address or self._mailbox(contact, now)
@@ -147,6 +156,9 @@ class Posting:
         expires_s = now.wall_s + limits.MAIL_LIFE_S if fresh else item.record_expires_ms // 1000
         if item.expires_ms:
             expires_s = min(expires_s, item.expires_ms // 1000)
+        if fresh:
+            place = Posted(address.day, address.index, address.direction.pair.generation, put_item, expires_s)
+            item = replace(item, posted=(*item.posted, place)[-limits.PUTS_REMEMBERED :])
         attempts = item.attempts + 1
         retry_ms = now.wall_ms + limits.RETRY_S[min(attempts - 1, len(limits.RETRY_S) - 1)] * 1000
         item = replace(
@@ -165,11 +177,8 @@ class Posting:
 
     def _posted_at(self, contact: Contact, item: OutboxItem) -> MailAddress | None:
         """Where an item was put before; None where that generation is gone."""
-        for pair in contact.pair_secrets:
-            if pair.generation == item.put_generation and contact.device is not None:
-                direction = pairs.Direction(pair, self._own.device_key, contact.device)
-                return MailAddress(direction, item.put_day, item.put_index)
-        return None
+        direction = pairs.written(self._own, contact, item.put_generation)
+        return MailAddress(direction, item.put_day, item.put_index) if direction is not None else None
 
     def _mailbox(self, contact: Contact, now: Now) -> MailAddress | None:
         """Where the next item goes; None where today's mailboxes are full."""
@@ -213,7 +222,13 @@ class Posting:
             if item is None or item.put_item != put.put_item or not (stored or progress.done):
                 continue  # gone, or by now put elsewhere, which has receipts of its own
             first = stored and not item.receipts
-            item = replace(item, receipts=progress.receipts if stored else 0, wanted=progress.wanted)
+            place = replace(item.posted[-1], holders=max(item.posted[-1].holders, progress.receipts))
+            item = replace(
+                item,
+                receipts=progress.receipts if stored else 0,
+                wanted=progress.wanted,
+                posted=(*item.posted[:-1], place),
+            )
             self._store.save_outbox_item(item)
             if first:
                 self._stored(contact, item, progress, now)

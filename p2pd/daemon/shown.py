@@ -7,6 +7,7 @@ Knows no method.  What came from a peer is exact here; whoever prints it makes i
 import json
 from typing import Any
 
+from p2pd.chat.withdrawing import holders
 from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
 from p2pd.engine import Engine, Facts
@@ -55,6 +56,7 @@ def shown_message(message: Message, engine: Engine, petname: str) -> Answer:
         "via": message.via or None,
         "reply": encode_id(message.reply) if message.reply else None,
         "gap": message.gap,
+        "recalled": message.recall.outcome.value if message.recall else None,
     }
 
 
@@ -68,7 +70,16 @@ def shown_reasons(message: Message, steps: list[Step], receipts: Facts | None) -
         "via": message.via or None,
         "steps": [{"at": moment(step.at_ms), "what": step.what} | shown_facts(step.detail) for step in steps],
         "receipts": shown_facts(receipts) if receipts else None,
+        "recall": shown_recall(message),
     }
+
+
+def shown_recall(message: Message) -> Answer | None:
+    """How far the recall of a message is; None where nobody has taken it back."""
+    if message.recall is None:
+        return None
+    have, want = holders(message)
+    return {"outcome": message.recall.outcome.value, "have": have, "want": want}
 
 
 def shown_contact(contact: Contact, engine: Engine) -> Answer:

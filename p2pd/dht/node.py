@@ -256,8 +256,11 @@ class Dht:
             now=now,
         )
 
-    def put(self, records: Sequence[Record], progress: Progress, now: Now) -> None:
-        """Store records that share one key; UsageError for none, several keys, or a bad signature."""
+    def put(self, records: Sequence[Record], progress: Progress, now: Now, *, widely: bool = False) -> None:
+        """Store records that share one key; UsageError for none, several keys, or a bad signature.
+
+        `widely` is for what must reach everybody whom a put in a hurry may have asked: twice as many as usual.
+        """
         now = self._within(now)
         try:
             checked = [verified(record.encode()) for record in records]
@@ -273,11 +276,11 @@ class Dht:
             random=self._random,
             own=self._throwaways.key(key, now.day),
             records=checked,
-            replicas=self._settings.replicas,
+            replicas=self._settings.replicas * (2 if widely else 1),
             parallel=self._settings.paths + self._settings.parallel,
             radius=self._size.radius(limits.REGION_FACTOR * self._settings.replicas),
             shown=self._shown(),
-            known=self._known_holders(key, now),
+            known=() if widely else self._known_holders(key, now),
             remember=lambda holders, later: self._holders.put(key, (later.steady, holders)),
             keep=lambda near, later: self._keep_own(checked, near, later),
             progress=lambda report, later: self._stored(report, later.steady - now.steady, progress),

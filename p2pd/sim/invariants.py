@@ -9,6 +9,7 @@ does not ask the engines how they think they do.
 | shown once | no text is shown twice |
 | order | a conversation keeps its sender's order, and nothing overtakes unless it has waited `limits.HOLD_S` |
 | delivered | a sender learns `delivered` only once the recipient has committed the text |
+| recalled | a sender learns `recalled` only of what was never shown, and it never is after that |
 | stored | a sender learns `stored` only once enough others hold every part |
 | message keys | no message key seals two different things, across crashes and engines too |
 | records | nothing comes back over a tombstone or an newer value; what a receipt was given for survives a crash |

@@ -22,7 +22,7 @@ from p2pd.sim import turns
 from p2pd.sim.probes import replaced
 from p2pd.sim.turns import Turns
 from p2pd.sim.watching import Phase
-from p2pd.store import MessageState
+from p2pd.store import MessageState, RecallOutcome
 from p2pd.types import MessageId
 
 Function = Callable[..., Any]
@@ -83,6 +83,16 @@ def _show_again(original: Function) -> Function:
         original(self, contact, message, parents, now)
 
     return received
+
+
+def _recalls_forgotten(original: Function) -> Function:
+    def taken_back(self: History, contact: Any, id: Any, clock: int, now: Any) -> Any:
+        outcome = original(self, contact, id, clock, now)
+        if outcome is RecallOutcome.UNSEEN:
+            self._store.remove_message(contact.identity, id)
+        return outcome
+
+    return taken_back
 
 
 def _acting_first() -> tuple[Patch, ...]:
@@ -185,6 +195,12 @@ _MUTANTS = (
         ),
     ),
     Mutant(
+        "recall-remembered",
+        "what was recalled before it came is not known again",
+        ((History, "taken_back", _recalls_forgotten),),
+        ("recall",),
+    ),
+    Mutant(
         "commit-before-send",
         "effects leave before the turn is committed",
         _acting_first(),
@@ -236,6 +252,7 @@ SIZES = {
     "full-disk": (6, 0.1),
     "crash": (6, 0.1),
     "crowd": (40, 0.06),
+    "recall": (7, 0.1),
 }
 """Nodes and hours with which mutants are looked for: many short runs find them sooner than a few long ones."""
 

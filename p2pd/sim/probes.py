@@ -155,13 +155,13 @@ def _get(original: Callable[..., Any], watcher: Watcher) -> Callable[..., Any]:
 
 
 def _put(original: Callable[..., Any], watcher: Watcher) -> Callable[..., Any]:
-    def put(dht: Dht, records: Any, progress: Callable[[PutProgress, Now], None], now: Now) -> None:
+    def put(dht: Dht, records: Any, progress: Callable[[PutProgress, Now], None], now: Now, **options: Any) -> None:
         def told(report: PutProgress, later: Now) -> None:
             if report.done:
                 watcher.on_put(dht.key, report, (later.steady - now.steady) * 1000)
             progress(report, later)
 
-        original(dht, records, told, now)
+        original(dht, records, told, now, **options)
 
     return put
 

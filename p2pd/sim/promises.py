@@ -3,7 +3,8 @@
 Knows the stores and the durable event log, as an application reads them; of the engines only what reached these.
 Promises: a text is shown once, to the one it was for, as it was written, in its sender's order; ahead of one that was
 written before it only after waiting for that; `delivered` only once the recipient has committed it; `stored` only once
-enough others hold it; at the end it has been delivered, or its sender has been told why not.
+enough others hold it; `recalled` only where it never was shown nor ever will be; at the end it has been delivered, or
+its sender has been told why not.
 """
 
 import json
@@ -41,6 +42,8 @@ class Letter:
     arrived_s: float | None = None
     """When the sender knew."""
     told: str = ""
+    recalled: bool = False
+    """Its sender takes it back: from now on its text may be gone on either end."""
 
     @property
     def over(self) -> bool:
@@ -71,6 +74,8 @@ class Promises:
         """How often which state was told."""
         self._ways: dict[tuple[str, str], _Way] = {}
         self._by_text: dict[str, Letter] = {}
+        self._by_message: dict[bytes, Letter] = {}
+        """Those that are taken back, whose text may be gone."""
         self._by_address: dict[str, Resident] = {}
         self._cursors: dict[str, int] = {}
 
@@ -89,6 +94,11 @@ class Promises:
     def accept(self, letter: Letter, message: Message) -> None:
         """`send` has returned."""
         letter.accepted, letter.id = True, message.message
+
+    def recall(self, letter: Letter) -> None:
+        """Its sender is about to take it back."""
+        letter.recalled = True
+        self._by_message[letter.id] = letter
 
     def look(self, resident: Resident) -> None:
         """A turn there was committed: what does its user learn?"""
@@ -111,6 +121,9 @@ class Promises:
     def _on_shown(self, resident: Resident, event: Event) -> None:
         data = json.loads(event.data)
         letter = self._by_text.get(_first_word(data["text"]))
+        if data.get("recalled"):  # in the turn in which it was shown, or it would have been looked at before
+            letter = self._by_message.get(id_range(data["id"])[0])
+            data["text"] = letter.text if letter else ""
         if letter is None:
             return  # the text of a contact request
         if letter.recipient is not resident or letter.text != data["text"] or data["from"] != letter.sender.address:
@@ -120,11 +133,13 @@ class Promises:
             self._broken("shown once", resident.host, f"{letter} was shown twice")
             return
         letter.shown_s, letter.via = self._time_s(), data["via"]
+        if letter.told == MessageState.RECALLED:
+            self._broken("recalled", resident.host, f"{letter} was shown after its sender was told that it never was")
         message = self._message(resident, data["id"])
         written = self._message(letter.sender, data["id"])
-        if message is None or message.text != letter.text:
+        if message is None or (message.text != letter.text and not message.recall):
             self._broken("committed", resident.host, f"{letter} was announced, and is not in the history")
-        elif written is None or written.text != letter.text:
+        elif written is None or (written.text != letter.text and not written.recall):
             self._broken("authentic", resident.host, f"{letter} is shown, and its sender has committed no such text")
         else:
             self._in_order(letter, message)
@@ -141,7 +156,8 @@ class Promises:
         if waited_s >= limits.HOLD_S:
             return
         for other in reversed(way.letters):
-            if other.number < letter.number and other.accepted and other.shown_s is None and not other.told:
+            waits = other.accepted and other.shown_s is None and not other.told and not other.recalled
+            if other.number < letter.number and waits:
                 text = f"{letter} was shown {waited_s:.1f} s after it was written, ahead of {other}"
                 self._broken("order", letter.recipient.host, text)
                 return
@@ -151,7 +167,9 @@ class Promises:
     def _on_receipt(self, resident: Resident, event: Event) -> None:
         data = json.loads(event.data)
         message = self._message(resident, data["id"])
-        letter = self._by_text.get(_first_word(message.text)) if message else None
+        letter = None
+        if message is not None:
+            letter = self._by_message.get(message.message) or self._by_text.get(_first_word(message.text))
         if letter is None or message is None or letter.sender is not resident:
             return
         state = MessageState(data["state"])
@@ -166,6 +184,8 @@ class Promises:
             self._stored(letter, message)
         elif state in TOLD:
             letter.told = state.value
+            if state is MessageState.RECALLED and letter.shown_s is not None:
+                self._broken("recalled", resident.host, f"{letter} is recalled as never seen, and it had been shown")
 
     # --- at the end
 
@@ -200,7 +220,7 @@ class Promises:
     def _at_recipient(self, letter: Letter, message: Message) -> Message | None:
         store = letter.recipient.store
         found = store.messages_by_prefix(message.message, message.message)
-        return found[0] if found and found[0].text == letter.text else None
+        return found[0] if found and (found[0].text == letter.text or found[0].recall) else None
 
     def _message(self, resident: Resident, id: str) -> Message | None:
         found = resident.store.messages_by_prefix(*id_range(id))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from random import Random
@@ -34,12 +35,15 @@ from p2pd.sim.watching import Phase
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.store import HeldRecord
 from p2pd.types import NodeKey, Now
+from p2pd.wire.address import encode_id
 
 SAMPLES = 48
 """Looks at copies and bounds in one run."""
 SAMPLE_MIN_S = 60.0
 ACQUAINTED_S = 300.0
 SHARE = 0.5
+RECALLED_OF = 6
+"""A recall is of one of so many texts written last: most of them are still under way."""
 Progress = Callable[[float, str], None]
 """Told how far a run is, 0 to 1, and what it does."""
 
@@ -123,6 +127,16 @@ class Stage:
         """Somebody writes to somebody."""
         sender, recipient = self.random.sample(self.people, 2)
         return self.write(sender, recipient, size)
+
+    def some_recall(self) -> None:
+        """Somebody who is there takes back one of the last texts."""
+        last = [letter for letter in self.judge.promises.letters[-RECALLED_OF:] if letter.accepted]
+        mine = [letter for letter in last if letter.sender.is_up and not letter.recalled]
+        if mine:
+            letter = self.random.choice(mine)
+            self.judge.promises.recall(letter)
+            with suppress(P2pdError):
+                letter.sender.do(lambda engine, now: engine.recall(encode_id(letter.id), now))
 
     # --- time
 

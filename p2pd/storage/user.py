@@ -317,6 +317,12 @@ class SqliteUserStore:
         wanted = f"AND type IN ({', '.join('?' * len(types))}) " if types else ""
         return self._events.find(f"WHERE cursor>? {wanted}ORDER BY cursor LIMIT ?", (after, *types, limit))
 
+    def event(self, cursor: int) -> Event | None:
+        return self._events.one(cursor)
+
+    def save_event(self, event: Event) -> None:
+        self._events.save(event, event.cursor, event.type, None)
+
     def newest_cursor(self) -> int:
         cursor: int | None = self._memo.get("cursor")
         if cursor is None:

@@ -109,12 +109,26 @@ class NewName(Wire, frozen=True, tag=8):
 
 
 class Void(Wire, frozen=True, tag=9):
-    """The message with this id is recalled: nothing is to be waited for."""
+    """What had this sequence was of the message with this id, which is recalled: nothing of it comes any more."""
 
     message: Message
 
 
-Body = Text | Request | Accept | Nothing | Read | NewSecret | PairProposal | NewName | Void
+class Recall(Wire, frozen=True, tag=10):
+    """Show that message of mine no more, and say whether it was shown."""
+
+    message: Message
+
+
+class Recalled(Wire, frozen=True, tag=11):
+    """The answer: 0 never shown, 1 shown, 2 shown and marked as read."""
+
+    message: Message
+    outcome: Annotated[int, msgspec.Meta(ge=0, le=2)]
+
+
+Body = Text | Request | Accept | Nothing | Read | NewSecret | PairProposal | NewName | Void | Recall | Recalled
+_TAGS = range(1, 12)
 
 
 class Content(Wire, frozen=True):
@@ -140,7 +154,7 @@ def decode_content_body(data: bytes) -> Body:
     try:
         body: Body = decode(Body, data, limits.ENVELOPE_BYTES)  # type: ignore[arg-type]
     except PeerError:
-        if _Tagged.decode(data).tag not in range(1, 10):
+        if _Tagged.decode(data).tag not in _TAGS:
             raise PeerError("unknown_body") from None
         raise
     return body

@@ -1,10 +1,12 @@
 """A conversation by piped lines: history first, every line sent, states and answers shown, a restart survived."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from p2pctl.chat import Conversation
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon, Gone, Refusal
 
@@ -92,3 +94,13 @@ def test_without_any_conversation(p2pctl: Run, chatting: FakeDaemon) -> None:
 def test_for_a_script(p2pctl: Run, chatting: FakeDaemon) -> None:
     done = p2pctl("chat", "bob", "--json", stdin=b"one\n")
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["earlier", "one"]
+
+
+def test_what_they_take_back_is_said() -> None:
+    lines: list[str] = []
+    conversation = Conversation(SimpleNamespace(as_json=False), SimpleNamespace(put=lines.append), "bob")  # type: ignore[arg-type]
+    data = {"id": OLD["id"], "from": BOB, "conversation": BOB, "before": "shown", "position": 0}
+    conversation._on_event({"type": "recalled", "at": AT, "data": data}, BOB)
+    conversation._on_event({"type": "recalled", "at": AT, "data": data | {"conversation": "p2p:eve"}}, BOB)
+    (line,) = lines
+    assert line.endswith("bob: (recalled)")

@@ -202,3 +202,41 @@ def test_why(p2pctl: Run, daemon: FakeDaemon) -> None:
 def test_read(p2pctl: Run, daemon: FakeDaemon) -> None:
     daemon.set("read", {"id": "a" * 26, "state": "read"})
     assert p2pctl("read", "aaaa").out == "read aaaa\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            {"was": "queued", "state": "recalled", "recall": {"outcome": "unseen", "have": 0, "want": 0}},
+            "recalled ybndrfg8",
+        ),
+        (
+            {"was": "stored", "state": "recalling", "recall": {"outcome": "asked", "have": 6, "want": 8}},
+            "recalling ybndrfg8: 6 of 8 copies removed",
+        ),
+        (
+            {"was": "queued", "state": "recalling", "recall": {"outcome": "asked", "have": 0, "want": 0}},
+            "recalling ybndrfg8: bob is asked",
+        ),
+        (
+            {"was": "read", "state": "recalling", "recall": {"outcome": "asked", "have": 0, "want": 0}},
+            "recalling ybndrfg8: bob may have seen it, and is asked to delete it",
+        ),
+    ],
+)
+def test_a_recall_says_how_far_it_is(answer: dict[str, Any], said: str, p2pctl: Run, daemon: FakeDaemon) -> None:
+    daemon.set("recall", SENT | answer)
+    done = p2pctl("recall", "ybndrfg8")
+    assert (done.code, done.out) == (0, said + "\n")
+    assert daemon.calls == [("recall", {"id": "ybndrfg8"})]
+    assert json.loads(p2pctl("recall", "ybndrfg8", "--json").out) == SENT | answer
+
+
+def test_what_was_recalled_is_marked_in_history_and_why_counts_holders(p2pctl: Run, daemon: FakeDaemon) -> None:
+    message = {"id": SENT["id"], "direction": "out", "text": "", "sent_at": SENT["sent_at"], "state": "recalling"}
+    daemon.set("history", {"messages": [message | {"recalled": "asked"}]})
+    assert "you: (recalled)  [recalling]" in p2pctl("history", "bob").out
+    recall = {"outcome": "asked", "have": 6, "want": 8}
+    daemon.set("why", {"id": SENT["id"], "state": "recalling", "steps": [], "receipts": None, "recall": recall})
+    assert "6 of 8 nodes have confirmed that their copies are gone" in p2pctl("why", "ybndrfg8").out

@@ -162,6 +162,8 @@ BODIES = [
     Made("content.PairProposal", {"generation": 1, "secret": SECRET}, 7),
     Made("content.NewName", {"name": "x" * 50}, 8),
     Made("content.Void", {"message": MESSAGE}, 9),
+    Made("content.Recall", {"message": MESSAGE}, 10),
+    Made("content.Recalled", {"message": MESSAGE, "outcome": 2}, 11),
 ]
 CONTENT = Made(
     "content.Content",

@@ -8,6 +8,7 @@ from p2pd.crypto import ratchet
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.peers import Peer
 from p2pd.effects import SendDatagram
+from p2pd.engine import Engine
 from p2pd.sim.bounds import exceeded
 from p2pd.sim.invariants import Judge, MessageKeys
 from p2pd.sim.nearest import KNOWN_S
@@ -17,7 +18,7 @@ from p2pd.sim.stage import Options, Stage
 from p2pd.sim.town import Town
 from p2pd.sim.watching import Phase
 from p2pd.store import MessageState
-from p2pd.types import Endpoint
+from p2pd.types import Endpoint, Now
 
 
 @pytest.fixture
@@ -70,6 +71,31 @@ def test_delivered_without_the_recipients_commit_is_noticed(stage: Stage) -> Non
     assert letter is not None
     writer.do(lambda engine, now: engine._history.change_state(reader.identity, letter.id, MessageState.DELIVERED, now))
     assert found(stage.judge) == ["delivered"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_shown_first", [True, False])
+def test_recalled_as_never_seen_and_shown_is_noticed(stage: Stage, is_shown_first: bool) -> None:
+    writer, reader = stage.people
+    reader.stop()
+    letter = stage.write(writer, reader)
+    assert letter is not None
+    stage.judge.promises.recall(letter)
+    message = writer.store.message(letter.id)
+    assert message is not None
+
+    def told(engine: Engine, now: Now) -> None:
+        engine._history.recalled(message, (), now, left=False)
+
+    if not is_shown_first:
+        writer.do(told)
+    reader.up()
+    stage.run(20)
+    assert letter.shown_s is not None
+    if is_shown_first:
+        writer.do(lambda engine, now: engine._store.save_message(message))
+        writer.do(told)
+    assert found(stage.judge)[0] == "recalled"
 
 
 @pytest.mark.slow

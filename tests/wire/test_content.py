@@ -13,14 +13,24 @@ RATCHET_BOX_BYTES = 16
 MESSAGE = MessageId(second.MESSAGE)
 
 
-@pytest.mark.parametrize("data", [pack([10]), pack([0]), pack([2**63 - 1, "dict"]), pack([99, b"x", [1]])])
+@pytest.mark.parametrize("data", [pack([12]), pack([0]), pack([2**63 - 1, "dict"]), pack([99, b"x", [1]])])
 def test_a_body_of_a_newer_version_is_told_apart(data: bytes) -> None:
     with pytest.raises(PeerError, match="unknown_body"):
         decode_content_body(data)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x90", pack([8]), pack([9, b"short"]), pack(["text"]), pack([2**63]), b"\x91\x0a\0"]
+    "data",
+    [
+        b"",
+        b"\x90",
+        pack([8]),
+        pack([9, b"short"]),
+        pack(["text"]),
+        pack([2**63]),
+        b"\x91\x0a\0",
+        pack([11, bytes(16), 3]),
+    ],
 )
 def test_a_broken_body_is_malformed(data: bytes) -> None:
     with pytest.raises(PeerError, match="malformed"):

@@ -1,4 +1,4 @@
-"""What people say to each other: `send`, `history`, `why`, `read`, `wait`."""
+"""What people say to each other: `send`, `history`, `why`, `recall`, `read`, `wait`."""
 
 import asyncio
 from dataclasses import replace
@@ -10,7 +10,7 @@ from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.methods.log import cursor_of
 from p2pd.daemon.pages import first_page
 from p2pd.daemon.service import Service
-from p2pd.daemon.shown import shown_event, shown_message, shown_reasons, shown_sent
+from p2pd.daemon.shown import shown_event, shown_message, shown_reasons, shown_recall, shown_sent
 from p2pd.daemon.words import duration_s, since_ms
 from p2pd.engine import Engine
 from p2pd.errors import FailedError, NotFoundError, TimeUpError, UsageError
@@ -99,7 +99,8 @@ def _bounded(timeout_s: float) -> float:
     "history",
     result={
         "messages": "in conversation order: `id`, `direction` (in, out), `from`, `from_name`, `conversation`, `text`, "
-        "`sent_at`, `received_at`, `state`, `via` (direct, lan, relay, mailbox, bundle or null), `reply`, `gap`",
+        "`sent_at`, `received_at`, `state`, `via` (direct, lan, relay, mailbox, bundle or null), `reply`, `gap`, "
+        "`recalled` (null; or asked, unseen, shown, read: what had become of it, and the text is gone)",
         "next": "where the list is longer than a line: the parameters for the rest",
     },
 )
@@ -138,11 +139,42 @@ async def history(
         "via": "how it went, or null",
         "steps": "list of `at`, `what` and details",
         "receipts": "`have`, `want`, `expires_at` of the copies on the network, or null",
+        "recall": "`outcome` (asked, unseen, shown, read), and how many holders (`have`) of how many (`want`) have "
+        "confirmed that their copies are gone; null where nobody has taken it back",
     },
 )
 async def why(service: Service, *, id: Annotated[str, "of the message; its beginning is enough"]) -> Answer:
     """What happened to a message, where its copies are, and until when."""
     return await service.ask(lambda engine, now: shown_reasons(*engine.why(id)))
+
+
+@method(
+    "recall",
+    result={
+        "id": "of the message",
+        "to": "the recipient's address",
+        "name": "what we call them",
+        "was": "its state before this call",
+        "state": "recalling, or recalled where it had not left this machine",
+        "recall": "as in `why`",
+    },
+)
+async def recall(service: Service, *, id: Annotated[str, "of the message; its beginning is enough"]) -> Answer:
+    """Takes a message of one's own back: before it is delivered its copies are removed, and always they are asked."""
+
+    def take_back(engine: Engine, now: Now) -> Answer:
+        was = engine.message(id).state
+        message = engine.recall(id, now)
+        return {
+            "id": encode_id(message.message),
+            "to": encode_address(message.contact),
+            "name": engine.petname(message.contact),
+            "was": was.value,
+            "state": message.state.value,
+            "recall": shown_recall(message),
+        }
+
+    return await service.ask(take_back)
 
 
 @method("read", result={"id": "of the message", "state": "read"})
@@ -208,9 +240,9 @@ def _received(engine: Engine, event: Answer, person: str) -> Answer | None:
         message = engine.message(str(event["data"]["id"]))
     except (NotFoundError, KeyError):
         return None
-    if message.direction is not Direction.IN or encode_address(message.contact) != person:
+    if message.recall or message.direction is not Direction.IN or encode_address(message.contact) != person:
         return None
     return shown_message(message, engine, engine.petname(message.contact)) | {"cursor": event["cursor"]}
 
 
-METHODS = (send, history, why, read, wait)
+METHODS = (send, history, why, recall, read, wait)

@@ -12,6 +12,7 @@ from p2pd.sim.scenarios import (
     moves,
     nat,
     partition,
+    recall,
     sleep,
     storm,
 )
@@ -19,5 +20,20 @@ from p2pd.sim.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (calm, storm, mailbox, nat, moves, absence, churn, partition, liars, crash, sleep, full_disk, crowd)
+    for module in (
+        calm,
+        storm,
+        mailbox,
+        nat,
+        moves,
+        absence,
+        recall,
+        churn,
+        partition,
+        liars,
+        crash,
+        sleep,
+        full_disk,
+        crowd,
+    )
 }

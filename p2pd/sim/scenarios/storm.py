@@ -18,6 +18,8 @@ def play(stage: Stage) -> None:
             for _ in range(draw.choice((1, 1, 2, 4))):
                 stage.some_letter(draw.choice(_SIZES))
                 stage.run(draw.choice((0.0, 0.0, 0.4, 2.0)))
+            if draw.random() < 0.25:
+                stage.some_recall()
         else:
             anything(stage)
         stage.run(draw.choice(_PAUSES_S) * draw.uniform(0.5, 1.5))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from p2pd.client import Client, connect
-from p2pd.errors import NotFoundError, P2pdError, TimeUpError, UsageError
+from p2pd.errors import NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
 from p2pd.types import IdentityKey
 from p2pd.wire.address import encode_address
 from tests.daemon.conftest import Node, somebody_waits
@@ -41,7 +41,32 @@ async def test_a_text_is_queued_and_in_the_history(client: Client) -> None:
         "via": None,
         "reply": None,
         "gap": False,
+        "recalled": None,
     }
+
+
+async def test_what_has_not_left_is_recalled_at_once_and_its_text_is_gone(client: Client) -> None:
+    sent = await client.send(to="bob", text="a slip", request_id="r1")
+    told = {"id": sent["id"], "to": BOB, "name": "bob", "state": "recalled"}
+    recall = {"outcome": "unseen", "have": 0, "want": 0}
+    assert await client.recall(id=sent["id"][:8]) == told | {"was": "queued", "recall": recall}
+    assert await client.recall(id=sent["id"]) == told | {"was": "recalled", "recall": recall}
+    (entry,) = (await client.history(to="bob"))["messages"]
+    assert (entry["text"], entry["state"], entry["recalled"]) == ("", "recalled", "unseen")
+    assert (await client.why(id=sent["id"]))["recall"] == recall
+    receipts = (await client.events(type="receipt"))["events"]
+    assert [event["data"]["state"] for event in receipts] == ["recalled"]
+    with pytest.raises(NotFoundError):
+        await client.recall(id="yyyyyyyyyyyyyyyyyyyyyyyyyy")
+
+
+async def test_a_request_is_not_recalled_before_it_is_answered(client: Client) -> None:
+    carol = encode_address(
+        IdentityKey(bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"))
+    )
+    asked = await client.send(to=carol, text="may I?")
+    with pytest.raises(RefusedError, match="before it is answered"):
+        await client.recall(id=asked["id"])
 
 
 async def test_the_same_request_never_sends_twice(client: Client) -> None:
