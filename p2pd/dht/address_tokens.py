@@ -50,6 +50,10 @@ class AddressTokens:
         if held:
             self._given.put(peer, (held, now.steady))
 
+    def forget_given(self) -> None:
+        """We are at another address: no token that we were given counts there."""
+        self._given.clear()
+
     def of(self, peer: Peer, now: Now) -> bytes:
         """What the peer gave us, while it is sure to count, or nothing."""
         token, at_s = self._given.find(peer) or (b"", now.steady)

@@ -352,6 +352,7 @@ class Dht:
         """This machine is somewhere else, or was asleep: what others saw of us is of before."""
         now = self._within(now)
         self._clock.forget_voices()
+        self._rpc.forget_tokens()
         self._roles.on_addresses(own, now)
         self._joining.look_at_ourselves(now)
         self._listens.renew(now)

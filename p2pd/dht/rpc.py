@@ -170,6 +170,10 @@ class Rpc:
         self._counters.sent(Cause.LISTEN, len(data))
         self._effects.append(SendDatagram(endpoint, data))
 
+    def forget_tokens(self) -> None:
+        """We are at another address: questions prove nothing there by the tokens of before."""
+        self._tokens.forget_given()
+
     def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether we wrote there lately, so that a router lets its packets in."""
         at_s = self._contacted.find(endpoint)

@@ -101,6 +101,8 @@ class AddressWatch:
         self._read = read
         self._sleeps = sleeps or Sleeps()
         self._noticed = asyncio.Event()
+        self._interrupted = False
+        """Whether an address was away for a moment: the same one may lead into another network now."""
         self.endpoints = endpoints_of(self._bound, read())
 
     async def run(self, changed: Changed) -> None:
@@ -122,12 +124,13 @@ class AddressWatch:
 
     def _look(self, changed: Changed, slept_s: float) -> None:
         endpoints = endpoints_of(self._bound, self._read())
-        if endpoints == self.endpoints and not slept_s:
+        interrupted, self._interrupted = self._interrupted, False
+        if endpoints == self.endpoints and not slept_s and not interrupted:
             return
         if slept_s:
             _logger.info("the machine slept for %.0f s", slept_s)
         else:
-            _logger.info("this machine's addresses have changed: %d of them", len(endpoints))
+            _logger.info("this machine's addresses have changed, or were away: %d of them", len(endpoints))
         self.endpoints = endpoints
         changed(endpoints)
 
@@ -155,5 +158,5 @@ class AddressWatch:
             yield is_told
 
     def _on_notice(self, notices: socket.socket) -> None:
-        netlink.drain(notices)
+        self._interrupted |= netlink.drain(notices)
         self._noticed.set()

@@ -1,7 +1,7 @@
 """What the Linux kernel says of this machine's addresses, and when they change: rtnetlink (rtnetlink(7), RFC 3549).
 
-Knows no endpoint.  Rules: only the kernel is heard (port id 0), and of what it says only what is needed is read; a
-notice says that something has changed, never what: who gets one asks for the whole list again.
+Knows no endpoint.  Rules: only the kernel is heard (port id 0), and of what it says only what is needed is read; of a
+notice that is whether something was taken away: who gets one asks for the whole list again.
 """
 
 import socket
@@ -15,6 +15,8 @@ from p2pd import limits
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE: what is told without being asked."""
 _GETLINK, _NEWLINK, _GETADDR, _NEWADDR = 18, 16, 22, 20
+_TAKEN_AWAY = (17, 21)
+"""RTM_DELLINK, RTM_DELADDR."""
 _ERROR, _DONE = 2, 3
 _REQUEST_DUMP = 0x301
 _LOCAL, _ADDRESS = 2, 1
@@ -47,16 +49,21 @@ def open_notices() -> socket.socket:
     return notices
 
 
-def drain(notices: socket.socket) -> None:
-    """Take all notices that wait, some of which the kernel may have dropped; what they say is not looked at."""
+def drain(notices: socket.socket) -> bool:
+    """Take all notices that wait; whether a link or an address was taken away, or may have been."""
+    taken_away = False
     for _ in range(limits.NOTICES_PER_READ):
         try:
-            if not notices.recv(limits.NETLINK_BYTES):
-                return
+            notice = notices.recv(limits.NETLINK_BYTES)
         except BlockingIOError:
-            return
+            break
         except OSError:  # ENOBUFS: there were more than it keeps; which is a notice too
+            taken_away = True
             continue
+        if len(notice) < _HEAD.size:
+            break
+        taken_away |= _HEAD.unpack_from(notice)[1] in _TAKEN_AWAY
+    return taken_away
 
 
 def read_addresses() -> list[MachineAddress]:

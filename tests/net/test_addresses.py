@@ -97,6 +97,7 @@ class Machine:
         self.asleep_s = 0.0
         self.reads = 0
         self.told: list[tuple[str, ...]] = []
+        self.kernel: socket.socket
         self.watch = AddressWatch([ALL], self._read, Sleeps(lambda: (0.0, self.asleep_s)))
 
     def _read(self) -> list[MachineAddress]:
@@ -105,6 +106,10 @@ class Machine:
 
     def notice(self) -> None:
         self.watch._noticed.set()
+
+    def hears(self, kind: int) -> None:
+        """The kernel gives a notice of this type, with nothing in it."""
+        self.kernel.send(netlink._HEAD.pack(netlink._HEAD.size, kind, 0, 0, 0))
 
     async def until_told(self, count: int) -> None:
         async with asyncio.timeout(20):
@@ -130,6 +135,8 @@ async def watched(monkeypatch: pytest.MonkeyPatch, *, notices: bool) -> AsyncIte
     quiet, other = socket.socketpair()
     monkeypatch.setattr(netlink, "open_notices", open_notices)
     machine = Machine()
+    machine.kernel = other
+    quiet.setblocking(False)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(
             machine.watch.run(lambda endpoints: machine.told.append(tuple(e.host for e in endpoints)))
@@ -174,6 +181,20 @@ async def test_who_has_slept_is_told_anew_and_what_is_the_same_is_not(monkeypatc
             await asyncio.sleep(0.005)
         assert machine.told == []
         machine.asleep_s = 3_600.0
+        await machine.until_told(1)
+    assert machine.told == [("10.0.0.1",)]
+
+
+@pytest.mark.usefixtures("_hasty")
+async def test_an_address_that_was_away_may_lead_into_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watched(monkeypatch, notices=True) as machine:
+        new_address, address_gone = netlink._NEWADDR, netlink._TAKEN_AWAY[1]
+        machine.hears(new_address)
+        while machine.reads < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)
+        assert machine.told == []
+        machine.hears(address_gone)
+        machine.hears(new_address)
         await machine.until_told(1)
     assert machine.told == [("10.0.0.1",)]
 
