@@ -132,6 +132,17 @@ PREKEY_ROTATE_S = 7 * DAY_S
 PREKEY_KEEP_S = 70 * DAY_S
 """Private halves live so long after their last publication: longer than any mail can be under way."""
 CONTACTS = 5_000
+INVITES = 64
+"""Open invites: each is listened for at one address, and at two near midnight, so all of them take half of `LISTENS`."""
+INVITE_PERSONS = 32
+"""Whom an invite lets in that is not for one person alone: who passes it on, or floods its inbox, brings no more."""
+INVITE_SECRET_BYTES = 16
+"""As strong as the curves; a longer one only makes a longer link."""
+INVITE_LIFE_S = 7 * DAY_S
+INVITE_LIFE_MAX_S = 60 * DAY_S
+"""Its one-time key lies about so long: no longer than other prekeys."""
+INVITES_READ = 16
+"""Invited inboxes looked up at once, beside `MAILBOXES_READ`."""
 
 # --- messages --------------------------------------------------------------------------------------------------------
 

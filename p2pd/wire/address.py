@@ -8,6 +8,7 @@ aloud; where the bits do not fill the last letter they are zero, and anything el
 |---|---|
 | `p2p:` and 56 letters | identity key 32, checksum 3 |
 | the same, `/`, letters | and packed node hints: for each a length 1, node key 32, endpoint 6 or 18 |
+| the same, `/`, letters | and an invite, see `invite`; the hints may be none |
 | 26 letters | a message id |
 | `KEY@HOST:PORT`, `HOST:PORT` | a node; KEY is 52 letters |
 """
@@ -21,6 +22,7 @@ from p2pd import limits
 from p2pd.domains import Domain, domain_hash
 from p2pd.errors import PeerError, UsageError
 from p2pd.types import Endpoint, IdentityKey, MessageId, NodeHint, NodeKey
+from p2pd.wire.invite import Invitation
 from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 ALPHABET = "ybndrfg8ejkmcpqxot1uwisza345h769"
@@ -67,18 +69,20 @@ def encode_address(identity: IdentityKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A person's address and, in a contact link, up to three nodes by which a newcomer can join."""
+    """A person's address and, in a contact link, up to three nodes by which a newcomer can join; perhaps an invite."""
 
     identity: IdentityKey
     hints: tuple[NodeHint, ...] = ()
+    invitation: Invitation | None = None
 
     def encode(self) -> str:
-        """The link's text; without hints it is the plain address."""
+        """The link's text; without hints and invitation it is the plain address."""
         packed = b""
         keyed = [hint.key + pack_endpoint(hint.endpoint) for hint in self.hints if hint.key is not None]
         for entry in keyed[:HINTS_IN_LINK]:
             packed += bytes([len(entry)]) + entry
-        return encode_address(self.identity) + (f"/{encode_letters(packed)}" if packed else "")
+        text = encode_address(self.identity) + (f"/{encode_letters(packed)}" if packed or self.invitation else "")
+        return f"{text}/{encode_letters(self.invitation.encode(self.identity, packed))}" if self.invitation else text
 
 
 def looks_like_address(text: str) -> bool:
@@ -92,7 +96,7 @@ def parse_link(text: str) -> Link:
     Raises:
         UsageError: it is not an address; the text says which rule it breaks.
     """
-    address, _, tail = text.strip().partition("/")
+    address, *tails = text.strip().split("/", 2)
     letters = address[len(PREFIX) :]
     if not looks_like_address(address) or len(letters) != ADDRESS_LETTERS:
         raise UsageError(
@@ -101,7 +105,8 @@ def parse_link(text: str) -> Link:
         )
     try:
         data = decode_letters(letters)
-        hints = _decode_hints(decode_letters(tail)) if tail else ()
+        packed = decode_letters(tails[0]) if tails else b""
+        hints = _decode_hints(packed)
     except PeerError as error:
         raise UsageError(
             f"not an address: {error.message}", hint="copy it again from `p2pctl id` on the other side"
@@ -112,7 +117,16 @@ def parse_link(text: str) -> Link:
             "a letter of this address is wrong: its checksum does not fit",
             hint="copy it again from `p2pctl id` on the other side",
         )
-    return Link(identity, hints)
+    return Link(identity, hints, _decode_invitation(tails[1], identity, packed) if len(tails) > 1 else None)
+
+
+def _decode_invitation(letters: str, identity: IdentityKey, hints: bytes) -> Invitation:
+    try:
+        return Invitation.decode(decode_letters(letters), identity, hints)
+    except PeerError as error:
+        raise UsageError(
+            f"not an invite: {error.message}", hint="copy all of it again, or ask for another: p2pctl invite"
+        ) from None
 
 
 def _decode_hints(packed: bytes) -> tuple[NodeHint, ...]:

@@ -12,6 +12,7 @@ import msgspec
 from p2pd import limits
 from p2pd.domains import Domain, domain_hash
 from p2pd.wire.codec import U8, U32, U63, Bytes16, Bytes32, Device, Wire
+from p2pd.wire.invite import PROOF_BYTES
 from p2pd.wire.person import DeviceCertificate
 
 FIRST_CONTACT_BYTES = 1_400
@@ -61,8 +62,10 @@ class ContactRequest(Wire, frozen=True):
     """What the seal of a request in a public inbox holds: who asks, and the first envelope.
 
     The certificate lets the reader open the envelope, whose first-contact header names the same device.
+    `proof` shows that it comes by an invite (`invite_proof`); empty in a public inbox.
     """
 
     LIMIT: ClassVar[int] = 4 * limits.KIB
     certificate: DeviceCertificate
     envelope: Annotated[bytes, msgspec.Meta(max_length=4 * limits.KIB)]
+    proof: Annotated[bytes, msgspec.Meta(max_length=PROOF_BYTES)] = b""

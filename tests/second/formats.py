@@ -20,9 +20,9 @@ def filled(size: int, start: int = 0) -> bytes:
     return bytes((start + place) % 256 for place in range(size))
 
 
-def label_hash(label: str, *parts: bytes, size: int = 32) -> bytes:
+def label_hash(label: str, *parts: bytes, size: int = 32, key: bytes = b"") -> bytes:
     framed = b"".join(len(part).to_bytes(4, "big") + part for part in (b"p2pd/1 " + label.encode(), *parts))
-    return blake2b(framed, digest_size=size).digest()
+    return blake2b(framed, digest_size=size, key=key).digest()
 
 
 def letters(data: bytes) -> str:
@@ -138,7 +138,10 @@ ENVELOPE = Made(
     },
 )
 FIRST_ENVELOPE = Made("envelope.Envelope", {**ENVELOPE.fields, "sequence": 1, "first_contact": FIRST_CONTACT.encode()})
-CONTACT_REQUEST = Made("envelope.ContactRequest", {"certificate": CERTIFICATE, "envelope": FIRST_ENVELOPE.encode()})
+CONTACT_REQUEST = Made(
+    "envelope.ContactRequest",
+    {"certificate": CERTIFICATE, "envelope": FIRST_ENVELOPE.encode(), "proof": filled(16, 17)},
+)
 
 ACKNOWLEDGEMENT = Made(
     "content.Acknowledgement",
@@ -223,15 +226,24 @@ def datagrams() -> dict[str, dict[str, Any]]:
     }
 
 
+def invite_checksum(hints: bytes, body: bytes) -> bytes:
+    return label_hash("invite checksum", IDENTITY, hints, body, size=3)
+
+
 def texts() -> dict[str, Any]:
     """What people copy."""
     address = "p2p:" + letters(IDENTITY + label_hash("address checksum", IDENTITY, size=3))
     hints = b"\x26" + NODE + ENDPOINT_4 + b"\x32" + KEY + ENDPOINT_6
+    several = b"\x01" + EXPIRES_S.to_bytes(4, "big") + TOKEN
+    once = b"\x02" + EXPIRES_S.to_bytes(4, "big") + TOKEN + (70_000).to_bytes(4, "big") + PUBLIC
     return {
         "identity": IDENTITY,
         "address": address,
         "link": address + "/" + letters(hints),
         "hints": [f"{letters(NODE)}@192.0.2.7:4242", f"{letters(KEY)}@[2001:db8::1]:65535"],
+        "invite": f"{address}/{letters(hints)}/{letters(several + invite_checksum(hints, several))}",
+        "invite_once": f"{address}//{letters(once + invite_checksum(b'', once))}",
+        "invitation": {"expires_s": EXPIRES_S, "secret": TOKEN, "one_time_id": 70_000, "one_time": PUBLIC},
         "message": MESSAGE,
         "message_letters": letters(MESSAGE),
     }
@@ -244,6 +256,7 @@ def derived() -> dict[str, Any]:
         "record_keys": [label_hash("record key", bytes([family]), ADDRESS) for family in (1, 2, 3)],
         "record_digest": label_hash("record digest", SINGLE.encode()),
         "envelope_binding": label_hash("envelope", SESSION, (1).to_bytes(8, "big"), FIRST_CONTACT.encode()),
+        "invite_proof": label_hash("invite proof", IDENTITY, FIRST_ENVELOPE.encode(), size=16, key=TOKEN),
         "listen": ADDRESS + NODE + EXPIRES_S.to_bytes(4, "big"),
         "padded": {"plaintext": b"hello", "size": 32, "bytes": b"\x00\x00\x00\x05hello".ljust(32, b"\0")},
     }

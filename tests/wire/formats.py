@@ -60,7 +60,14 @@ def encodings(module: str) -> list[bytes]:
     return [data for value, data in GOLDEN if short_name(type(value)).startswith(module)]
 
 
-_LETTERS = [TEXTS["address"], TEXTS["link"], *TEXTS["hints"], TEXTS["message_letters"]]
+_LETTERS = [
+    TEXTS["address"],
+    TEXTS["link"],
+    TEXTS["invite"],
+    TEXTS["invite_once"],
+    *TEXTS["hints"],
+    TEXTS["message_letters"],
+]
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     **{
         name: (kind.decode, [data for value, data in GOLDEN if type(value) is kind] or [b"\x91\x01"])
