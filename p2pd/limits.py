@@ -133,7 +133,7 @@ PREKEY_KEEP_S = 70 * DAY_S
 """Private halves live so long after their last publication: longer than any mail can be under way."""
 CONTACTS = 5_000
 INVITES = 64
-"""Open invites: each is listened for at one address, and at two near midnight, so all of them take half of `LISTENS`."""
+"""Open invites: each is listened for at one address, near midnight at two; so all of them take half of `LISTENS`."""
 INVITE_PERSONS = 32
 """Whom an invite lets in that is not for one person alone: who passes it on, or floods its inbox, brings no more."""
 INVITE_SECRET_BYTES = 16

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from p2pd import limits
 from p2pd.types import DeviceKey, IdentityKey, ItemId, MessageId, NodeKey, RecordKey
+from p2pd.wire.invite import Invitation
 
 # --- one user's ------------------------------------------------------------------------------------------------------
 
@@ -89,6 +90,10 @@ class Contact:
     """8 random bytes that their device chose when its counters began."""
     path: PathChoice = PathChoice.AUTO
     """Which ways to them may be used."""
+    invitation: Invitation | None = None
+    """By which we ask them, until it is answered or expired; None: in their public inbox."""
+    invited: bool = False
+    """They ask by an invite of ours: our user is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +310,25 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Invite:
+    """An invite of ours that is open: it is removed when it is used up, revoked, or expired and read to the end."""
+
+    id: int
+    """From 1, never used twice; its one-time prekey's too."""
+    secret: bytes
+    made_ms: int
+    expires_ms: int
+    one_time: bytes = b""
+    """The secret half of its one-time prekey; empty: it lets several in."""
+    petname: str = ""
+    """What our user wants to call who comes by it; empty: what they call themselves."""
+    let_in: tuple[IdentityKey, ...] = ()
+    """Who came in by it; fewer than `limits.INVITE_PERSONS`."""
+    read_day: int = 0
+    """The last day whose inbox was read completely."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prekey:
     """The private halves of a prekey."""
 
@@ -362,6 +386,15 @@ class UserStore(Protocol):
 
     def save_prekey(self, prekey: Prekey) -> None: ...
     def remove_prekey(self, id: int) -> None: ...
+
+    # invites
+    def invites(self) -> list[Invite]:
+        """By id."""
+        ...
+
+    def invite(self, id: int) -> Invite | None: ...
+    def save_invite(self, invite: Invite) -> None: ...
+    def remove_invite(self, id: int) -> None: ...
 
     # outbox
     def outbox(self, contact: IdentityKey, *, after: int = 0, limit: int = 1_000_000) -> list[OutboxItem]:

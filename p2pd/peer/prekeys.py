@@ -2,13 +2,14 @@
 
 Knows nothing of where they are published.
 Rules: ages are by our own clock; a private half lives `limits.PREKEY_KEEP_S` after its last publication.
+A one-time prekey lies in its invite, and both go when it has been used.
 """
 
 from dataclasses import replace
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
-from p2pd.crypto.prekeys import KEM_SEED_SIZE, PrekeyPair, new_prekey
+from p2pd.crypto.prekeys import KEM_SEED_SIZE, OneTimePair, PrekeyPair, new_prekey
 from p2pd.domains import Domain
 from p2pd.store import Prekey, UserStore
 from p2pd.types import Now, RandomSource
@@ -38,6 +39,15 @@ class Prekeys:
     def find(self, id: int) -> PrekeyPair | None:
         """The pair of this id, unless it was never ours or is gone."""
         return next((_pair(prekey) for prekey in self._store.prekeys() if prekey.id == id), None)
+
+    def find_one_time(self, id: int) -> OneTimePair | None:
+        """The one-time pair of this id, unless it was never ours, or is used or gone."""
+        invite = self._store.invite(id)
+        return OneTimePair(id, invite.one_time) if invite is not None and invite.one_time else None
+
+    def use_one_time(self, id: int) -> None:
+        """A session was begun with this pair: none ever is again."""
+        self._store.remove_invite(id)
 
     def rotates_ms(self) -> int:
         """When the next one is due, wall clock; 0: now."""

@@ -14,13 +14,14 @@ The last row is for first contacts that overtake each other: both ends come to s
 Rules: a ratchet is saved in the turn that moved it.  A superseded one receives until it has been silent for
 `limits.SESSION_KEEP_S`; its id is kept longer, so that a replayed first contact begins nothing.
 A session's id is its beginner's random bytes.
+A one-time prekey is gone in the turn in which the first message of its session is opened, and not before.
 """
 
 from dataclasses import dataclass, replace
 
 from p2pd import limits
 from p2pd.crypto import first_contact
-from p2pd.crypto.prekeys import PrekeyPublic
+from p2pd.crypto.prekeys import OneTimePublic, PrekeyPublic
 from p2pd.crypto.ratchet import Ratchet, RatchetHeader
 from p2pd.errors import DuplicateError, PeerError, UndecryptableError
 from p2pd.peer.own import OwnKeys, certified_device
@@ -73,7 +74,9 @@ class Sessions:
         current = self.current(contact)
         return current is not None and bool(current.header) and 0 <= now.wall_ms - current.made_ms < limits.DAY_MS
 
-    def begin(self, contact: IdentityKey, device: ProfileDevice, now: Now) -> Begun:
+    def begin(
+        self, contact: IdentityKey, device: ProfileDevice, now: Now, one_time: OneTimePublic | None = None
+    ) -> Begun:
         """A new session with a device of a profile; raises `PeerError` where its keys are bad."""
         prekey = checked_prekey(contact, device)
         peer_device = certified_device(device.certificate, contact).device
@@ -84,6 +87,7 @@ class Sessions:
             peer_device,
             PrekeyPublic(prekey.id, prekey.exchange, prekey.kem),
             first_contact.SignedBundle(device.prekey.content, device.prekey.signature),
+            one_time=one_time,
         )
         ratchet = Ratchet.begin(started.secret, prekey.exchange, started.associated)
         for session in self._store.sessions(contact):
@@ -153,13 +157,18 @@ class Sessions:
         if contact.device is None or header.device != contact.device:
             raise PeerError("wrong_device")
         prekey = self._prekeys.find(header.prekey)
-        if prekey is None or header.one_time:
+        if prekey is None:
             raise UndecryptableError("unknown_prekey")
+        one_time = self._prekeys.find_one_time(header.one_time) if header.one_time else None
+        if header.one_time and one_time is None:
+            raise PeerError("used_one_time_prekey")
         accepted = first_contact.accept(
-            self._own.device, self._own.identity_key, contact.identity, prekey, _decoded(header)
+            self._own.device, self._own.identity_key, contact.identity, prekey, _decoded(header), one_time=one_time
         )
         ratchet = Ratchet.accept(accepted.secret, prekey, accepted.associated)
         plaintext = _decrypt(ratchet, envelope)
+        if one_time is not None:
+            self._prekeys.use_one_time(one_time.id)
         self._take_over(contact.identity, envelope.session, ratchet, accepted.associated, now)
         return Opened(plaintext, envelope.session, began=True)
 

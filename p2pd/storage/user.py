@@ -18,6 +18,7 @@ from p2pd.store import (
     Contact,
     Counters,
     Event,
+    Invite,
     Message,
     OutboxItem,
     Part,
@@ -80,6 +81,7 @@ class SqliteUserStore:
         self._counters = table("counters", Counters, "contact", remembered=hot)
         self._sessions = table("sessions", Session, "contact", "session", remembered=hot)
         self._prekeys = table("prekeys", Prekey, "id")
+        self._invites = table("invites", Invite, "id")
         self._outbox = table("outbox", OutboxItem, "contact", "sequence", remembered=hot)
         self._messages = table("messages", Message, "message", "contact", clear=COLUMNS, remembered=hot)
         self._said = Messages(self._messages, self._memo, self._sealer, own_identity)
@@ -179,7 +181,7 @@ class SqliteUserStore:
     def save_counters(self, contact: IdentityKey, counters: Counters) -> None:
         self._counters.save(counters, self._person(contact))
 
-    # --- sessions and prekeys ---
+    # --- sessions, prekeys and invites ---
 
     def sessions(self, contact: IdentityKey) -> list[Session]:
         ids: list[bytes] | None = self._memo.get(("sessions", contact))
@@ -206,6 +208,18 @@ class SqliteUserStore:
 
     def remove_prekey(self, id: int) -> None:
         self._prekeys.remove_one(id)
+
+    def invites(self) -> list[Invite]:
+        return self._invites.find("ORDER BY id")
+
+    def invite(self, id: int) -> Invite | None:
+        return self._invites.one(id)
+
+    def save_invite(self, invite: Invite) -> None:
+        self._invites.save(invite, invite.id)
+
+    def remove_invite(self, id: int) -> None:
+        self._invites.remove_one(id)
 
     # --- outbox ---
 

@@ -51,8 +51,10 @@ _SECOND = (
     "CREATE INDEX events_by_message ON events (message) WHERE message IS NOT NULL",
 )
 
+_INVITES = ("CREATE TABLE invites (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL)",)
+
 USER_SCHEMA = Schema(
     application_id=0x70327075,  # "p2pu"
-    migrations=(_FIRST, _SECOND),
+    migrations=(_FIRST, _SECOND, _INVITES),
     damaged_hint="stop p2pd, keep a copy of the home, and run: p2pctl doctor; it finds the rows that cannot be read",
 )

@@ -10,8 +10,9 @@ import pytest
 from p2pd import limits
 from p2pd.errors import DamagedError, StorageError
 from p2pd.storage.user import SqliteUserStore
-from p2pd.store import Counters, Direction, MessageState, PairSecret, Part, Prekey, Step, UserStore
+from p2pd.store import Counters, Direction, Invite, MessageState, PairSecret, Part, Prekey, Step, UserStore
 from p2pd.types import IdentityKey
+from p2pd.wire.invite import Invitation
 from tests.storage.samples import (
     LARGER,
     MASTER,
@@ -457,3 +458,27 @@ def test_a_failed_change_dooms_the_turn_even_if_swallowed(store: SqliteUserStore
         store.set_value("large", b"x" * 100_000)
     assert store.value("large") == b"x" * 100_000
     assert store.faults() == []
+
+
+def test_invites_are_kept_replaced_and_removed_by_id(store: SqliteUserStore) -> None:
+    second = Invite(2, b"s" * 16, made_ms=1, expires_ms=2, one_time=b"k" * 32, petname="bob", let_in=(LARGER, SMALLER))
+    with store.transaction():
+        store.save_invite(replace(second, petname=""))
+        store.save_invite(second)
+        store.save_invite(Invite(1, b"t" * 16, made_ms=1, expires_ms=2))
+    for kept in remembered_and_read(store):
+        assert [invite.id for invite in kept.invites()] == [1, 2]
+        assert kept.invite(2) == second
+        assert kept.invite(3) is None
+    with store.transaction():
+        store.remove_invite(2)
+        store.remove_invite(9)
+    assert [invite.id for invite in store.invites()] == [1]
+
+
+def test_a_contact_keeps_the_invitation_by_which_it_is_asked(store: SqliteUserStore) -> None:
+    asked = replace(contact(LARGER), invitation=Invitation(7, b"s" * 16, 3, b"k" * 32), invited=True)
+    with store.transaction():
+        store.save_contact(asked)
+    for kept in remembered_and_read(store):
+        assert kept.contact(LARGER) == asked
