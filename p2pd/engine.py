@@ -17,6 +17,7 @@ from p2pd.chat.conversation import Conversation, checked_text
 from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
+from p2pd.chat.invites import Invites, invitation
 from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
@@ -41,6 +42,7 @@ from p2pd.store import (
     Contact,
     ContactState,
     Event,
+    Invite,
     Message,
     MessageState,
     PathChoice,
@@ -168,6 +170,7 @@ class Engine:
             secret_changed=self._on_secret_changed,
             contacts_changed=self._on_contact_changed,
         )
+        self._invites = Invites(keys, store, dht, self._requests, self._people, history, random, self._count)
         self._expiry = Expiry(store, self._outbox)
         self._conversation = Conversation(store, self._outbox, history, self._expiry, random)
         self._recalls = Recalls(store, self._outbox, history)
@@ -177,6 +180,7 @@ class Engine:
             self._outbox,
             self._inbox,
             self._mailroom,
+            self._invites,
             self._publisher,
             self._expiry,
         )
@@ -282,6 +286,7 @@ class Engine:
         settle_s = limits.SETTLE_S if listed else 0.0
         self._requests.start(now)
         self._mailroom.start(now, settle_s)
+        self._invites.start(now, settle_s)
         self._outbox.start(now)
         self._ways.start(now)
         self._publisher.start(now, settle_s)
@@ -415,11 +420,14 @@ class Engine:
 
     def link(self, now: Now) -> str:
         """The contact link: address and up to three nodes."""
+        return Link(self.identity, self._hints()).encode()
+
+    def _hints(self) -> tuple[NodeHint, ...]:
         known = self._dht.own_hints(HINTS_IN_LINK)
         if self._dht.serves and all(hint.key != self._keys.node_key for hint in known):
             own_hints = [NodeHint(endpoint, self._keys.node_key) for endpoint in self._ways.whereabouts.own[:1]]
             known = [*own_hints, *known]
-        return Link(self.identity, tuple(known[:HINTS_IN_LINK])).encode()
+        return tuple(known[:HINTS_IN_LINK])
 
     def set_name(self, name: str, now: Now) -> None:
         """Claims a name, to contacts and in the profile; raises `UsageError`."""
@@ -460,7 +468,7 @@ class Engine:
     def contact_add(
         self, who: str, now: Now, *, name: str = "", message: str = "", path: PathChoice = PathChoice.AUTO
     ) -> Contact:
-        """Adds a person by address or link, and asks them."""
+        """Adds a person by address, link or invite, and asks them."""
         now = self._dht.enter(now)
         link = parse_link(who)
         self._join_by(link, now)
@@ -517,6 +525,20 @@ class Engine:
         now = self._dht.enter(now)
         self._people.reject(self._people.find_request(id_or_prefix), now)
 
+    def invite(self, now: Now, *, life_s: int, once: bool = False, name: str = "") -> tuple[Invite, str]:
+        """A new invite and its link: who comes by it is accepted without asking, and called `name` if one is given."""
+        now = self._dht.enter(now)
+        invite = self._invites.make(now, life_s=life_s, once=once, name=name)
+        return invite, Link(self.identity, self._hints(), invitation(invite)).encode()
+
+    def invites(self) -> list[Invite]:
+        """The open ones, the oldest first."""
+        return self._invites.listed()
+
+    def revoke_invite(self, id: str, now: Now) -> Invite:
+        """Nobody comes in by this invite any more; raises `NotFoundError`."""
+        return self._invites.revoke(id, self._dht.enter(now))
+
     def _join_by(self, link: Link, now: Now) -> None:
         for hint in link.hints:
             self._dht.add_hint(hint, now)
@@ -534,6 +556,8 @@ class Engine:
         answered = self.message(reply).message if reply else b""
         try:
             contact = self._people.find(to)
+            if contact.state is ContactState.PENDING and "/" in to and parse_link(to).invitation is not None:
+                self._people.add(parse_link(to), now)  # from now on they are asked by it
         except NotFoundError as error:
             if isinstance(error, AmbiguousError) or not looks_like_address(to):
                 raise

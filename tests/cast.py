@@ -14,6 +14,7 @@ from p2pd.chat.conversation import Conversation
 from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
+from p2pd.chat.invites import Invites
 from p2pd.chat.mailroom import Mailroom
 from p2pd.chat.outbox import Outbox
 from p2pd.chat.people import People
@@ -35,6 +36,7 @@ from p2pd.storage.user import SqliteUserStore
 from p2pd.store import Contact, ContactState
 from p2pd.types import AddressKey, Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.content import (
+    Accept,
     Body,
     Content,
     PairProposal,
@@ -255,6 +257,7 @@ class Person:
             secret_changed=lambda now: self.changed.append("secret"),
             contacts_changed=lambda contact, now: self.changed.append("contacts"),
         )  # fmt: skip
+        self.invites = Invites(keys, store, dht, self.requests, self.people, self.history, random, self._count)
         self.expiry = Expiry(store, self.outbox)
         self.conversation = Conversation(store, self.outbox, self.history, self.expiry, random)
         self.recalls = Recalls(store, self.outbox, self.history)
@@ -305,6 +308,8 @@ class Person:
                 self.conversation.on_read(contact, body, now)
             case Request():
                 self.people.on_request(contact, body, content.message, content.clock, via, now)
+            case Accept():
+                self.people.on_accept(contact, body, now)
             case PairProposal():
                 self.people.on_pair_proposal(contact, body, now)
             case Void():

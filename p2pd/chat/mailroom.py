@@ -125,14 +125,14 @@ class Mailroom:
     def _listen(self, now: Now) -> None:
         """Holders of our inboxes of today, and near midnight of the day beside it, push what arrives."""
         secrets = (b"", *_watched(own.secrets(self._store)))
-        wanted = [(secret, day) for day in _days_watched(now) for secret in secrets]
+        wanted = [(secret, day) for day in days_watched(now) for secret in secrets]
         for gone in [place for place in self._listeners if place not in wanted]:
             self._listeners.pop(gone).close()
         for secret, day in wanted:
             if (secret, day) not in self._listeners:
                 self._listeners[secret, day] = self._listener(secret, day, now)
                 self._read_inbox(secret, day, now)
-        self._listen_at = now.steady + _until_next_watch_s(now)
+        self._listen_at = now.steady + until_next_watch_s(now)
 
     def _listener(self, secret: bytes, day: int, now: Now) -> ListenHandle:
         signer = blind_secret(self._keys.identity, INBOX, secret, day)
@@ -323,14 +323,15 @@ def _watched(secrets: list[own.HeldSecret]) -> list[bytes]:
     return [secret for kind in kinds for secret in kind]
 
 
-def _days_watched(now: Now) -> list[int]:
+def days_watched(now: Now) -> list[int]:
+    """The days at whose inboxes somebody may leave something now: clocks differ."""
     into_s = now.wall_s % limits.DAY_S
     if into_s < limits.ROLLOVER_S:
         return [now.day, now.day - 1]
     return [now.day, now.day + 1] if into_s >= limits.DAY_S - limits.ROLLOVER_S else [now.day]
 
 
-def _until_next_watch_s(now: Now) -> float:
+def until_next_watch_s(now: Now) -> float:
     """Until the days watched are others."""
     into_s = now.wall_s % limits.DAY_S
     edges = (limits.ROLLOVER_S, limits.DAY_S - limits.ROLLOVER_S, limits.DAY_S)

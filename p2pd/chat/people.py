@@ -8,6 +8,7 @@ Knows no paths.
 | - | | ask | requested (accepted at once with `accept_requests`) |
 | pending | | ask, or accept | accepted |
 | requested | accepts; or adds them | | accepted |
+| - | has invited them | ask by the invite | accepted |
 | requested | rejects | | rejected: later requests are dropped |
 | any | blocks | | blocked; unblocking gives accepted or, if they never accepted, pending |
 | any | removes | | gone; both secrets and counters too |
@@ -25,7 +26,7 @@ from p2pd.chat.envelopes import NO_MESSAGE, NOTHING
 from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.names import checked_name, free_name, same_name
 from p2pd.chat.outbox import Outbox
-from p2pd.chat.requests import Requests
+from p2pd.chat.requests import Requests, invite_is_over
 from p2pd.crypto.keys import equal
 from p2pd.errors import AmbiguousError, FailedError, NotFoundError, PeerError, RefusedError, UsageError
 from p2pd.peer import own
@@ -163,6 +164,11 @@ class People:
         known = self._store.contact(link.identity)
         if known is not None and known.state is ContactState.BLOCKED:
             raise RefusedError(f"{known.petname} is blocked", hint=f"p2pctl contact unblock {known.petname}")
+        if link.invitation is not None and invite_is_over(link.invitation.expires_s * 1000, now):
+            raise FailedError("this invite has expired", hint="ask for another one, or add them by their address alone")
+        if known is not None and known.state is ContactState.PENDING and link.invitation is not None:
+            self._requests.ask_by(known, link.invitation, now)
+            return self._store.contact(link.identity) or known, None
         if known is not None and known.state in LISTED:
             raise FailedError(f"{known.petname} is a contact already")
         if known is not None and known.state is ContactState.REQUESTED:
@@ -176,7 +182,7 @@ class People:
             raise FailedError(f"{limits.CONTACTS} contacts are the most", hint="remove one first")
         fresh = Contact(link.identity, self._new_name(name, "", link.identity), ContactState.PENDING, now.wall_ms)
         contact = replace(known, petname=fresh.petname, state=fresh.state) if known else fresh
-        contact = replace(contact, gave_secret=True, swept_day=now.day, path=path)
+        contact = replace(contact, gave_secret=True, swept_day=now.day, path=path, invitation=link.invitation)
         self._store.save_contact(contact)
         id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
         clock = self._history.tick(now)
@@ -199,10 +205,10 @@ class People:
         self._requests.ask(contact.identity, now)
         return self._store.contact(contact.identity) or contact, sent
 
-    def accept(self, contact: Contact, now: Now, *, name: str = "") -> Contact:
-        """Says yes to someone who asked."""
-        petname = self._new_name(name, contact.claimed_name, contact.identity)
-        contact = replace(contact, petname=petname, state=ContactState.ACCEPTED, gave_secret=True)
+    def accept(self, contact: Contact, now: Now, *, name: str = "", wish: str = "") -> Contact:
+        """Says yes to someone who asked; with a `wish` they get that name, or one near it if somebody has it."""
+        petname = self._new_name(name, wish or contact.claimed_name, contact.identity)
+        contact = replace(contact, petname=petname, state=ContactState.ACCEPTED, gave_secret=True, invited=False)
         self._store.save_contact(contact)
         body = Accept(own.name(self._store)[: limits.NAME_CHARS], self._secret(contact, now)).encode()
         self._outbox.add(contact.identity, body, now)
@@ -324,11 +330,15 @@ class People:
             case ContactState.PENDING | ContactState.ACCEPTED:
                 was = contact.state
                 self._show_request(contact, now)
-                contact = replace(contact, state=ContactState.ACCEPTED, request_id=None, request_text="")
+                contact = replace(
+                    contact, state=ContactState.ACCEPTED, request_id=None, request_text="", invitation=None
+                )
                 self._store.save_contact(contact)
                 self._answer(contact, now)
                 if was is ContactState.PENDING:
                     self._accepted(contact, now)
+            case ContactState.REQUESTED if contact.invited:
+                pass  # `invites` accepts them, now that what they ask is here
             case ContactState.REQUESTED if self._accept_requests:
                 self.accept(contact, now)
             case ContactState.REQUESTED:
@@ -352,7 +362,11 @@ class People:
             return
         was = contact.state
         contact = replace(
-            contact, state=ContactState.ACCEPTED, secret=accept.secret, claimed_name=accept.name or contact.claimed_name
+            contact,
+            state=ContactState.ACCEPTED,
+            secret=accept.secret,
+            claimed_name=accept.name or contact.claimed_name,
+            invitation=None,
         )
         self._store.save_contact(contact)
         if was is ContactState.PENDING:

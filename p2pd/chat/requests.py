@@ -1,9 +1,10 @@
-"""First contact: asking someone by their public inbox, and reading our own.
+"""First contact: asking someone by their public inbox or by an invite of theirs, and reading our own public inbox.
 
 Knows no links.
 Rules: asking needs the other's profile, which gives the device, its prekey and the price of the inbox; the request is
-sealed once and put under every day's inbox again until it is answered or given up.  What lies in our own inbox is
-opened, entered like any envelope, and ended by a tombstone that only we can sign.
+sealed once and put under every day's inbox again until it is answered or given up.  By an invite it goes into the
+inbox of that alone, at no price; when the invite has expired unanswered, it is sealed anew for the public inbox.
+What lies in our own inbox is opened, entered like any envelope, and ended by a tombstone that only we can sign.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from p2pd.chat.outbox import Outbox
 from p2pd.crypto.blinding import blind_secret
 from p2pd.crypto.first_contact import REQUEST_OVERHEAD, open_request, seal_request
 from p2pd.crypto.keys import SigningKey
+from p2pd.crypto.prekeys import OneTimePublic
 from p2pd.dht.getting import Found
 from p2pd.dht.node import Dht
 from p2pd.dht.storing import PutProgress
@@ -32,8 +34,9 @@ from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStor
 from p2pd.types import AddressKey, DeviceKey, IdentityKey, ItemId, Now, RandomSource
 from p2pd.wire.content import Request, decode_content_body
 from p2pd.wire.envelope import ContactRequest
+from p2pd.wire.invite import Invitation, invite_proof
 from p2pd.wire.padding import pad, unpad
-from p2pd.wire.person import Profile, ProfileDevice
+from p2pd.wire.person import DeviceContent, Profile, ProfileDevice
 from p2pd.wire.record import Family, OpenItem, Record, Single
 
 REQUEST_BODY_BYTES = limits.SIZE_CLASSES[2]
@@ -50,6 +53,14 @@ class Asking:
     waiting_days: int = 0
     """Profiles that are still looked for."""
     best: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A contact request that lay in an inbox of ours, opened; nothing of it but the certificate is proven yet."""
+
+    asker: DeviceContent
+    request: ContactRequest
 
 
 class Requests:
@@ -96,6 +107,14 @@ class Requests:
         """Looks for their profile and puts our request into their public inbox, now and again until it is answered."""
         self._asking[contact] = Asking(now.steady)
         self.on_timer(now)
+
+    def ask_by(self, contact: Contact, invitation: Invitation, now: Now) -> None:
+        """They were asked in their public inbox, and now there is an invite of theirs."""
+        self._store.save_contact(replace(contact, invitation=invitation))
+        item = self._request_item(contact.identity)
+        if item is not None:
+            self._store.save_outbox_item(replace(item, request=b""))
+        self.ask(contact.identity, now)
 
     def forget(self, contact: IdentityKey) -> None:
         """They have answered, or are not wanted any more."""
@@ -188,27 +207,49 @@ class Requests:
         if contact.state is not ContactState.PENDING or item is None:
             self._asking.pop(identity, None)
             return
+        contact, item = self._in_time(contact, item, now)
         if not item.request or former != contact.device:
-            begun = self._sessions.begin(identity, device, now)
-            envelope = self._outbox.seal_request(contact, begun.session, item)
-            plaintext = ContactRequest(self._own.certificate, envelope).encode()
-            blob = seal_request(begun.started, pad(plaintext, REQUEST_BODY_BYTES - REQUEST_OVERHEAD))
-            item = replace(self._store.outbox_item(identity, item.sequence) or item, request=blob)
-            self._store.save_outbox_item(item)
-        self._put(identity, item, profile.inbox_bits, now)
+            item = self._seal(contact, device, item, now)
+        self._put(contact, item, profile.inbox_bits, now)
+
+    def _in_time(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[Contact, OutboxItem]:
+        """Without their invite where that is over: then they are asked anew, and in public."""
+        if contact.invitation is None or not invite_is_over(contact.invitation.expires_s * 1000, now):
+            return contact, item
+        self._explain(contact.identity, "the invite has expired; asking in their public inbox", now)
+        contact, item = replace(contact, invitation=None), replace(item, request=b"")
+        self._store.save_contact(contact)
+        self._store.save_outbox_item(item)
+        return contact, item
+
+    def _seal(self, contact: Contact, device: ProfileDevice, item: OutboxItem, now: Now) -> OutboxItem:
+        """The request in a session of its own, ready for an inbox; raises `PeerError` where their keys are bad."""
+        by, one_time, proof = contact.invitation, None, b""
+        if by is not None and by.one_time_id:
+            one_time = OneTimePublic(by.one_time_id, by.one_time)
+        begun = self._sessions.begin(contact.identity, device, now, one_time)
+        envelope = self._outbox.seal_request(contact, begun.session, item)
+        if by is not None:
+            proof = invite_proof(by.secret, contact.identity, envelope)
+        plaintext = ContactRequest(self._own.certificate, envelope, proof).encode()
+        blob = seal_request(begun.started, pad(plaintext, REQUEST_BODY_BYTES - REQUEST_OVERHEAD))
+        item = replace(self._store.outbox_item(contact.identity, item.sequence) or item, request=blob)
+        self._store.save_outbox_item(item)
+        return item
 
     def _request_item(self, identity: IdentityKey) -> OutboxItem | None:
         """Our request, if it is still under way."""
         first = next(iter(self._store.outbox(identity, limit=1)), None)
         return first if first is not None and isinstance(decode_content_body(first.body), Request) else None
 
-    def _put(self, identity: IdentityKey, item: OutboxItem, bits: int, now: Now) -> None:
-        address = personal_address(identity, INBOX, b"", now.day)
+    def _put(self, contact: Contact, item: OutboxItem, bits: int, now: Now) -> None:
+        identity, by = contact.identity, contact.invitation
+        address = personal_address(identity, INBOX, by.secret if by else b"", now.day)
         signer = SigningKey(self._random.bytes(32))
         id = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
         content = OpenItem(address, id, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
         record = signed_record(content, signer)
-        if not bits:
+        if by is not None or not bits:
             self._put_record(identity, record, now)
             return
         self._stamps[self._next_job] = (identity, record)
@@ -251,17 +292,31 @@ class Requests:
                 via="mailbox",
                 have=progress.receipts,
                 want=progress.wanted,
-                note="in their public inbox, waiting for them to accept",
+                note=self._where(identity),
             )
         asking = self._asking.get(identity)
         if asking is None or not progress.done:
             return
         if stored:
             asking.busy, asking.failures = False, 0
-            asking.due = now.steady + limits.MAIL_REISSUE_S
+            asking.due = now.steady + self._until_again_s(identity, now)
         else:
             self._explain(identity, "too few storers", now)
             self._again(asking, now)
+
+    def _where(self, identity: IdentityKey) -> str:
+        contact = self._store.contact(identity)
+        if contact is not None and contact.invitation is not None:
+            return "in the inbox of their invite, waiting for them to be there"
+        return "in their public inbox, waiting for them to accept"
+
+    def _until_again_s(self, identity: IdentityKey, now: Now) -> float:
+        """Until the request is put again: at the latest when the invite by which it goes is over."""
+        contact = self._store.contact(identity)
+        if contact is None or contact.invitation is None:
+            return limits.MAIL_REISSUE_S
+        left_s = contact.invitation.expires_s + limits.CLOCK_SKEW_S + 1 - now.wall_s
+        return max(1, min(left_s, limits.MAIL_REISSUE_S))
 
     def _explain(self, identity: IdentityKey, what: str, now: Now) -> None:
         item = self._request_item(identity)
@@ -285,38 +340,53 @@ class Requests:
 
     def _open(self, content: OpenItem, now: Now) -> Outcome:
         try:
-            if len(content.body) != REQUEST_BODY_BYTES:
-                raise PeerError("malformed")
-            opened = open_request(self._prekeys.find, content.body)
-            request = ContactRequest.decode(unpad(opened.plaintext))
-            certified = certified_device(request.certificate)
+            asked = self.opened(content.body)
         except PeerError as error:
             self._count(error.reason)
             return Outcome.REFUSED
-        if certified.identity == self._own.identity_key:
-            return Outcome.REFUSED
-        known = self._store.contact(certified.identity)
-        if known is not None and known.state in (ContactState.BLOCKED, ContactState.REJECTED):
-            return Outcome.REFUSED
-        if known is None and self._waiting() >= limits.REQUESTS_KEPT:
+        if self._store.contact(asked.asker.identity) is None and self._waiting() >= limits.REQUESTS_KEPT:
             self._count("too_many_requests")
             return Outcome.HELD  # it stays at its storers
-        contact = known or Contact(certified.identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
+        return self.enter(asked, now)
+
+    def opened(self, body: bytes) -> Asked:
+        """What lies in an inbox of ours; raises `PeerError` where it is no request to us."""
+        if len(body) != REQUEST_BODY_BYTES:
+            raise PeerError("malformed")
+        opened = open_request(self._prekeys.find, body)
+        request = ContactRequest.decode(unpad(opened.plaintext))
+        return Asked(certified_device(request.certificate), request)
+
+    def enter(self, asked: Asked, now: Now, *, invited: bool = False) -> Outcome:
+        """A request on its way to our user, or, where the asker is invited, past them."""
+        identity = asked.asker.identity
+        known = self._store.contact(identity)
+        if identity == self._own.identity_key:
+            return Outcome.REFUSED
+        if known is not None and known.state in (ContactState.BLOCKED, ContactState.REJECTED):
+            return Outcome.REFUSED
+        contact = known or Contact(identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
         try:
-            contact = pairs.with_device(self._own, contact, request.certificate, now)
+            contact = pairs.with_device(self._own, contact, asked.request.certificate, now)
         except PeerError as error:
             self._count(error.reason)
             return Outcome.REFUSED
+        contact = replace(contact, invited=invited and contact.state is ContactState.REQUESTED)
         if known is not None:
             self._store.save_contact(contact)
-        outcome = self._inbox.on_envelope(contact, request.envelope, "mailbox", now)
-        stored = self._store.contact(contact.identity)
+        outcome = self._inbox.on_envelope(contact, asked.request.envelope, "mailbox", now)
+        stored = self._store.contact(identity)
         if known is None and (stored is None or stored.request_id is None) and not _is_contact(stored):
-            self._store.remove_contact(contact.identity)  # whoever asked nothing leaves nothing behind
+            self._store.remove_contact(identity)  # whoever asked nothing leaves nothing behind
         return outcome
 
     def _waiting(self) -> int:
         return sum(contact.state is ContactState.REQUESTED for contact in self._store.contacts())
+
+
+def invite_is_over(expires_ms: int, now: Now) -> bool:
+    """Whether an invite has expired whatever the other's clock says, within tolerance."""
+    return now.wall_ms > expires_ms + limits.CLOCK_SKEW_S * 1000
 
 
 def _is_contact(contact: Contact | None) -> bool:
