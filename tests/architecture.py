@@ -48,7 +48,7 @@ IMPURE = (
     # has a clock or dice of its own, where the core is given now: Now and a RandomSource
     "random", "secrets", "time", "uuid",
     # serves the packages above
-    "aiohttp", "aioice", "aioquic", "click", "miniupnpc", "platformdirs", "rich", "zeroconf",
+    "aiohttp", "aioice", "aioquic", "click", "miniupnpc", "platformdirs", "rich", "segno", "zeroconf",
     "p2pd.places", "p2pd.settings",
 )
 # fmt: on
@@ -66,13 +66,14 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
     "miniupnpc": ("p2pd.net.port_mapping.igd_process",),
     "zeroconf": ("p2pd.net.segment",),
     "ifaddr": ("p2pd.net.addresses",),
+    "segno": ("p2pctl.qr",),
     "sqlite3": ("p2pd.storage",),
 }
 """Library: the modules or packages that alone may import it."""
 
 ONLY: dict[str, tuple[str, ...]] = {
     "p2pd.client": ("p2pd.errors", "p2pd.limits", "p2pd.places"),
-    "p2pctl": ("p2pctl", "p2pd.client", "p2pd.errors", "p2pd.places", "p2pd.settings", "click", "rich"),
+    "p2pctl": ("p2pctl", "p2pd.client", "p2pd.errors", "p2pd.places", "p2pd.settings", "click", "rich", "segno"),
 }
 """Module or package: what it may import besides the standard library and the version in `p2pd`."""
 

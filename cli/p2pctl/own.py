@@ -8,16 +8,23 @@ from p2pctl.harmless import harmless_line
 from p2pctl.terminal import pairs, show, show_json
 
 
-@command("id", examples=["p2pctl id", "p2pctl id --link", "p2pctl id --json"])
+@command("id", examples=["p2pctl id", "p2pctl id --link", "p2pctl id --link --qr", "p2pctl id --json"])
 @click.option("--link", is_flag=True, help="The address with a few nodes, by which a newcomer can join at once.")
+@click.option("--qr", is_flag=True, help="Draw it too, for a camera.")
 @click.pass_obj
-def identity(caller: Caller, link: bool) -> None:
+def identity(caller: Caller, link: bool, qr: bool) -> None:
     """Show your address, which others add you by."""
     answer = caller.call("id", link=link or None)
+    shown = harmless_line(str(answer.get("link") or answer["address"]))
     if caller.as_json:
         show_json(answer)
-    elif link:
-        show(harmless_line(str(answer.get("link") or answer["address"])))
+        return
+    if qr:
+        from p2pctl.qr import show_qr
+
+        show_qr(shown)
+    if link:
+        show(shown)
     else:
         show("\n".join(pairs({key: answer.get(key) for key in ("address", "fingerprint", "name")})))
 

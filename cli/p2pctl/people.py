@@ -26,17 +26,18 @@ def contact() -> None:
     examples=[
         "p2pctl contact add p2p:ybndrfg8... --as bob",
         "p2pctl contact add p2p:ybndrfg8... --message 'It is Alice'",
+        "p2pctl contact add p2p:ybndrfg8.../1ds.../nyb...",
     ],
 )
-@click.argument("address", metavar="ADDRESS|LINK")
+@click.argument("address", metavar="ADDRESS|LINK|INVITE")
 @click.option("--as", "petname", metavar="NAME", help="What you call them.")
 @click.option("--message", metavar="TEXT", help="What they read with your request.")
 @click.option("--relay-only", is_flag=True, help="They shall never learn your IP address; see: p2pctl path --help.")
 @click.pass_obj
 def add(caller: Caller, address: str, petname: str | None, message: str | None, relay_only: bool) -> None:
-    """Add a person by address or link; a contact request goes out at once.
+    """Add a person by address, link or invite; a contact request goes out at once.
 
-    If they have added you too, both are accepted without asking.
+    By an invite of theirs you are accepted without asking; and where they have added you too, both are.
     """
     wanted: dict[str, Any] = {"address": address, "as": petname, "message": message, "relay_only": relay_only or None}
     answer = caller.call("contact.add", **wanted)
@@ -86,14 +87,19 @@ def rename(caller: Caller, name: str, to: str) -> None:
 )
 @person("name")
 @click.argument("code", nargs=-1)
+@click.option("--qr", is_flag=True, help="Draw the code too, for a camera.")
 @click.pass_obj
-def verify(caller: Caller, name: str, code: tuple[str, ...]) -> None:
+def verify(caller: Caller, name: str, code: tuple[str, ...], qr: bool) -> None:
     """Compare the safety code with a person, by voice or face to face.
 
     Both see the same code if neither has a wrong address.  Give what the other reads out to mark them as verified.
     """
     answer = caller.call("contact.verify", name=name, code=" ".join(code))
-    line = f"{_name(answer, name)} is verified" if code else f"{answer['code']}"
+    line = f"{_name(answer, name)} is verified" if code else harmless_line(str(answer["code"]))
+    if qr and not caller.as_json:
+        from p2pctl.qr import show_qr
+
+        show_qr(str(answer["code"]))
     _confirm(caller, answer, line)
 
 
