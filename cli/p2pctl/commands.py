@@ -103,9 +103,9 @@ def command(name: str, *, examples: Sequence[str], **more: Any) -> Callable[[Cal
     return click.command(name, cls=Command, examples=examples, **more)
 
 
-def group(name: str) -> Callable[[Callable[..., Any]], Group]:
+def group(name: str, **more: Any) -> Callable[[Callable[..., Any]], Group]:
     """Makes a function, whose docstring is the help, a group of commands."""
-    return click.group(name, cls=Group)
+    return click.group(name, cls=Group, **more)
 
 
 def _complete_people(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -70,6 +70,12 @@ def _people() -> Mapping[str, click.Command]:
     return people.COMMANDS
 
 
+def _invites() -> Mapping[str, click.Command]:
+    from p2pctl import invites
+
+    return invites.COMMANDS
+
+
 def _scripts() -> Mapping[str, click.Command]:
     from p2pctl import scripts
 
@@ -104,7 +110,7 @@ SECTIONS = {
     ],
     "Self": [("id", _own), ("profile", _own)],
     "Talk": [("send", _talk), ("chat", _chat), *((name, _talk) for name in ("history", "why", "recall", "read"))],
-    "People": [("contact", _people), ("request", _people)],
+    "People": [("invite", _invites), ("contact", _people), ("request", _people)],
     "Scripts": [(name, _scripts) for name in ("events", "ack", "wait", "rpc", "completion")],
     "Network": [(name, _network) for name in ("peer", "path", "relay", "net", "dht")],
     "Backup": [("backup", _backup)],
@@ -130,7 +136,7 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
 def root() -> None:
     """Talk to people with no server anywhere: the command line of p2pd.
 
-    Begin with `p2pctl start` and `p2pctl id --link`.
+    Begin with `p2pctl start` and `p2pctl invite --once`.
     """
 
 

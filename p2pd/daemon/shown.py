@@ -12,7 +12,7 @@ from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
 from p2pd.engine import Engine, Facts
 from p2pd.peer.own import fingerprint
-from p2pd.store import Contact, Direction, Event, Message, Step
+from p2pd.store import Contact, Direction, Event, Invite, Message, Step
 from p2pd.wire.address import encode_address, encode_id
 
 PORT_MAPPING = (
@@ -105,6 +105,18 @@ def shown_request(contact: Contact) -> Answer:
         "name": contact.claimed_name,
         "text": contact.request_text,
         "received_at": moment(contact.request_ms),
+    }
+
+
+def shown_invite(invite: Invite) -> Answer:
+    """One invite of `invite list`, without what would let somebody in."""
+    return {
+        "id": str(invite.id),
+        "once": bool(invite.one_time),
+        "as": invite.petname,
+        "made_at": moment(invite.made_ms),
+        "expires_at": moment(invite.expires_ms),
+        "let_in": [encode_address(identity) for identity in invite.let_in],
     }
 
 

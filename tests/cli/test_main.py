@@ -61,7 +61,10 @@ def parsed(words: list[str]) -> str:
     command: click.Command = root
     context = root.make_context("p2pctl", words, obj=Caller())
     while isinstance(command, click.Group):
-        name, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        rest = [*context._protected_args, *context.args]
+        if not rest and command.invoke_without_command:
+            break
+        name, found, words = command.resolve_command(context, rest)
         assert found is not None
         context = found.make_context(name, words, parent=context)
         command = found

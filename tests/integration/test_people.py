@@ -11,6 +11,7 @@ import pytest
 from p2pd.crypto.keys import SigningKey
 from p2pd.types import IdentityKey
 from p2pd.wire.address import encode_address
+from tests.cli.test_invites import read
 from tests.integration.fleet import WITHIN_S, Daemon, Fleet, environment, program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -49,6 +50,46 @@ def test_a_newcomer_with_nothing_but_a_link_joins_and_writes(fleet: Fleet) -> No
     assert alice.rows("request", "list") == []
     assert alice.asks("send", "zoe", "welcome", "--wait", "delivered")["state"] == "delivered"
     assert zoe.texts_from(alice.address) == ["welcome"]
+
+
+def test_an_invite_lets_a_newcomer_in_without_asking_and_is_used_up(fleet: Fleet) -> None:
+    (alice,) = fleet.people("alice")
+    link_of(alice)
+    made = alice.asks("invite", "--once", "--ttl", "2d", "--as", "zoe")
+    assert made.keys() >= {"id", "once", "as", "made_at", "expires_at", "let_in", "link"}
+    assert made["link"].startswith(f"{alice.address}/")
+    zoe, carol = fleet.people("zoe", "carol", alone=True)
+    sent = zoe.asks("send", made["link"], "hello by your invite")
+    alice.sees("invite", lambda data: (data["state"], data.get("address")) == ("used", zoe.address))
+    zoe.knows(sent["id"])
+    assert alice.rows("request", "list") == []
+    assert [(entry["name"], entry["address"]) for entry in alice.rows("contact", "list")] == [("zoe", zoe.address)]
+    assert [message["text"] for message in alice.rows("history", "zoe")] == ["hello by your invite"]
+    assert alice.rows("invite", "list") == []
+    assert carol.asks("contact", "add", made["link"])["state"] == "pending"
+    other = alice.asks("invite")
+    assert [entry["id"] for entry in alice.rows("invite", "list")] == [other["id"]]
+    alice.says("invite", "revoke", other["id"])
+    alice.sees("invite", lambda data: data["state"] == "revoked")
+    assert [entry["address"] for entry in alice.rows("contact", "list")] == [zoe.address]
+
+
+def test_an_invite_is_a_picture_too_and_bad_ones_are_errors(fleet: Fleet) -> None:
+    alice, bob = fleet.people("alice", "bob")
+    *drawn, link = alice.says("invite", "--qr").splitlines()
+    assert read(drawn) == link.upper()
+    bad = link[:-1] + ("y" if link[-1] != "y" else "b")
+    for words, code in (
+        (("contact", "add", bad), 2),
+        (("contact", "add", link[:-9]), 2),
+        (("invite", "--ttl", "61d"), 2),
+        (("invite", "--ttl", "soon"), 2),
+        (("invite", "revoke", "77"), 4),
+    ):
+        assert bob.p2pctl(*words).code == code, words
+    assert bob.asks("contact", "add", link.upper(), "--as", "alice")["name"] == "alice"
+    bob.sees("contact", lambda data: data["state"] == "accepted")
+    assert alice.p2pctl("contact", "add", link).code == 2
 
 
 def test_who_has_added_each_other_is_not_asked(fleet: Fleet) -> None:

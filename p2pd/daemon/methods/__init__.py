@@ -4,7 +4,7 @@ It feeds the API itself, `rpc.discover` and `docs/api.md`.
 """
 
 from p2pd.daemon.method import Method
-from p2pd.daemon.methods import life, log, network, options, people, talk
+from p2pd.daemon.methods import invites, life, log, network, options, people, talk
 
 METHODS: dict[str, Method] = {
     entry.name: entry
@@ -12,6 +12,7 @@ METHODS: dict[str, Method] = {
         *life.METHODS,
         *talk.METHODS,
         *people.METHODS,
+        *invites.METHODS,
         *log.METHODS,
         *network.METHODS,
         *options.METHODS,

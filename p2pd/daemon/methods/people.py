@@ -29,7 +29,7 @@ _REQUEST = "the request's id or its sender's address; a beginning is enough"
 async def contact_add(
     service: Service,
     *,
-    address: Annotated[str, "an address or a contact link"],
+    address: Annotated[str, "an address, a contact link or an invite"],
     as_: Annotated[str, "what we call them; their own name unless given"] = "",
     message: Annotated[str, "what they read with the request, 1 KiB at most"] = "",
     relay_only: Annotated[bool, "they shall never learn an address of ours: as `path` with relay-only"] = False,
