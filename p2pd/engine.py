@@ -328,6 +328,7 @@ class Engine:
         moved = pairs.with_device(self._keys, contact, certificate, now)
         if moved is not contact:
             self._store.save_contact(moved)
+            self._history.device_event(contact, moved, now)
         return moved
 
     def _on_envelope(self, identity: IdentityKey, envelope: bytes, now: Now) -> None:

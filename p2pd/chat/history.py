@@ -224,6 +224,11 @@ class History:
         }
         self.event("contact", data, now)
 
+    def device_event(self, before: Contact, after: Contact, now: Now) -> None:
+        """Someone's key is the same, and their device is another: new, or somebody else's who has that key."""
+        if before.device is not None and after.device != before.device:
+            self.event("device", {"name": after.petname, "address": encode_address(after.identity)}, now)
+
 
 def _passing(message: Message) -> bytes:
     """The id of a message that will be forgotten, under which its events are found then."""

@@ -183,8 +183,9 @@ class Requests:
         device = max(profile.devices, key=lambda one: certified_device(one.certificate, identity).made_s)
         former = contact.device
         try:
-            contact = pairs.with_device(self._own, contact, device.certificate, now)
-            contact = replace(contact, claimed_name=profile.name or contact.claimed_name)
+            moved = pairs.with_device(self._own, contact, device.certificate, now)
+            self._history.device_event(contact, moved, now)
+            contact = replace(moved, claimed_name=profile.name or moved.claimed_name)
             self._store.save_contact(contact)
             self._begin(contact, device, former, profile, now)
         except PeerError as error:
@@ -367,11 +368,12 @@ class Requests:
             return Outcome.REFUSED
         contact = known or Contact(identity, "", ContactState.REQUESTED, now.wall_ms, swept_day=now.day)
         try:
-            contact = pairs.with_device(self._own, contact, asked.request.certificate, now)
+            moved = pairs.with_device(self._own, contact, asked.request.certificate, now)
         except PeerError as error:
             self._count(error.reason)
             return Outcome.REFUSED
-        contact = replace(contact, invited=invited and contact.state is ContactState.REQUESTED)
+        self._history.device_event(contact, moved, now)
+        contact = replace(moved, invited=invited and contact.state is ContactState.REQUESTED)
         if known is not None:
             self._store.save_contact(contact)
         outcome = self._inbox.on_envelope(contact, asked.request.envelope, "mailbox", now)

@@ -12,6 +12,7 @@ from p2pd.dht.records import verified
 from p2pd.domains import Domain
 from p2pd.effects import SolveStamp
 from p2pd.errors import UsageError
+from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import INBOX, PROFILE, personal_address, profile_record, signed_record
 from p2pd.store import Contact, ContactState, MessageState
 from p2pd.types import DeviceKey, ItemId, Now
@@ -195,6 +196,36 @@ def test_an_accepted_contact_gets_a_new_session_and_is_asked_for_until_it_is_fou
     assert current != before
     assert current.header
     assert one.requests.next_deadline() is None
+
+
+def test_another_device_of_a_contact_is_told_of_once(friends: tuple[Person, Person]) -> None:
+    one, other = friends
+    device = SigningKey(b"d" * 32)
+    content = DeviceContent(other.identity, DeviceKey(device.public), START.wall_s + 1).encode()
+    certificate = DeviceCertificate(content, other.keys.identity.sign(Domain.SIGN_DEVICE, content))
+    other.keys = replace(other.keys, device=device, certificate=certificate)
+    other.prekeys = Prekeys(other.store, device, other.random)
+    for _ in range(2):
+        one.requests.read_profile(other.identity, START)
+        one.dht.serve([profile(other)], START)
+    (event,) = one.store.events(0, limit=99, types=("device",))
+    assert f'"name":"{other.name}"' in event.data
+    assert one.contact(other).device == device.public
+
+
+def test_another_key_under_a_known_name_is_another_contact_unverified_and_under_another_name(
+    friends: tuple[Person, Person], stack: ExitStack
+) -> None:
+    one, other = friends
+    one.store.save_contact(replace(one.contact(other), verified=True))
+    pretender = Person("pretender", stack)
+    pretender.store.set_value("name", other.name.encode())
+    find(one, asked(pretender, one))
+    (request,) = one.people.requests()
+    assert (request.identity, request.claimed_name) == (pretender.identity, other.name)
+    accepted = one.people.accept(request, START)
+    assert (accepted.petname, accepted.verified) == (f"{other.name}-2", False)
+    assert (one.contact(other).petname, one.contact(other).verified) == (other.name, True)
 
 
 def test_a_profile_with_bad_keys_breaks_nothing(alice: Person, bob: Person) -> None:
