@@ -56,6 +56,7 @@ def _of_chat(engine: Engine) -> Iterator[Measure]:
     for held in engine._inbox._held.values():
         yield "envelopes held", len(held), limits.HELD_ENVELOPES
     yield "mailboxes being read", engine._mailroom._reading, limits.MAILBOXES_READ
+    yield "invited inboxes being read", engine._invites._reading, limits.INVITES_READ
     yield "ratchets in memory", len(engine._sessions._ratchets), limits.RATCHETS_CACHED
 
 
