@@ -117,6 +117,22 @@ def test_a_contact_removed_since_the_copy_cannot_find_it() -> None:
     assert own.secrets(alice.store)[0].secret != before
 
 
+def test_an_invite_used_since_the_copy_is_not_open_again() -> None:
+    town = Town()
+    alice, bob, carol = town.person(), town.person(), town.person()
+    town.world.run(30)
+    _, link = alice.do(lambda engine, now: engine.invite(now, life_s=60_000, once=True))
+    copied = alice.copy()
+    bob.do(lambda engine, now: engine.contact_add(link, now, name="alice"))
+    town.until(lambda: town.accepted(bob, "alice"))
+    restored(alice, copied)
+    alice.up()
+    carol.do(lambda engine, now: engine.contact_add(link, now, name="alice"))
+    town.world.run(120)
+    assert alice.engine.invites() == []
+    assert not town.accepted(carol, "alice")
+
+
 def restored(resident: Resident, copied: Disk) -> None:
     """As `p2pctl backup restore` does it."""
     resident.restore(copied)

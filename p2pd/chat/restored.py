@@ -5,6 +5,7 @@ Ratchets have sealed messages since the copy was made, and counters have gone on
 with every contact all begins anew (`docs/protocol.md`, "Beginning anew"), and they learn of it at once instead of
 finding out that something is wrong.
 Contacts may have been removed or blocked since, and the copy knows them still: the contact secret is another one now.
+Invites may have been used or revoked since, and a one-time key begins no second session: all are closed.
 """
 
 from p2pd.chat.outbox import Outbox
@@ -30,4 +31,6 @@ def begin_anew_where_restored(
         outbox.begin_anew(contact.identity)
         if contact.state is ContactState.ACCEPTED:
             outbox.add(contact.identity, secret, now)
+    for invite in store.invites():
+        store.remove_invite(invite.id)
     store.set_value(RESTORED, b"")
