@@ -4,13 +4,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 
+import msgspec
 import pytest
 
 from p2pd import limits
+from p2pd.crypto.prekeys import OneTimePair
 from p2pd.errors import DuplicateError, PeerError, UndecryptableError
-from p2pd.store import Session
+from p2pd.store import Invite, Session
 from p2pd.types import DeviceKey, Now
-from p2pd.wire.envelope import Envelope
+from p2pd.wire.envelope import Envelope, FirstContact
 from tests.cast import START, Person, after
 
 
@@ -281,3 +283,48 @@ def test_devices_are_told_apart(stack: ExitStack) -> None:
     higher.knows(lower, device=DeviceKey(higher.keys.device_key))
     with pytest.raises(PeerError, match="wrong_device"):
         opened(higher, lower, envelope)
+
+
+def with_one_time(stack: ExitStack) -> tuple[Person, Person, OneTimePair]:
+    """Two persons, and a one-time prekey of the second's."""
+    one, other = pair(stack)
+    key = OneTimePair(7, b"7" * 32)
+    other.store.save_invite(Invite(key.id, b"s" * 16, 0, 0, one_time=key.x25519))
+    return one, other, key
+
+
+def test_a_one_time_prekey_begins_one_session_and_no_other(stack: ExitStack) -> None:
+    one, other, key = with_one_time(stack)
+    one.sessions.begin(other.identity, other.profile_device(), START, key.public())
+    first = seal(one, other, b"first")
+    one.sessions.begin(other.identity, other.profile_device(), START, key.public())
+    second = seal(one, other, b"second")
+    assert opened(other, one, first) == b"first"
+    assert other.prekeys.find_one_time(key.id) is None
+    for _ in range(2):
+        with pytest.raises(PeerError, match="used_one_time_prekey"):
+            opened(other, one, second)
+        other.start()
+    assert opened(one, other, seal(other, one, b"answer")) == b"answer"
+
+
+def test_a_one_time_prekey_is_part_of_the_secret_and_spent_only_by_what_opens(stack: ExitStack) -> None:
+    one, other, key = with_one_time(stack)
+    for wrong in (OneTimePair(key.id, b"8" * 32).public(), None):
+        one.sessions.begin(other.identity, other.profile_device(), START, wrong)
+        envelope = Envelope.decode(seal(one, other, b"no"))
+        header = FirstContact.decode(envelope.first_contact)
+        named = msgspec.structs.replace(header, one_time=key.id).encode()
+        with pytest.raises(PeerError):
+            other.sessions.open(other.contact(one), msgspec.structs.replace(envelope, first_contact=named), START)
+        assert other.prekeys.find_one_time(key.id) is not None
+        assert not other.store.sessions(one.identity)
+
+
+def test_an_invite_for_several_has_no_one_time_prekey_to_give(stack: ExitStack) -> None:
+    one, other = pair(stack)
+    other.store.save_invite(Invite(7, b"s" * 16, 0, 0))
+    one.sessions.begin(other.identity, other.profile_device(), START, OneTimePair(7, b"7" * 32).public())
+    with pytest.raises(PeerError, match="used_one_time_prekey"):
+        opened(other, one, seal(one, other, b"no"))
+    assert other.store.invite(7) is not None
