@@ -102,7 +102,7 @@ class Invites:
             UsageError: its life or the name is not allowed; QuotaError: too many are open.
         """
         if not 0 < life_s <= limits.INVITE_LIFE_MAX_S:
-            raise UsageError(f"an invite lasts {limits.INVITE_LIFE_MAX_S // limits.DAY_S} days at most")
+            raise UsageError(f"an invite lasts 1 second to {limits.INVITE_LIFE_MAX_S // limits.DAY_S} days")
         if len(self._store.invites()) >= limits.INVITES:
             raise QuotaError(f"{limits.INVITES} invites are open", hint="revoke one: p2pctl invite list")
         id = int.from_bytes(self._store.value(_NEWEST) or b"", "big") + 1
