@@ -55,7 +55,7 @@ def send(
     id_only: bool,
     request_id: str | None,
 ) -> None:
-    """Send TEXT to TO: a name, an address or a link.
+    """Send TEXT to TO: a name, an address, a link or an invite.
 
     Returns as soon as the message is safe on this disk. With `-` the text is read from standard input.
     """

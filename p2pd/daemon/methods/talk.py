@@ -39,7 +39,9 @@ _HOPELESS = {MessageState.EXPIRED, MessageState.FAILED, MessageState.RECALLED}
 async def send(
     service: Service,
     *,
-    to: Annotated[str, "a name, an address or a link; an unknown address is added, the text being the request"],
+    to: Annotated[
+        str, "a name, an address, a link or an invite; an unknown address is added, the text being the request"
+    ],
     text: Annotated[str, "what to say, 1 byte to 256 KiB of UTF-8"],
     reply: Annotated[str, "the id of the message that this one answers"] = "",
     expire: Annotated[Duration, "give up after this long: seconds, or 1d, 12h, 30m"] = 0,
