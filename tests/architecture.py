@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("dht",),
     ("peer",),
     ("chat",),
+    ("application",),
     ("engine",),
     ("net", "storage"),
     ("sim",),

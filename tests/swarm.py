@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from p2pd.application import EngineSettings
 from p2pd.dht.settings import DhtSettings
-from p2pd.engine import Engine, EngineSettings
+from p2pd.engine import Engine
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
 from p2pd.net.inputs import Input

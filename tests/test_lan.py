@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from p2pd.application import EngineSettings
 from p2pd.dht.settings import DhtSettings
-from p2pd.engine import EngineSettings
 from p2pd.sim.network import World
 from p2pd.sim.resident import Resident
 from p2pd.store import MessageState

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from p2pd import limits
+from p2pd.application import EngineSettings
 from p2pd.daemon.bell import Bell
 from p2pd.daemon.control import ControlServer
 from p2pd.daemon.control_socket import control_socket
@@ -32,7 +33,7 @@ from p2pd.daemon.port_mapping import mapper_for
 from p2pd.daemon.service import Service
 from p2pd.daemon.systemd import Systemd
 from p2pd.dht.settings import DhtSettings, Role
-from p2pd.engine import Engine, EngineSettings
+from p2pd.engine import Engine
 from p2pd.errors import LockedError, P2pdError
 from p2pd.net.addresses import AddressWatch
 from p2pd.net.clock import SystemClock, SystemRandom

@@ -7,10 +7,11 @@ Knows no method.  What came from a peer is exact here; whoever prints it makes i
 import json
 from typing import Any
 
+from p2pd.application import Facts
 from p2pd.chat.withdrawing import holders
 from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
-from p2pd.engine import Engine, Facts
+from p2pd.engine import Engine
 from p2pd.peer.own import fingerprint
 from p2pd.store import Contact, Direction, Event, Invite, Message, Step
 from p2pd.wire.address import encode_address, encode_id

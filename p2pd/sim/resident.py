@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from p2pd.application import EngineSettings
 from p2pd.dht.node import Dht
-from p2pd.engine import Engine, EngineSettings
+from p2pd.engine import Engine
 from p2pd.peer import own
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.disk import Disk

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from p2pd.application import EngineSettings
 from p2pd.dht.settings import DhtSettings, Role
-from p2pd.engine import EngineSettings
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.network import World
 from p2pd.sim.resident import Behaviour, Resident

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from p2pd.application import EngineSettings
 from p2pd.daemon.bell import Bell
 from p2pd.daemon.control import ControlServer
 from p2pd.daemon.control_socket import control_socket
@@ -20,7 +21,7 @@ from p2pd.daemon.nodes import resolve_node
 from p2pd.daemon.service import Service
 from p2pd.dht.settings import DhtSettings
 from p2pd.effects import Effect
-from p2pd.engine import Engine, EngineSettings
+from p2pd.engine import Engine
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
 from p2pd.peer import own

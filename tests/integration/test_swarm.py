@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from p2pd.application import Facts
 from p2pd.dht.peers import node_id
-from p2pd.engine import Engine, Facts
+from p2pd.engine import Engine
 from p2pd.types import AddressKey, Now, RecordKey
 from p2pd.wire.address import decode_letters, encode_address
 from p2pd.wire.record import Family, record_key

@@ -4,11 +4,12 @@ from collections import Counter
 from typing import Annotated
 
 from p2pd import limits
+from p2pd.application import Facts
 from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.daemon.words import duration_s
-from p2pd.engine import Engine, Facts
+from p2pd.engine import Engine
 from p2pd.errors import NotFoundError, UsageError
 from p2pd.net.traffic import Cause, Traffic
 from p2pd.store import PathChoice
