@@ -8,6 +8,7 @@ of these, and, beside it, the best single of them; both learn on one half and ar
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from p2pd import limits
@@ -160,8 +161,8 @@ def _right_single(examples: list[tuple[list[float], bool]], place: int) -> tuple
         ranked = ordered if sign > 0 else [(-value, same) for value, same in reversed(ordered)]
         above = sum(same for _, same in ranked)
         right = above
-        for value, same in ranked:
+        for (value, same), (following, _) in pairwise([*ranked, (math.inf, False)]):
             right += -1 if same else 1
-            if right / len(ranked) > best[0]:
+            if following > value and right / len(ranked) > best[0]:
                 best = (right / len(ranked), value, sign)
     return best
