@@ -230,7 +230,9 @@ def _answers() -> dict[str, Target]:
     pmp = [bytes((0, 129, 0, 0)) + bytes(4) + b"\x10\x92\x10\x92\0\0\x0e\x10"]
     pcp_answer = [bytes((2, 129, 0, 0)) + b"\0\0\x0e\x10" + bytes(16) + b"n" * 12 + b"\x11\0\0\0\x10\x92\x10\x92" +
                   bytes(10) + b"\xff\xff\xc0\0\x02\x01"]  # fmt: skip
-    reply = [b"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://192.0.2.1:5000/root.xml\r\n\r\n"]
+    reply = [
+        b"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://192.0.2.1:5000/root.xml\r\n\r\n"
+    ]
     printed = [b'{"external":"192.0.2.1","port":4242,"error":""}', b'{"error":"no router"}']
     return {
         "nat-pmp": Target(nat_pmp.MapAnswer.decode, pmp, refusals, harmless),

@@ -19,7 +19,9 @@ CHUNK = 50_000
 def run(count: int, seed: int) -> Line:
     """`count` inputs for each target."""
     jobs = [
-        (name, min(CHUNK, count - start), f"{seed} {name} {start}") for name in TARGETS for start in range(0, count, CHUNK)
+        (name, min(CHUNK, count - start), f"{seed} {name} {start}")
+        for name in TARGETS
+        for start in range(0, count, CHUNK)
     ]
     outcomes = {name: Outcome() for name in TARGETS}
     for name, outcome in _results(jobs):

@@ -70,9 +70,7 @@ class _Pair:
         envelope = self.chance.randbytes(self.chance.choice(SIZES))
         record = mail_record(where, ItemId(self.chance.randbytes(16)), envelope, put_s + limits.MAIL_LIFE_S)
         key = record_key(Family.SET, where.address())
-        return Seen(
-            record, put_s, read_s, self.writer.key(key, Day(day)).public, self.reader.key(key, Day(day)).public
-        )
+        return Seen(record, put_s, read_s, self.writer.key(key, Day(day)).public, self.reader.key(key, Day(day)).public)
 
     def _at(self, day: int, usual: int | None) -> int:
         second = self.chance.randrange(86_400) if usual is None else usual + self.chance.randint(-HABIT_S, HABIT_S)
