@@ -18,7 +18,7 @@ def pad(plaintext: bytes, size: int) -> bytes:
 
 
 def pad_for_seal(plaintext: bytes, *, least: int = 0, seal_bytes: int = SEAL_BYTES) -> bytes:
-    """Padded so that with what its seal adds it has exactly a size class: the smallest that fits, from `least` upward."""
+    """Padded to have exactly a size class with what its seal adds: the smallest that fits, from `least` upward."""
     needed = len(plaintext) + LENGTH_BYTES + seal_bytes
     for size in limits.SIZE_CLASSES:
         if needed <= size >= least:

@@ -17,7 +17,7 @@ _SCALARS: tuple[Any, ...] = (
     -(2**63), 0.0, float("nan"), float("inf"), b"", "", b"\0", bytes(16), bytes(32), bytes(33), bytes(64), "\ud7ff",
     "\u202e", "x" * 65, [], [[]], {}, {"a": 1}, {b"a": 1},
 )  # fmt: skip
-_HEADS = b"\xc0\xc1\xc2\xc4\xc5\xc6\xc7\xc8\xc9\xca\xcb\xcf\xd3\xd9\xda\xdb\xdc\xdd\xde\xdf\x80\x8f\x90\x9f\xa0\xbf\x00\x7f\xe0\xff"
+_HEADS = bytes.fromhex("c0c1c2c4c5c6c7c8c9cacbcfd3d9dadbdcdddedf808f909fa0bf007fe0ff")
 """First bytes that MessagePack gives a meaning to."""
 _DEEP = b"\x91" * 4_000
 _pack = msgspec.msgpack.Encoder().encode

@@ -4,7 +4,7 @@
 |---|---|---|
 | formats | all decoders of `tests/wire/formats.py` | a value that its own encoding does not give back |
 | texts | links, invites, addresses, endpoints | the same |
-| proofs | what is signed or sealed: records, datagrams, handshake steps, requests, envelopes | any that is not a sample |
+| proofs | signed or sealed: records, boxes, handshake steps, requests, envelopes | any that is not a sample |
 | state | key file, rows, ratchets, a backup's chunks | one that does not give back what was kept |
 | answers | of routers | nothing: they prove nothing |
 | control | lines of the control API | nothing: the caller is the user |

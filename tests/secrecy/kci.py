@@ -33,7 +33,7 @@ SEQUENCE = 1
 
 
 def run(count: int, seed: int) -> Line:
-    """`count` tries by link and as many by mailbox; the same with the friend's own key shows that they could succeed."""
+    """`count` tries by link and as many by mailbox; with the friend's own key both ways must succeed."""
     with ExitStack() as stack:
         friend, victim = friends(stack)
         chance = Random(seed)

@@ -98,10 +98,7 @@ def _taken_for_another(key: SigningKey, made: Domain, checked: Domain, chance: R
 def _verifiers(key: SigningKey, chance: Random) -> dict[Domain, Verifier]:
     """What checks signatures, each by the label that it wants."""
     contents = _contents(key, chance)
-    records: dict[Domain, Verifier] = {
-        wanted: (lambda domain, encoded=content.encode(): verified(_record(key, encoded, domain)))  # type: ignore[misc]
-        for wanted, content in contents.items()
-    }
+    records = {wanted: _record(key, content.encode()) for wanted, content in contents.items()}
     return records | {
         Domain.SIGN_RECEIPT: _receipt(key, chance.randbytes(32)),
         Domain.SIGN_LISTEN: _listen(key, NodeKey(chance.randbytes(32))),
@@ -120,8 +117,8 @@ def _contents(key: SigningKey, chance: Random) -> dict[Domain, Single | SetItem 
     }
 
 
-def _record(key: SigningKey, content: bytes, domain: Domain) -> bytes:
-    return Record(content, key.sign(domain, content)).encode()
+def _record(key: SigningKey, content: bytes) -> Verifier:
+    return lambda domain: verified(Record(content, key.sign(domain, content)).encode())
 
 
 def _receipt(key: SigningKey, digest: bytes) -> Verifier:
