@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from random import Random
 from statistics import median
 
+from p2pd import limits
 from p2pd.crypto import ratchet
 from p2pd.crypto.keys import x25519_public
 from p2pd.crypto.prekeys import new_prekey
@@ -23,7 +24,7 @@ from tests.peer.test_sessions import Exchange, begin, pair
 from tests.secrecy.line import Line, Measure
 
 ROUND = 500
-"""Messages of one pair: so many that old sessions are put away, so few that `limits.SESSIONS_PER_CONTACT` holds."""
+"""Messages of one pair, in up to `limits.SESSIONS_PER_CONTACT` sessions."""
 JUMPS = (2**31, 2**32 - 1, 2**32)
 
 
@@ -77,6 +78,12 @@ class _CrashingExchange(Exchange):
             self.broken += 1
             person.start()
         self.keys.commit()
+
+    def begins_anew(self) -> bool:
+        """Within the limits: of more sessions than are kept the oldest is put away, and what was under way in it."""
+        one, other = self.sides
+        kept = {row.session for row in (*one.store.sessions(other.identity), *other.store.sessions(one.identity))}
+        return super().begins_anew() and len(kept) < limits.SESSIONS_PER_CONTACT
 
     def send(self, side: int) -> None:
         self.turn(self.sides[side], lambda: super(_CrashingExchange, self).send(side))
