@@ -8,6 +8,8 @@
 | state | key file, rows, ratchets, a backup's chunks | one that does not give back what was kept |
 | answers | of routers | nothing: they prove nothing |
 | control | lines of the control API | nothing: the caller is the user |
+| quic | first packets | nothing: none gets through |
+| inside | what a node or a contact says, well sealed (`inside.py`) | nothing: they are who they are |
 
 Known gaps: the databases' own pages are SQLite's to read, and tried by `tests/storage/test_database.py` in hundreds;
 TLS within QUIC is aioquic's, and is only met here by packets that were changed on their way.
@@ -40,6 +42,7 @@ from p2pd.wire.envelope import Envelope, FirstContact, envelope_binding
 from p2pd.wire.record import Record
 from tests.chance import SeededRandom
 from tests.crypto.test_first_contact import signed
+from tests.fuzz.inside import BODIES, PACKETS, Friend, Server
 from tests.fuzz.target import Target
 from tests.wire.formats import DECODERS, GOLDEN, READERS, TEXTS
 
@@ -279,6 +282,15 @@ def node_target() -> Target:
     return Target(received, [sample], wrong=harmless)
 
 
+def _inside() -> dict[str, Target]:
+    server, friend = Server(), Friend()
+    return {
+        "dht packet": Target(server.datagram, PACKETS, (), harmless),
+        "dht request": Target(server.request, BODIES, (), harmless),
+        "contact's content": Target(friend.content, friend.samples(), (), harmless),
+    }
+
+
 GROUPS: dict[str, dict[str, Target]] = {
     "formats": _formats(),
     "texts": _texts(),
@@ -287,5 +299,6 @@ GROUPS: dict[str, dict[str, Target]] = {
     "answers": _answers(),
     "control": _control(),
     "quic": {"quic packet": node_target()},
+    "inside": _inside(),
 }
 TARGETS: dict[str, Target] = {name: target for group in GROUPS.values() for name, target in group.items()}

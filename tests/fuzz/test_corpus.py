@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.fuzz.corpus import FOLDER, LONGEST_BYTES, MOST, file_of, kept
+from tests.fuzz.inside import PACKETS, Friend, Server
 from tests.fuzz.mutations import Mutations
 from tests.fuzz.target import Outcome, Target, fuzzed, tried
 from tests.fuzz.targets import GROUPS, TARGETS
@@ -62,3 +63,14 @@ def test_small_formats_are_tried_fast_enough() -> None:
     began = time.process_time()
     fuzzed(TARGETS["rpc.Find"], 5_000, 1)
     assert 5_000 / (time.process_time() - began) > 25_000, "half of what is aimed at, for a busy machine"
+
+
+def test_what_is_well_sealed_gets_inside() -> None:
+    friend, server = Friend(), Server()
+    for sample in friend.samples():
+        friend.content(sample)
+    assert friend._person.outbox.counters(friend._contact.identity).received > 3
+    assert friend._person.texts(friend._contact), "a text was shown"
+    for packet in PACKETS:
+        server.datagram(packet)
+    assert server.said > len(PACKETS) / 2, "most of them were answered"
