@@ -279,7 +279,7 @@ def node_target() -> Target:
         wire.packets.clear()
         assert not victim.inputs, "nothing reaches the core"
 
-    return Target(received, [sample], wrong=harmless)
+    return Target(received, [sample], (), harmless)
 
 
 def _inside() -> dict[str, Target]:

@@ -34,10 +34,15 @@ def run(count: int, seed: int) -> Line:
             Measure("wrongly accepted", sum(len(outcome.accepted) for outcome in outcomes.values()), most=0),
             Measure("targets", len(outcomes), least=80),
             Measure("targets tried too little", sum(each.tried < count for each in outcomes.values()), most=0),
-            Measure("targets that refused nothing", sum(not each.refused for each in outcomes.values()), most=1),
+            Measure("targets that refused nothing", sum(map(_refused_nothing, outcomes, outcomes.values())), most=0),
         ],
         [line for name, outcome in outcomes.items() for line in _failures(name, outcome)],
     )
+
+
+def _refused_nothing(name: str, outcome: Outcome) -> bool:
+    """Whether hostile bytes never met a refusal, although the target has one."""
+    return bool(TARGETS[name].refusals) and not outcome.refused
 
 
 def _results(jobs: list[tuple[str, int, str]]) -> list[tuple[str, Outcome]]:
