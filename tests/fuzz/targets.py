@@ -287,7 +287,7 @@ def _inside() -> dict[str, Target]:
     return {
         "dht packet": Target(server.datagram, PACKETS, (), harmless),
         "dht request": Target(server.request, BODIES, (), harmless),
-        "contact's content": Target(friend.content, friend.samples(), (), harmless),
+        "content of a contact": Target(friend.content, friend.samples(), (), harmless),
     }
 
 
