@@ -78,6 +78,11 @@ nat: $(STAMP) ## As root: how people behind NATs and firewalls reach each other;
 	@$(BYTECODE)
 	@$(PYTHON) -m tests.nat $(ARGS)
 
+.PHONY: secrecy
+secrecy: $(STAMP) ## Try every promise of secrecy at full size, a line each; some: make secrecy ARGS='fuzz --count 10000'
+	@$(BYTECODE)
+	@PYTHONPATH=cli $(PYTHON) -m tests.secrecy $(ARGS)
+
 SEEDS ?= 1000
 .PHONY: sim
 sim: $(STAMP) ## Play every scenario in virtual time, storms with many seeds: make sim SEEDS=5000

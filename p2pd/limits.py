@@ -267,7 +267,10 @@ ARRIVALS_OF_FLOW = 16
 """Datagrams that one connection may have taken before others get their turn: a window of texts of 200 bytes, and some
 2 ms of bulk."""
 ARRIVALS_WAITING = 512
-"""Datagrams read from the sockets and not taken yet: two whole windows of bulk."""
+"""Datagrams of connections read from the sockets and not taken yet: two whole windows of bulk."""
+ARRIVALS_OF_STRANGERS = 2_048
+"""The same of those that are of no connection, the DHT's: what a busy server is sent in a second when it was not run.
+Beyond it they are dropped, so that a flood does not fill the kernel's buffer."""
 INPUTS_WAITING = 4_096
 """Inputs waiting for a turn; beyond it the newest datagrams are dropped."""
 CALLS_PER_TURN = 64

@@ -141,10 +141,7 @@ def list_requests(caller: Caller) -> None:
         for entry in requests:
             show_json(entry)
     elif requests:
-        rows = [
-            (entry["id"], clock(entry.get("received_at")), f"says {entry.get('name') or 'no name'}", entry.get("text"))
-            for entry in requests
-        ]
+        rows = [(entry["id"], clock(entry.get("received_at")), _claim(entry), entry.get("text")) for entry in requests]
         show("\n".join(table(("id", "received", "who", "text"), rows)))
     else:
         show("nobody asks")
@@ -182,6 +179,12 @@ def report(caller: Caller, id: str) -> None:
         show_json(answer)
     else:
         show("\n".join(pairs(answer)))
+
+
+def _claim(request: Mapping[str, Any]) -> str:
+    """What a stranger says of themselves, and whom that could be taken for."""
+    claim = f"says {request.get('name') or 'no name'}"
+    return f"{claim}, NOT your {request['looks_like']}" if request.get("looks_like") else claim
 
 
 def _confirm(caller: Caller, answer: Any, line: str) -> None:

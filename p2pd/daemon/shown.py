@@ -5,9 +5,11 @@ Knows no method.  What came from a peer is exact here; whoever prints it makes i
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from p2pd.application import Facts
+from p2pd.chat.names import looks_alike
 from p2pd.chat.withdrawing import holders
 from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
@@ -97,13 +99,17 @@ def shown_contact(contact: Contact, engine: Engine) -> Answer:
     }
 
 
-def shown_request(contact: Contact) -> Answer:
-    """One request of `request list`; it goes by its sender's address where it has no id of its own."""
+def shown_request(contact: Contact, known: Iterable[str] = ()) -> Answer:
+    """One request of `request list`; it goes by its sender's address where it has no id of its own.
+
+    Of the `known` names the first is told for which the claimed one could be taken.
+    """
     address = encode_address(contact.identity)
     return {
         "id": encode_id(contact.request_id) if contact.request_id else address,
         "address": address,
         "name": contact.claimed_name,
+        "looks_like": next((name for name in known if looks_alike(name, contact.claimed_name)), None),
         "text": contact.request_text,
         "received_at": moment(contact.request_ms),
     }

@@ -175,7 +175,9 @@ class Network:
     # --- from the world
 
     def _put(self, data: bytes, source: Endpoint) -> None:
-        self._arrivals.put(self.quic.connection_of(data), data, source)
+        if not self._arrivals.put(self.quic.connection_of(data), data, source):
+            self._counts["datagram in a flood"] += 1
+            self.quic.traffic.received[Cause.REJECTED] += len(data)
 
     def _batch_done(self) -> None:
         if self._take_handle is None:

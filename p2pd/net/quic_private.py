@@ -29,6 +29,8 @@ from p2pd.crypto.certificate import certificate_digest, certified_node_key
 from p2pd.errors import PeerError
 from p2pd.types import NodeKey
 
+_UNPROVEN_TIMES = 3
+"""RFC 9000, section 8.1."""
 _PASSED_S = 1e-6
 """An acknowledgement that was due before now is not paced; one that is due now would be, and spin until it is sent."""
 
@@ -98,7 +100,19 @@ class FlowConnection(QuicConnection):
         super().send_stream_data(stream_id, data, end_stream)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
-        """As aioquic's; the packet that carries bytes of a stream carries an acknowledgement that waits, too."""
+        """As aioquic's; to an address that is not proven nothing beyond three times what came from there.
+
+        aioquic counts that as well, but lets the packet that ends a connection pass (RFC 9000, section 8.1).
+        """
+        path = self._network_paths[0]
+        room = _UNPROVEN_TIMES * path.bytes_received - path.bytes_sent
+        datagrams = self._datagrams_with_news(now)
+        if path.is_validated or sum(len(data) for data, _ in datagrams) <= room:
+            return datagrams
+        return [each for each in datagrams if (room := room - len(each[0])) >= 0]
+
+    def _datagrams_with_news(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """The packet that carries bytes of a stream carries an acknowledgement that waits, too."""
         due_at, has_news, self._has_news = self._ack_at(), self._has_news, False
         if due_at is None or not has_news:
             return super().datagrams_to_send(now)

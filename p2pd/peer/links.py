@@ -31,7 +31,17 @@ from p2pd.peer.numbers import LinkNumbers
 from p2pd.peer.own import OwnKeys, certified_device
 from p2pd.store import Contact
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now, RandomSource
-from p2pd.wire.link import Carry, Introduction, LinkMessage, Punch, PunchNow, Ready, Typing, decode_link_message
+from p2pd.wire.link import (
+    Carry,
+    Introduction,
+    LinkMessage,
+    Punch,
+    PunchNow,
+    Ready,
+    Typing,
+    pack_link_message,
+    unpack_link_message,
+)
 from p2pd.wire.person import DeviceCertificate, DeviceContent, Waiting
 
 REFUSED = "refused"
@@ -183,7 +193,7 @@ class Links:
         link = self._up.get(contact)
         if link is None or link.cipher is None:
             return False
-        self._send(link, link.cipher.seal(message.encode()))
+        self._send(link, link.cipher.seal(pack_link_message(message)))
         return True
 
     def check(self, contact: IdentityKey) -> None:
@@ -304,13 +314,13 @@ class Links:
         if content.device != link.device:
             raise PeerError("wrong_device")
         link.cipher = link.initiator.transport()
-        self._send(link, link.cipher.seal(Ready().encode()))
+        self._send(link, link.cipher.seal(pack_link_message(Ready())))
         self._raise(link, now)
 
     def _on_message(self, link: Link, frame: bytes, now: Now) -> None:
         if link.cipher is None or link.contact is None:
             raise PeerError("early_frame")
-        message = decode_link_message(link.cipher.unseal(frame))
+        message = unpack_link_message(link.cipher.unseal(frame))
         if link.state is LinkState.PROVING and not self._raise(link, now):
             return
         match message:

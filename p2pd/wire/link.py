@@ -1,7 +1,7 @@
 """What two persons' devices say on a link.  `docs/protocol.md`, "Links".
 
 Knows no keys.  The first frame each way is a Noise IK handshake message, whose payload is an `Introduction`; every
-later frame is one `LinkMessage`, sealed by the link's cipher.
+later frame is one `LinkMessage`, padded to a size class and sealed by the link's cipher.
 """
 
 from typing import Annotated, ClassVar
@@ -10,6 +10,7 @@ import msgspec
 
 from p2pd import limits
 from p2pd.wire.codec import U8, U16, U32, Bytes16, Wire, decode
+from p2pd.wire.padding import pad_for_seal, unpad
 from p2pd.wire.person import DeviceCertificate
 from p2pd.wire.rpc import PackedEndpoint, check_endpoint
 
@@ -69,3 +70,13 @@ def decode_link_message(data: bytes) -> LinkMessage:
     """The message; raises `PeerError`."""
     message: LinkMessage = decode(LinkMessage, data, LINK_MESSAGE_BYTES)  # type: ignore[arg-type]
     return message
+
+
+def pack_link_message(message: LinkMessage) -> bytes:
+    """What is sealed: padded so that who sees the line learns a size class, and no length."""
+    return pad_for_seal(message.encode(), seal_bytes=limits.BOX_OVERHEAD_BYTES)
+
+
+def unpack_link_message(data: bytes) -> LinkMessage:
+    """The message in what was sealed; raises `PeerError`."""
+    return decode_link_message(unpad(data))

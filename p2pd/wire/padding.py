@@ -17,12 +17,12 @@ def pad(plaintext: bytes, size: int) -> bytes:
     return (len(plaintext).to_bytes(LENGTH_BYTES, "big") + plaintext).ljust(size, b"\0")
 
 
-def pad_for_seal(plaintext: bytes, *, least: int = 0) -> bytes:
-    """Padded so that with nonce and seal it has exactly a size class: the smallest that fits, from `least` upward."""
-    needed = len(plaintext) + LENGTH_BYTES + SEAL_BYTES
+def pad_for_seal(plaintext: bytes, *, least: int = 0, seal_bytes: int = SEAL_BYTES) -> bytes:
+    """Padded to have exactly a size class with what its seal adds: the smallest that fits, from `least` upward."""
+    needed = len(plaintext) + LENGTH_BYTES + seal_bytes
     for size in limits.SIZE_CLASSES:
         if needed <= size >= least:
-            return pad(plaintext, size - SEAL_BYTES)
+            return pad(plaintext, size - seal_bytes)
     raise ValueError(f"{len(plaintext)} bytes do not fit any size class")
 
 

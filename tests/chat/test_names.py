@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pd import limits
-from p2pd.chat.names import checked_name, free_name, same_name
+from p2pd.chat.names import checked_name, free_name, looks_alike, same_name
 from p2pd.errors import UsageError
 from p2pd.types import IdentityKey
 
@@ -29,6 +29,30 @@ def test_names_are_told_apart_without_case() -> None:
 def test_a_taken_name_gets_a_number() -> None:
     assert free_name("bob", SOMEONE, ["Bob", "bob-2"]) == "bob-3"
     assert free_name("x" * 50, SOMEONE, ["x" * 45]) == "x" * 45 + "-2"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bob", "b\u043eb"),
+        ("Alice", "\u0410lice"),
+        ("Ian", "lan"),
+        ("Ian", "1an"),
+        ("HELEN", "\u041d\u0395LEN"),
+        ("marna", "mama"),
+        ("paul", "\uff50aul"),
+        ("\u0440\u043e\u0440", "pop"),
+    ],
+)
+def test_names_that_look_alike_get_a_number(one: str, other: str) -> None:
+    assert looks_alike(one, other)
+    assert free_name(other, SOMEONE, [one]).endswith("-2")
+
+
+@pytest.mark.parametrize(("one", "other"), [("bob", "rob"), ("Zoe", "Zo\u00eb"), ("\u0438\u0432\u0430\u043d", "ivan")])
+def test_names_that_look_different_are_left_alone(one: str, other: str) -> None:
+    assert not looks_alike(one, other)
+    assert free_name(other, SOMEONE, [one]) == other
 
 
 @given(st.text(max_size=limits.NAME_CHARS), st.lists(st.text(max_size=5), max_size=3))

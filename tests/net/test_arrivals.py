@@ -69,3 +69,19 @@ def test_there_is_no_room_beyond_the_limit() -> None:
     assert arrivals.room == MOST
     arrivals.clear()
     assert (len(arrivals), arrivals.room, taken(arrivals)) == (0, limits.ARRIVALS_WAITING, [])
+
+
+def test_a_flood_of_strangers_is_cut_and_leaves_connections_their_room_and_their_turn() -> None:
+    arrivals = Arrivals()
+    kept = [arrivals.put(None, b"garbage", HERE) for _ in range(3 * limits.ARRIVALS_OF_STRANGERS)]
+    assert sum(kept) == len(arrivals) == limits.ARRIVALS_OF_STRANGERS
+    assert arrivals.room == limits.ARRIVALS_WAITING
+    taken(arrivals)
+    assert arrivals.put("talk", b"talk0", HERE)
+    assert taken(arrivals) == ["talk0"]
+    assert sum(arrivals.put(None, b"garbage", HERE) for _ in range(2 * MOST)) == MOST, "what was taken made room"
+    left = 0
+    while arrivals:
+        left += len(taken(arrivals))
+    assert left == limits.ARRIVALS_OF_STRANGERS
+    assert arrivals.room == limits.ARRIVALS_WAITING

@@ -21,7 +21,7 @@ BEYOND = 2**40
 class Pair:
     """A dialler and an acceptor with all events gathered, and time in small steps."""
 
-    def __init__(self, dialler_proves: bool = True, chained: bool = False) -> None:
+    def __init__(self, dialler_proves: bool = True, chained: bool = False, begins: bool = True) -> None:
         ours, theirs = (Credentials.of(signing_key(number), SeededRandom(number)) for number in (1, 2))
         configuration = client_configuration(ours, QuicTuning())
         if not dialler_proves:
@@ -35,7 +35,8 @@ class Pair:
         self.events: dict[FlowConnection, list[QuicEvent]] = {self.dialler: [], self.acceptor: []}
         self.now = 0.0
         self.dialler.connect("acceptor", self.now)
-        self.step(10)
+        if begins:
+            self.step(10)
 
     def step(self, count: int = 4) -> None:
         for _ in range(count):
@@ -141,6 +142,23 @@ def test_buffer_start_and_stop_tell_what_is_unacknowledged(pair: Pair) -> None:
     assert pair.dialler.unsent(400) == 0
 
 
+def test_who_never_answers_is_sent_three_times_its_bytes_and_no_more_also_at_the_end() -> None:
+    pair = Pair(begins=False)
+    ((hello, _),) = pair.dialler.datagrams_to_send(pair.now)
+    pair.acceptor.receive_datagram(hello, "dialler", pair.now)
+    sent = 0
+    for step in range(200):
+        sent += sum(len(data) for data, _ in pair.acceptor.datagrams_to_send(pair.now))
+        if step == 100:
+            assert sent > 2 * len(hello), "it was tried again, so that the end meets the limit"
+            pair.acceptor.close(error_code=7)
+        pair.now += 0.1
+        if (deadline := pair.acceptor.get_timer()) is not None and deadline <= pair.now:
+            pair.acceptor.handle_timer(pair.now)
+    assert sent <= 3 * len(hello)
+    assert pair.acceptor.ended() is not None
+
+
 def test_close_pending_and_close_event_tell_of_an_end_at_once(pair: Pair) -> None:
     pair.dialler.close(error_code=7)
     assert pair.dialler.ended() is None, "its last packet has not left"
@@ -151,12 +169,12 @@ def test_close_pending_and_close_event_tell_of_an_end_at_once(pair: Pair) -> Non
     assert end.error_code == 7
 
 
-def lie_about_the_window(pair: Pair, offset: int) -> None:
-    """Make the dialler send one byte of stream 0 at an offset, whatever window it was given."""
-    stream = pair.dialler._get_or_create_stream_for_send(0)
+def lie_about_the_window(pair: Pair, offset: int, number: int = 0) -> None:
+    """Make the dialler send one byte of a stream at an offset, whatever window it was given."""
+    stream = pair.dialler._get_or_create_stream_for_send(number)
     stream.max_stream_data_remote = pair.dialler._remote_max_data = 2 * BEYOND
     stream.sender._buffer_start = stream.sender._buffer_stop = offset
-    pair.dialler.send_stream_data(0, b"x")
+    pair.dialler.send_stream_data(number, b"x")
 
 
 def test_a_gap_far_out_ends_the_connection_and_holds_no_memory(pair: Pair) -> None:

@@ -17,7 +17,8 @@ from p2pd.peer.links import REFUSED, LinkOwner, Links
 from p2pd.peer.numbers import LinkNumbers
 from p2pd.store import Contact, ContactState
 from p2pd.types import Endpoint, IdentityKey, NodeKey, Now
-from p2pd.wire.link import Carry, Introduction, Ready, Typing
+from p2pd.wire.link import Carry, Introduction, Ready, Typing, pack_link_message
+from p2pd.wire.padding import pad
 from p2pd.wire.person import DeviceCertificate, DeviceContent, Waiting
 from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, after, friends
@@ -286,7 +287,7 @@ def test_a_message_of_no_known_kind_ends_the_link(net: Net) -> None:
     raised = caller.links.up(called.person.identity)
     assert raised is not None
     assert raised.cipher is not None
-    called.links.on_frame(-2, raised.cipher.seal(b"\x91\x63"), START)
+    called.links.on_frame(-2, raised.cipher.seal(pad(b"\x91\x63", 240)), START)
     assert called.refused == ["malformed"]
 
 
@@ -432,7 +433,7 @@ def test_ready_is_all_that_a_caller_says_at_first(net: Net) -> None:
     raised = caller.links.up(called.person.identity)
     assert raised is not None
     assert raised.cipher is not None
-    called.links.on_frame(-2, raised.cipher.seal(Ready().encode()), START)
+    called.links.on_frame(-2, raised.cipher.seal(pack_link_message(Ready())), START)
     assert called.heard == [("up", False)]
 
 

@@ -226,11 +226,14 @@ class Exchange:
 
     def send(self, side: int) -> None:
         person, other = self.sides[side], self.sides[1 - side]
-        if person.sessions.current(other.identity) is None or self.random.random() < 0.01:
+        if person.sessions.current(other.identity) is None or self.begins_anew():
             begin(person, other, self.now)
         plaintext = b"%d" % self.sent
         self.sent += 1
         self.under_way.append((1 - side, seal(person, other, plaintext, self.sent), plaintext))
+
+    def begins_anew(self) -> bool:
+        return self.random.random() < 0.01
 
     def deliver(self, *, keep: bool) -> None:
         place = self.random.randrange(len(self.under_way))

@@ -78,6 +78,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "content.decode_content_body": (content.decode_content_body, encodings("content.")),
     "link.decode_link_message": (link.decode_link_message, encodings("link.")),
     "relay.decode_relay_message": (relay.decode_relay_message, encodings("relay.")),
+    "link.unpack_link_message": (link.unpack_link_message, [padding.pad(data, 240) for data in encodings("link.")]),
     "record.parse": (lambda data: record.Record(data, bytes(64)).parse(), encodings("record.")),
     "padding.unpad": (padding.unpad, [DERIVED["padded"]["bytes"]]),
     "rpc.unpack_endpoint": (rpc.unpack_endpoint, [bytes(4) + b"\x10\x92", bytes(16) + b"\x10\x92"]),

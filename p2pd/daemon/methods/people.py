@@ -137,12 +137,21 @@ async def contact_remove(service: Service, *, name: Annotated[str, _WHO]) -> Ans
     return await service.ask(remove)
 
 
-@method("request.list", result={"requests": "list of `id`, `address`, `name` (claimed), `text`, `received_at`"})
+@method(
+    "request.list",
+    result={
+        "requests": "list of `id`, `address`, `name` (claimed), `looks_like` (the contact whose name it could be taken "
+        "for, or null), `text`, `received_at`"
+    },
+)
 async def request_list(service: Service) -> Answer:
     """Who asks to write to one."""
-    return await service.ask(
-        lambda engine, now: {"requests": [shown_request(contact) for contact in engine.requests()]}
-    )
+
+    def listed(engine: Engine, now: Now) -> Answer:
+        known = [contact.petname for contact in engine.contacts()]
+        return {"requests": [shown_request(contact, known) for contact in engine.requests()]}
+
+    return await service.ask(listed)
 
 
 @method("request.accept", result=_CONTACT)
