@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from p2pd.chat import inbox
+from p2pd.chat.conversation import Conversation
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
 from p2pd.dht.holdings import Holdings
@@ -77,12 +78,12 @@ def _complete_as_ever(original: Function) -> Function:
 
 
 def _show_again(original: Function) -> Function:
-    def received(self: History, contact: Any, message: Any, parents: Any, now: Any) -> None:
-        if self._store.message(message.message, contact=contact.identity) is not None:
-            self._store.remove_message(contact.identity, MessageId(message.message))
-        original(self, contact, message, parents, now)
+    def on_text(self: Conversation, contact: Any, content: Any, text: Any, via: str, now: Any) -> None:
+        if self._store.message(content.message, contact=contact.identity) is not None:
+            self._store.remove_message(contact.identity, MessageId(content.message))
+        original(self, contact, content, text, via, now)
 
-    return received
+    return on_text
 
 
 def _recalls_forgotten(original: Function) -> Function:
@@ -191,7 +192,7 @@ _MUTANTS = (
         (
             (Inbox, "_complete_below", _complete_as_ever),
             (inbox, "_committed", _never),
-            (History, "received", _show_again),
+            (Conversation, "on_text", _show_again),
         ),
     ),
     Mutant(
