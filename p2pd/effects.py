@@ -6,6 +6,7 @@ there is one, comes back as an input under the number the core chose (`link`, `e
 Numbers the core chooses are positive; those of incoming links and requests are chosen by the world and negative.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -139,6 +140,8 @@ class EffectQueue:
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
+        self.watch: Callable[[Effect], None] = lambda effect: None
+        """Told of each one."""
 
     def __len__(self) -> int:
         return len(self._effects)
@@ -148,6 +151,7 @@ class EffectQueue:
         if len(self._effects) >= limits.EFFECTS:
             raise RuntimeError(f"more than {limits.EFFECTS} effects in one turn")
         self._effects.append(effect)
+        self.watch(effect)
 
     def take(self) -> list[Effect]:
         """All that was appended since the last call, oldest first."""

@@ -152,15 +152,21 @@ class Engine(Application):
         self, link: int, node: NodeKey, endpoint: Endpoint, binding: bytes, outgoing: bool, now: Now
     ) -> None:
         """A link to a proven node is up."""
-        self._ways.on_link_opened(link, node, endpoint, binding, outgoing, self._dht.enter(now))
+        now = self._dht.enter(now)
+        self._dht.contacted.on_linked(link, endpoint)
+        self._ways.on_link_opened(link, node, endpoint, binding, outgoing, now)
 
     def on_relay_opened(self, link: int, node: NodeKey, endpoint: Endpoint, outgoing: bool, now: Now) -> None:
         """A link of the kind RELAY is up: we dialled a relay, or somebody comes to us as to one."""
-        self._ways.on_relay_opened(link, node, outgoing, self._dht.enter(now))
+        now = self._dht.enter(now)
+        self._dht.contacted.on_linked(link, endpoint)
+        self._ways.on_relay_opened(link, node, outgoing, now)
 
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:
         """A link we asked for did not come up."""
-        self._ways.on_link_failed(link, reason, self._dht.enter(now))
+        now = self._dht.enter(now)
+        self._dht.contacted.on_unlinked(link)
+        self._ways.on_link_failed(link, reason, now)
 
     def on_frame(self, link: int, frame: bytes, now: Now) -> None:
         """The next frame of a link."""
@@ -168,7 +174,9 @@ class Engine(Application):
 
     def on_link_closed(self, link: int, reason: str, now: Now) -> None:
         """A link is down, not by us."""
-        self._ways.on_link_closed(link, reason, self._dht.enter(now))
+        now = self._dht.enter(now)
+        self._dht.contacted.on_unlinked(link)
+        self._ways.on_link_closed(link, reason, now)
 
     def on_link_drained(self, link: int, now: Now) -> None:
         """A link has little unsent again: nothing to do, since acknowledgements pace what is sent."""

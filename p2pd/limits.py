@@ -606,10 +606,14 @@ REACHED_NETWORKS = 3
 PROBE_S = (5.0, 15.0, 60.0, 300.0, 900.0)
 REACH_PER_S = 2
 REACH_BURST = 10
+PROBERS = 64
+"""Clients remembered that asked to be reached, and may reach others."""
+PROBERS_S = 20 * MINUTE_S
+"""A little longer than the last of `PROBE_S`: those in the open are always among them."""
 CONTACTED = 4_096
 CONTACTED_S = 10 * MINUTE_S
-"""Endpoints that we have written to in this time are no strangers: routers still let their packets in (RFC 4787 asks
-for 2 minutes of UDP mapping, 5 by default)."""
+"""Hosts that we have written to in this time are no strangers: routers still let their packets in (RFC 4787 asks for 2
+minutes of UDP mapping, 5 by default)."""
 EXCHANGES_OPEN = 1_024
 
 # --- the control API -------------------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """Messages from one person to another, through whole engines in the virtual world."""
 
+from itertools import pairwise
+
 import pytest
 
 from p2pd.effects import CloseLink, SendFrame
 from p2pd.errors import FailedError, NoNetworkError
+from p2pd.sim.nat import KINDS, lets_strangers_in
 from p2pd.sim.town import Town
 from p2pd.store import MessageState, PathChoice
 from p2pd.types import Endpoint, NodeKey
@@ -200,3 +203,26 @@ def test_a_caller_is_admitted_by_the_ways_that_are_allowed(choice: PathChoice) -
         alice.engine.block("bob", now)
         assert not admitted(True)
         assert not admitted(False)
+
+
+def test_a_node_to_which_a_link_has_been_open_for_long_is_no_stranger():
+    town = Town(2, servers=6, private=False)
+    alice, bob = town.friends("port-restricted", "port-restricted")
+    town.world.run(20)
+    assert alice.engine.path("bob", town.world.now)["via"] == "direct"
+    town.world.run(2_000)  # the knocks that made it are long over
+    assert alice.engine._dht.contacted.has(Endpoint(bob.host, 4_242))
+    assert not alice.engine._dht.contacted.has(Endpoint("77.1.0.1", 4_242))
+
+
+@pytest.mark.slow
+def test_within_an_hour_all_serve_who_can_be_reached_and_nobody_else():
+    town = Town(1, servers=3, private=False)
+    people = [town.person(kind=kind) for kind in ("public", *KINDS) if not kind.endswith("blocked")]
+    for one, other in pairwise(people):
+        one.add(other, "next")
+        other.add(one, "last")
+    for _ in range(12):
+        town.world.run(300)
+        assert all(lets_strangers_in(person.kind) for person in people if person.engine._dht.serves)
+    assert all(person.engine._dht.serves for person in people if lets_strangers_in(person.kind))

@@ -126,14 +126,14 @@ class Joining:
     def _call(self, endpoint: Endpoint, now: Now) -> None:
         key = self._hints.get(endpoint)
         if key is None:
-            self._rpc.hello(endpoint, now)
+            self._rpc.hello(endpoint)
         else:
             self.ping(Peer(key, endpoint), now)
 
     def _try_neighbour(self, endpoint: Endpoint, now: Now) -> None:
         key = self._neighbours.find(endpoint)
         if self._table.takes_local and (not key or key not in self._table):
-            self._rpc.hello(endpoint, now)
+            self._rpc.hello(endpoint)
 
     def on_welcome(self, peer: Peer, now: Now) -> None:
         """A node at a bare endpoint says who it is: believed once it answers under that key."""

@@ -108,7 +108,7 @@ class Listens:
             for endpoint in dict.fromkeys(
                 peer.endpoint for ear in self._ears.values() for peer in ear.holders.values()
             ):
-                self.rpc.keep_open(endpoint, now)
+                self.rpc.keep_open(endpoint)
 
     def on_kept(self, record: VerifiedRecord, now: Now) -> None:
         """We hold a new item ourselves: nobody needs to push it."""

@@ -13,6 +13,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.clock import Clock
+from p2pd.dht.contacted import Contacted
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
 from p2pd.dht.getting import Found, Getting
@@ -73,6 +74,9 @@ class Dht:
         self._gets, self._puts = Timings(), Timings()
         self._alarms = Alarms()
         self._clock = Clock()
+        self.contacted = Contacted()
+        """Whom we have sent anything to lately, over links as well."""
+        effects.watch = self.contacted.on_effect
         self._counters = Counters()
         self._puzzles = Puzzles(settings.puzzle_bits)
         self._table = Table(self.id, caps=caps)
@@ -99,6 +103,7 @@ class Dht:
             settings=settings,
             table=self._table,
             rpc=self._rpc,
+            contacted=self.contacted,
             alarms=self._alarms,
             random=random,
             on_serving=self._on_serving,
@@ -192,7 +197,7 @@ class Dht:
         """Ask a bare endpoint which node is there; what it says is proven by nothing yet."""
         now = self._within(now)
         self._asked_keys.put(endpoint, then)
-        self._rpc.hello(endpoint, now)
+        self._rpc.hello(endpoint)
 
     def on_datagram(self, data: bytes, source: Endpoint, now: Now) -> None:
         """A datagram of the DHT's arrived."""
@@ -462,11 +467,11 @@ class Dht:
             self._joining.ping(peer, now)
 
     def _within(self, now: Now) -> Now:
-        self._puzzles.now_s = now.steady
+        self._puzzles.now_s = self.contacted.now_s = now.steady
         return self._clock.within(now)
 
     def _enter(self, now: Now) -> Now:
-        self._puzzles.now_s = now.steady
+        self._puzzles.now_s = self.contacted.now_s = now.steady
         return self._clock.enter(now)
 
     def _answer_request(self, asker: Peer, payload: bytes, now: Now) -> Answer:

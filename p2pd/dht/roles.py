@@ -1,8 +1,8 @@
 """Whether this node serves, and how it finds out.
 
-Rules: a client becomes a server once nodes of three networks have reached it from addresses that it had not written to:
-then strangers will reach it too.  It asks servers to have others try (`Probe`, `Reach`, `Reached`); a `Reached` is
-smaller than the `Reach` that caused it, so nobody is hit through us by more than was sent (R5).
+Rules: a client becomes a server once nodes of three networks have reached it from hosts that it had sent nothing to:
+then strangers will reach it too.  It asks servers to have others try (`Probe`, `Reach`, `Reached`), servers or clients;
+a `Reached` is smaller than the `Reach` that caused it, so nobody is hit through us by more than was sent (R5).
 On an island (an open network of which only nodes at local addresses are known) it serves the neighbours that discovery
 on the local network has shown, and nobody else: two machines in a cabin need no third.  Being reached by local ones
 says nothing of strangers.
@@ -25,6 +25,7 @@ from ipaddress import ip_address
 from p2pd import limits
 from p2pd.dht.alarms import Alarms
 from p2pd.dht.bounded import Recent
+from p2pd.dht.contacted import Contacted
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer, is_local, may_tell, networks, source_prefix
 from p2pd.dht.questions import Question
@@ -46,6 +47,7 @@ class Roles:
         settings: DhtSettings,
         table: Table,
         rpc: Rpc,
+        contacted: Contacted,
         alarms: Alarms,
         random: RandomSource,
         on_serving: Callable[[Now], None],
@@ -57,6 +59,7 @@ class Roles:
         self.serves = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
         self._table = table
         self._rpc = rpc
+        self._contacted = contacted
         self._alarms = alarms
         self._random = random
         self._on_serving = on_serving
@@ -66,6 +69,8 @@ class Roles:
         """Whether there was anybody for whom this node may have kept something on an island."""
         self._reached_from: dict[bytes, None] = {}
         self._tries = 0
+        self._probers: Recent[bytes, tuple[Peer, float]] = Recent(limits.PROBERS)
+        """Who asked us to have it reached, one of each network, and when."""
         self._reach_rate = TokenBucket(limits.REACH_PER_S, limits.REACH_BURST)
         self._reach_targets: TokenBuckets[bytes] = TokenBuckets(1 / limits.MINUTE_S, 3)
 
@@ -114,7 +119,7 @@ class Roles:
 
     def on_unasked(self, peer: Peer, now: Now) -> None:
         """A node wrote to us first."""
-        if self.serves or not self._auto or self._rpc.has_contacted(peer.endpoint, now):
+        if self.serves or not self._auto or self._contacted.has(peer.endpoint):
             return
         if not self._private and is_local(peer.endpoint.host):
             return
@@ -147,14 +152,19 @@ class Roles:
         if not question.proven:
             return Failed(Refusal.TOKEN)
         asker = question.asker
-        others = [entry.peer for entry in self._table.entries() if entry.peer.key != asker.key]
-        others = [peer for peer in others if self._network(peer) != self._network(asker)]
+        others = [peer for peer in self._reachers(now) if self._network(peer) != self._network(asker)]
+        self._probers.put(self._network(asker), (asker, now.steady))
         if not others or not self._may_reach(asker, now):
             return Failed(Refusal.BUSY)
         other = others[int(self._random.uniform(0, len(others)))]
         reach = Reach(asker.key, pack_endpoint(asker.endpoint))
         self._rpc.ask(other, reach, _ignore, now, cause=Cause.JOIN)
         return Probing()
+
+    def _reachers(self, now: Now) -> list[Peer]:
+        """Servers, and clients that asked for the same lately: in a small network everybody knows every server."""
+        lately = [peer for peer, at_s in self._probers.values() if now.steady - at_s < limits.PROBERS_S]
+        return list(dict.fromkeys((*(entry.peer for entry in self._table.entries()), *lately)))
 
     def on_reach(self, reach: Reach, question: Question, now: Now) -> Body:
         """Reach someone for another server."""

@@ -90,7 +90,6 @@ class Rpc:
         self._receipts = RoundTrips(limits.RECEIPT_SLOW_MIN_S)
         """Of what is answered only when it is on a disk."""
         self.suspects = Suspects()
-        self._contacted: Recent[Endpoint, float] = Recent(limits.CONTACTED)
         self._tokens = AddressTokens(random)
         self._open: dict[bytes, _Open] = {}
         self._awaited: dict[Peer, dict[bytes, None]] = {}
@@ -163,9 +162,8 @@ class Rpc:
         packet = Packet(self._random.bytes(limits.RPC_ID_BYTES), self._tokens.of(peer, now), serves, body)
         self._send(peer, self._node, packet.encode(), cause)
 
-    def keep_open(self, endpoint: Endpoint, now: Now) -> None:
+    def keep_open(self, endpoint: Endpoint) -> None:
         """Send the smallest packet that there is, which nobody answers: routers go on letting theirs in."""
-        self._contacted.put(endpoint, now.steady)
         data = Knock(self._network, bytes(limits.TOKEN_BYTES), False).encode()
         self._counters.sent(Cause.LISTEN, len(data))
         self._effects.append(SendDatagram(endpoint, data))
@@ -174,16 +172,10 @@ class Rpc:
         """We are at another address: questions prove nothing there by the tokens of before."""
         self._tokens.forget_given()
 
-    def has_contacted(self, endpoint: Endpoint, now: Now) -> bool:
-        """Whether we wrote there lately, so that a router lets its packets in."""
-        at_s = self._contacted.find(endpoint)
-        return at_s is not None and now.steady - at_s < limits.CONTACTED_S
-
-    def hello(self, endpoint: Endpoint, now: Now) -> None:
+    def hello(self, endpoint: Endpoint) -> None:
         """Ask a bare endpoint for its key."""
         id = self._random.bytes(limits.RPC_ID_BYTES)
         self._hellos.put(id, endpoint)
-        self._contacted.put(endpoint, now.steady)
         data = Hello(self._network, id).encode()
         self._counters.sent(Cause.JOIN, len(data))
         self._effects.append(SendDatagram(endpoint, data))
@@ -206,7 +198,6 @@ class Rpc:
         if not question.token or question.repeated:  # who has started anew takes no token of before
             least = limits.SMALL_PADDING_BYTES if isinstance(question.body, _SMALL) else limits.DATAGRAM_BYTES
             packet = _padded(packet, least)
-        self._contacted.put(question.peer.endpoint, now.steady)
         self._send(question.peer, question.own, packet.encode(), question.cause)
 
     def _on_silence(self, id: bytes, now: Now) -> None:

@@ -2,7 +2,7 @@
 
 Knows how to answer; whether the asker may ask so often was decided before.
 Rules:
-- a client answers pings and pushes, and refuses the rest;
+- a client answers pings and pushes, reaches others for servers, and refuses the rest;
 - an answer never measures more than the room it was given (R5): records come first, nodes while they fit;
 - storing needs a proven address, since quotas count by it;
 - in an open network local addresses are told to no one but askers at local addresses.
@@ -73,6 +73,8 @@ class Serving:
                 return Answer(rpc.Pushed() if known else Failed(Refusal.UNSUPPORTED))
             case rpc.Reached():
                 return None
+            case rpc.Reach():
+                return Answer(self._roles.on_reach(question.body, question, now))
         if not self._roles.serves_to(question.asker.endpoint):
             return Answer(Failed(Refusal.CLIENT))
         return self._answer_as_server(question, now)
@@ -91,8 +93,6 @@ class Serving:
                 return Answer(self._refresh.answer(question.body))
             case rpc.Probe():
                 return Answer(self._roles.on_probe(question, now))
-            case rpc.Reach():
-                return Answer(self._roles.on_reach(question.body, question, now))
             case _:
                 return Answer(Failed(Refusal.UNSUPPORTED))
 

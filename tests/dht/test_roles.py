@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from p2pd.dht.counters import Cause
+from p2pd.dht.peers import Peer
 from p2pd.dht.settings import DhtSettings
 from p2pd.sim.network import World
 from p2pd.types import Endpoint
+from p2pd.wire.rpc import Reach, pack_endpoint
 from tests.dht.virtual import OPEN, Network
 
 AUTO = replace(OPEN, role="auto")
@@ -106,3 +109,27 @@ def test_who_is_a_server_by_its_settings_stays_one_wherever_it_is():
     node = network.start("77.1.0.1", [], settings)
     node.dht.on_addresses((Endpoint("77.9.0.1", 4242),), network.world.now)
     assert node.dht.serves
+
+
+def test_a_network_of_three_servers_grows():
+    network = Network("seedling", settings=OPEN)
+    hosts = network.grow(3, settle_s=5)
+    new = [network.start(f"77.{number}.0.1", hosts, AUTO) for number in range(6)]
+    assert network.world.run_until(lambda: all(machine.dht.serves for machine in new), 3_600)
+
+
+def test_a_client_reaches_others_for_servers_that_it_knows_and_for_nobody_else():
+    network = Network("errand", settings=OPEN)
+    hosts = network.grow(3, settle_s=5)
+    client = network.start("77.1.0.1", hosts, replace(AUTO, role="client"))
+    network.world.run(5)
+    network.start("78.1.0.1", settings=replace(AUTO, role="client"))
+    reach = Reach(network.machines[hosts[0]].key, pack_endpoint(Endpoint("79.1.0.1", 4242)))
+    sent: list[str] = []
+    network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == "77.1.0.1" else None)
+    there = Peer(client.key, Endpoint("77.1.0.1", 4242))
+    for asker, reached in (("78.1.0.1", 0), (hosts[0], 1)):
+        rpc = network.machines[asker].dht._rpc
+        network.world.call(asker, lambda now, rpc=rpc: rpc.ask(there, reach, lambda *_: None, now, cause=Cause.JOIN))
+        network.world.run(5)
+        assert sent.count("79.1.0.1") == reached
