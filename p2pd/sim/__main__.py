@@ -46,7 +46,9 @@ def _list(context: click.Context, parameter: click.Parameter, value: bool) -> No
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Every choice follows from it.")
 @click.option("--nodes", type=click.IntRange(min=1), help="Servers and people together; else the scenario's own.")
 @click.option("--hours", type=float, help="Virtual hours before everything is healed; else the scenario's own.")
-@click.option("--share", type=click.FloatRange(0, 0.9), help="Of the servers, those who misbehave; in `liars`.")
+@click.option(
+    "--share", type=click.FloatRange(0, 0.9), help="Of the servers, those who misbehave; in `liars` and `foul-play`."
+)
 @click.option("--mutant", metavar="NAME", default="", help="Switch off a rule of the shipped code; see --list.")
 @click.option("--json", "json_file", type=click.File("w", lazy=True), help="Write the summary as JSON; - for here.")
 @click.option("--trace", "trace_file", type=click.File("w", lazy=True), help="Write every happening, a line each.")
@@ -72,7 +74,7 @@ def main(
     if not 0 < options.hours <= 24 * 365:
         raise click.UsageError("--hours is more than 0, and at most a year")
     if share is not None and not played.hostile:
-        raise click.UsageError(f"nobody misbehaves in {scenario}: --share is for `liars`")
+        raise click.UsageError(f"nobody misbehaves in {scenario}: --share is for `liars` and `foul-play`")
     if mutant:
         _check_mutant(mutant)
     options = replace(options, share=SHARE if share is None else share)

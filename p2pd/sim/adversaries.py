@@ -17,6 +17,7 @@ from __future__ import annotations
 from enum import Enum
 from heapq import nsmallest
 from random import Random
+from typing import Protocol
 
 from p2pd import limits
 from p2pd.dht.bounded import Recent
@@ -54,11 +55,17 @@ _REMEMBERED = 1_024
 _WRONG_BY_MS = 3 * limits.DAY_MS
 
 
+class HasDht(Protocol):
+    """A whole engine, or what has nothing but its DHT."""
+
+    _dht: Dht
+
+
 class Adversary:
     """What all have in common: the answers of the node that they take over pass through `said`."""
 
-    def __init__(self, dht: Dht, random: RandomSource) -> None:
-        self.dht = dht
+    def __init__(self, node: HasDht, random: RandomSource) -> None:
+        self.dht = node._dht
         self.random = Random(random.bytes(8))
         self.lies = 0
         self._honest = self.dht._serving.answer
@@ -124,8 +131,8 @@ class Lie(Enum):
 class Liar(Adversary):
     """Tells one lie, or another each time; keeps what it is given, to give old values of it."""
 
-    def __init__(self, dht: Dht, random: RandomSource, lie: Lie | None = None) -> None:
-        super().__init__(dht, random)
+    def __init__(self, node: HasDht, random: RandomSource, lie: Lie | None = None) -> None:
+        super().__init__(node, random)
         self._lie = lie
         self._old: Recent[RecordKey, bytes] = Recent(_REMEMBERED)
 
@@ -176,8 +183,8 @@ class Liar(Adversary):
 class Inventor(Adversary):
     """Names nodes that do not exist, nearer to whatever is asked for than any that do."""
 
-    def __init__(self, dht: Dht, random: RandomSource) -> None:
-        super().__init__(dht, random)
+    def __init__(self, node: HasDht, random: RandomSource) -> None:
+        super().__init__(node, random)
         source = SeededRandom(random.bytes(8))
         self._invented = [_nobody(NodeKey(source.bytes(32)), number) for number in range(_INVENTED)]
 

@@ -14,7 +14,8 @@ does not ask the engines how they think they do.
 | message keys | no message key seals two different things, across crashes and engines too |
 | records | nothing comes back over a tombstone or an newer value; what a receipt was given for survives a crash |
 | nearest | an undisturbed look-up reaches the truly nearest |
-| bounds | nothing is larger than `p2pd.limits` allows |
+| bounds | nothing is larger than `p2pd.limits` allows, and no relay carries more than it may |
+| tries | nobody is hit because somebody else says that they are there |
 | roles | in an open network only who can be reached by strangers serves |
 | no bugs | no turn meets an unexpected exception |
 | delivered or told | at the end every accepted text is delivered, or its sender was told |
@@ -36,6 +37,7 @@ from p2pd.sim.copies import Copies
 from p2pd.sim.crashes import InjectedError
 from p2pd.sim.nat import lets_strangers_in
 from p2pd.sim.nearest import Nearest, Server
+from p2pd.sim.paces import Paces
 from p2pd.sim.promises import Promises
 from p2pd.sim.resident import Resident
 from p2pd.sim.town import Town
@@ -75,6 +77,7 @@ class Judge:
         self.copies = Copies(self.broken, lambda: town.residents)
         self.promises = Promises(self.broken, lambda: town.world.time_s, self.copies.judge_stored)
         self.nearest = Nearest(self.broken, lambda: town.world.time_s, town.dht.replicas)
+        self.paces = Paces(self.broken, lambda: town.world.time_s)
         self._bugs = 0
 
     @property
@@ -102,12 +105,12 @@ class Judge:
                 self._look_for_bugs()
                 self._host, self._left = host, False
                 self._keys.begin(host)
-                self.nearest.up(host)
                 self.copies.begin(resident)
             case Phase.COMMITTED:
                 self._keys.count()
                 self.copies.committed(resident)
                 self.promises.look(resident)
+                (self.nearest.up if resident.engine._dht.serves else self.nearest.down)(host)
             case Phase.UNDONE:
                 pass
 
@@ -116,6 +119,7 @@ class Judge:
         if host == self._host and not self._left and not self._keys.is_empty:
             self._keys.count()  # sent before the commit: it counts, whatever becomes of the turn
         self._left = True
+        self.paces.on_effect(host, effect)
         if isinstance(effect, SendDatagram | Respond) and effect.after_records:
             resident = self.resident(host)
             if resident is not None:
@@ -128,6 +132,7 @@ class Judge:
     def on_down(self, host: str, why: str) -> None:
         """A process has ended."""
         self.nearest.down(host)
+        self.paces.on_down(host)
         self.copies.fall(host)
         self._look_for_bugs()
 

@@ -14,11 +14,14 @@ from p2pd.chat import inbox
 from p2pd.chat.conversation import Conversation
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
+from p2pd.dht.contacted import Contacted
 from p2pd.dht.holdings import Holdings
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.storing import Putting
 from p2pd.effects import Respond, SendDatagram
+from p2pd.peer.punching import Punching
 from p2pd.peer.sessions import Sessions
+from p2pd.peer.tries import Tries
 from p2pd.sim import turns
 from p2pd.sim.probes import replaced
 from p2pd.sim.turns import Turns
@@ -240,6 +243,19 @@ _MUTANTS = (
         ((History, "change_state", _delivered_once_stored),),
     ),
     Mutant(
+        "tries",
+        "where others say that they are is tried as often as they say so",
+        ((Tries, "take", _always),),
+        ("foul-play",),
+    ),
+    Mutant(
+        "strangers",
+        "whoever writes counts as a stranger, also who is only answering",
+        ((Contacted, "has", _never),),
+        ("rendezvous",),
+    ),
+    Mutant("knocks", "nobody knocks: no way of one's own is made", ((Punching, "_knock", _nothing),), ("rendezvous",)),
+    Mutant(
         "merged-look-up",
         "a look-up ends with its disjoint paths, unmerged",
         ((Lookup, "_next_merged", _nothing),),
@@ -253,6 +269,8 @@ SIZES = {
     "full-disk": (6, 0.1),
     "crash": (6, 0.1),
     "crowd": (40, 0.06),
+    "rendezvous": (10, 0.02),
+    "foul-play": (9, 0.05),
     "recall": (7, 0.1),
 }
 """Nodes and hours with which mutants are looked for: many short runs find them sooner than a few long ones."""

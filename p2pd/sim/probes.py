@@ -17,6 +17,7 @@ from p2pd.dht.lookup import Lookup
 from p2pd.dht.node import Dht
 from p2pd.dht.searching import Errand, Search, Searches
 from p2pd.dht.storing import PutProgress
+from p2pd.peer.relaying import Guest, Relaying
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.store import HeldRecord
 from p2pd.types import NodeKey, Now
@@ -49,6 +50,10 @@ class Watcher(Protocol):
         """A put is over."""
         ...
 
+    def on_carried(self, relay: object, link: int, size_bytes: int) -> None:
+        """A relay passed on so much of what came over one of its links."""
+        ...
+
     def on_sent(self, cause: Cause, size_bytes: int) -> None:
         """The DHT sent bytes for a cause."""
         ...
@@ -66,6 +71,7 @@ def probes(watcher: Watcher) -> Iterator[None]:
             (Dht, "get", _get),
             (Dht, "put", _put),
             (Counters, "sent", _sent),
+            (Relaying, "_pass", _pass),
         ):
             stack.enter_context(replaced(owner, name, wrap(getattr(owner, name), watcher)))
         yield
@@ -164,6 +170,16 @@ def _put(original: Callable[..., Any], watcher: Watcher) -> Callable[..., Any]:
         original(dht, records, told, now, **options)
 
     return put
+
+
+def _pass(original: Callable[..., Any], watcher: Watcher) -> Callable[..., Any]:
+    def pass_on(relaying: Relaying, guest: Guest, through: Any, now: Now) -> None:
+        before = relaying._bytes
+        original(relaying, guest, through, now)
+        if relaying._bytes > before:
+            watcher.on_carried(relaying, guest.link, relaying._bytes - before)
+
+    return pass_on
 
 
 def _sent(original: Callable[..., Any], watcher: Watcher) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from p2pd.application import EngineSettings
-from p2pd.dht.node import Dht
 from p2pd.engine import Engine
 from p2pd.peer import own
 from p2pd.sim.chance import SeededRandom
@@ -29,7 +28,7 @@ INSIDE = "192.168.1.2"
 """Where everybody is who is alone behind a router that translates: what one takes for a neighbour is oneself."""
 BESIDE = "192.168.1.3"
 """Where the housemate of such a one is."""
-Behaviour = Callable[[Dht, RandomSource], object]
+Behaviour = Callable[[Engine, RandomSource], object]
 """What makes a node that was just built behave as it should not."""
 
 
@@ -103,7 +102,7 @@ class Resident:
         self._reader = None
         engine = Engine(self.settings, self.store, self.records, self._random)
         if self.behaviour is not None:
-            self.adversary = self.behaviour(engine._dht, self._random)
+            self.adversary = self.behaviour(engine, self._random)
         return engine
 
     # --- where it is

@@ -44,6 +44,8 @@ ACQUAINTED_S = 300.0
 SHARE = 0.5
 RECALLED_OF = 6
 """A recall is of one of so many texts written last: most of them are still under way."""
+_FIRST_MIN = 3
+"""An open network that begins with fewer does not grow (`docs/operations.md`)."""
 Progress = Callable[[float, str], None]
 """Told how far a run is, 0 to 1, and what it does."""
 
@@ -232,6 +234,9 @@ class Stage:
     def on_put(self, own: NodeKey, progress: PutProgress, elapsed_ms: float) -> None:
         self.measures.on_put(progress, elapsed_ms)
 
+    def on_carried(self, relay: object, link: int, size_bytes: int) -> None:
+        self.judge.paces.on_carried(relay, link, size_bytes)
+
     def on_sent(self, cause: Cause, size_bytes: int) -> None:
         self.measures.on_sent(cause, size_bytes)
 
@@ -256,18 +261,24 @@ class Scenario:
     """Whether the network is one, where every node in the open serves at once."""
     hostile: bool = False
     """Whether `share` of the servers are not begun with, since the scenario brings its own in their place."""
+    first: float = 1.0
+    """Of the nodes, those that serve from the start, where they are not all but the people."""
+
+    def servers(self, options: Options) -> int:
+        """How many there are before the scenario begins."""
+        if self.first < 1:
+            return max(_FIRST_MIN, round(self.first * options.nodes))
+        others = options.nodes - self.people
+        return others - round(others * options.share) if self.hostile else others
 
 
 def perform(scenario: Scenario, options: Options, progress: Progress = lambda share, doing: None) -> Report:
     """Play a scenario; what came of it."""
     began, cpu = time.perf_counter(), time.process_time()
-    servers = options.nodes - scenario.people
-    if scenario.hostile:
-        servers -= round(servers * options.share)
     trace = Trace(options.trace_to)
     town = Town(
         options.seed,
-        servers=servers,
+        servers=scenario.servers(options),
         replicas=scenario.replicas,
         conditions=Conditions(loss=scenario.loss),
         private=scenario.private,

@@ -61,7 +61,7 @@ class Town:
     def server(
         self, behaviour: Behaviour | None = None, *, up: bool = True, kind: str = "public", **settings: Any
     ) -> Resident:
-        """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`)."""
+        """One more server; `behaviour` makes it an adversary (`p2pd.sim.adversaries`, `p2pd.sim.foul`)."""
         settings = {"dht": replace(self.dht, role=Role.SERVER), "storage_only": True, **settings}
         server = self._resident(1, len(self.servers), behaviour, kind, **settings)
         self.servers.append(server)
@@ -70,12 +70,18 @@ class Town:
         return server
 
     def person(
-        self, *, up: bool = True, kind: str = "public", housemate: Resident | None = None, **settings: Any
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        up: bool = True,
+        kind: str = "public",
+        housemate: Resident | None = None,
+        **settings: Any,
     ) -> Resident:
         """One more person, behind routers of that kind or somebody's; the settings are fields of `EngineSettings`."""
         if housemate is not None:
             kind = housemate.kind
-        person = self._resident(2, len(self.people), None, kind, housemate, **settings)
+        person = self._resident(2, len(self.people), behaviour, kind, housemate, **settings)
         self.people.append(person)
         if up:
             person.up()

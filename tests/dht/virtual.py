@@ -33,7 +33,7 @@ class DhtMachine:
         self.key = NodeKey(signing.public)
         self.records = records
         self._effects = EffectQueue()
-        self.dht = Dht(
+        self.dht = self._dht = Dht(
             node=signing,
             network="test",
             settings=settings,

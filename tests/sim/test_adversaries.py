@@ -7,9 +7,8 @@ import pytest
 
 from p2pd import limits
 from p2pd.dht.counters import Cause
-from p2pd.dht.node import Dht
 from p2pd.dht.peers import node_id
-from p2pd.sim.adversaries import VICTIM, Adversary, Dropper, Inventor, Liar, Lie, Misleader
+from p2pd.sim.adversaries import VICTIM, Adversary, Dropper, HasDht, Inventor, Liar, Lie, Misleader
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.town import Town
 from p2pd.store import MessageState
@@ -18,7 +17,7 @@ from p2pd.wire.record import Family, record_key
 from p2pd.wire.rpc import Body, Find, Get, Nodes, Stored, Values
 from tests.dht.virtual import PRIVATE, DhtMachine, Network, key_of, single
 
-Behaviour = Callable[[Dht, RandomSource], object]
+Behaviour = Callable[[HasDht, RandomSource], object]
 
 
 def among(behaviour: Behaviour, *, honest: int = 5) -> tuple[Network, str, Adversary]:
@@ -27,7 +26,7 @@ def among(behaviour: Behaviour, *, honest: int = 5) -> tuple[Network, str, Adver
     hosts = network.grow(honest + 1, settle_s=5)
     bad = hosts[-1]
     machine = DhtMachine((network.seed, bad), PRIVATE, network.stores[bad])
-    adversary = behaviour(machine.dht, SeededRandom(bad))
+    adversary = behaviour(machine, SeededRandom(bad))
     assert isinstance(adversary, Adversary)
     network.run(bad, machine)
     network.world.run(5)

@@ -10,6 +10,8 @@ SHORT = {
     "mailbox": (7, 0.05),
     "nat": (10, 0.05),
     "moves": (12, 0.3),
+    "rendezvous": (16, 0.03),
+    "foul-play": (9, 0.05),
     "partition": (9, 0.3),
     "liars": (17, 0.15),
     "recall": (7, 0.1),

@@ -53,7 +53,7 @@ def _meet(stage: Stage, couples: list[tuple[Resident, Resident]]) -> list[str]:
     stage.run(_SETTLE_S)
     letters = [letter for one, other in couples for letter in (stage.write(one, other), stage.write(other, one))]
     stage.run(_SETTLE_S)
-    paths = [_judge(stage, one, other) for couple in couples for one, other in (couple, couple[::-1])]
+    paths = [judge_path(stage, one, other) for couple in couples for one, other in (couple, couple[::-1])]
     for letter in letters:
         _judge_letter(stage, letter)
     return paths
@@ -71,7 +71,8 @@ def expected(one: str, other: str) -> tuple[str, ...]:
     return ("direct",)
 
 
-def _judge(stage: Stage, one: Resident, other: Resident) -> str:
+def judge_path(stage: Stage, one: Resident, other: Resident) -> str:
+    """The path that one is told to the other; it must be what their routers allow."""
     told = one.engine.path(stage.name_of(other), stage.world.now_at(one.host))
     path, wanted = str(told["via"]), expected(one.kind, other.kind)
     if one.home is not None and one.home is other.home:
