@@ -212,7 +212,7 @@ def test_a_third_of_liars_hides_nothing(name: str) -> None:
     liars = hosts[2::3]
     for host in liars:
         machine = DhtMachine((network.seed, host), PRIVATE, network.stores[host])
-        behaviour(machine.dht, SeededRandom(host))
+        behaviour(machine, SeededRandom(host))
         network.run(host, machine)
     network.world.run(5)
     for number in range(6):

@@ -41,6 +41,7 @@ class DhtMachine:
             effects=self._effects,
             random=random,
         )
+        self._dht = self.dht  # where an adversary takes hold, as of an engine
         self.on_datagram = self.dht.on_datagram
         self.on_request = self.dht.on_request
         self.on_response = self.dht.on_response
