@@ -251,6 +251,9 @@ PUNCH_ENDPOINTS = 6
 KNOCKS_S = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5)
 """When a round knocks: six small packets to each endpoint; a lost one costs a tenth of a second or a little more."""
 PUNCH_ROUND_S = 2.5
+PUNCH_WAIT_S = 0.25
+PUNCH_WAITS = 4
+"""A node that has just come asks so often, after so long, whether others have told it where they see it."""
 PUNCH_GAPS_S = (0.0, 2.0, 10.0, MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S)
 """Before each round, as long as only a relay connects the two; the last goes on."""
 TRIES_PER_ADDRESS = 4

@@ -59,6 +59,7 @@ class Effort:
     round: int = 0
     token: bytes = b""
     theirs: bytes = b""
+    waits: int = 0
     asked_at: float = 0.0
     began_at: float = 0.0
     knocks: int = 0
@@ -224,6 +225,10 @@ class Punching:
                     self._go_on(effort, now)
 
     def _ask(self, contact: IdentityKey, effort: Effort, now: Now) -> None:
+        if effort.waits < limits.PUNCH_WAITS and not self._whereabouts.observed:
+            effort.waits += 1  # nobody has told us yet where we are: they would not know where to knock
+            effort.due = now.steady + limits.PUNCH_WAIT_S
+            return
         effort.round += 1
         effort.state, effort.asked_at, effort.due = PunchState.ASKING, now.steady, now.steady + limits.PUNCH_ROUND_S
         self._say_where(contact, effort)

@@ -48,6 +48,11 @@ class Here:
 
     endpoints: tuple[Endpoint, ...]
     nat: NatKind = NatKind.RESTRICTED
+    is_told: bool = True
+
+    @property
+    def observed(self) -> tuple[Endpoint, ...]:
+        return self.endpoints if self.is_told else ()
 
 
 class Side:
@@ -401,3 +406,25 @@ def test_whatever_a_contact_does_no_deadline_stays_and_tokens_are_one_each(
         effort = side.punching.effort(FRIEND)
         assert set(side.punching._tokens) <= ({effort.token} if effort else set())
     assert packets <= len(steps) * (1 + limits.PUNCH_ENDPOINTS)
+
+
+def test_who_has_just_come_waits_a_little_until_others_say_where_it_is() -> None:
+    side = Side("waits", "198.51.100.1", dialled=True)
+    side.here.is_told = False
+    side.up()
+    for wait in range(1, limits.PUNCH_WAITS + 1):
+        assert side.state is PunchState.RESTING
+        side.later(after(wait * limits.PUNCH_WAIT_S - 0.01))
+        if wait < limits.PUNCH_WAITS:
+            side.later(after(wait * limits.PUNCH_WAIT_S))
+    side.later(after(limits.PUNCH_WAITS * limits.PUNCH_WAIT_S))
+    assert side.state is PunchState.ASKING, "nobody tells: it goes with what it knows itself"
+
+
+def test_who_is_told_where_it_is_waits_no_longer() -> None:
+    side = Side("told", "198.51.100.1", dialled=True)
+    side.here.is_told = False
+    side.up()
+    side.here.is_told = True
+    side.later(after(limits.PUNCH_WAIT_S))
+    assert side.state is PunchState.ASKING
