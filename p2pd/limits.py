@@ -269,6 +269,8 @@ INPUTS_PER_TURN = 64
 ARRIVALS_OF_FLOW = 16
 """Datagrams that one connection may have taken before others get their turn: a window of texts of 200 bytes, and some
 2 ms of bulk."""
+ARRIVALS_OF_DIALLERS = 2
+"""The same of first packets of strangers together, each of which may cost 1.6 ms: bulk's 2 ms, and a little more."""
 ARRIVALS_WAITING = 512
 """Datagrams of connections read from the sockets and not taken yet: two whole windows of bulk."""
 ARRIVALS_OF_STRANGERS = 2_048
@@ -301,7 +303,10 @@ STAMP_JOBS = 64
 STREAM_WINDOW_BYTES = 256 * KIB
 """What a peer may send on a stream beyond what we have consumed (R20)."""
 CONNECTION_WINDOW_BYTES = 512 * KIB
-"""The same for all streams of a connection: with every connection attacked at once, half of the 256 MiB allowed."""
+"""The same for all streams of a connection."""
+UNREAD_BYTES = 64 * MIB
+"""The same for all connections together, a quarter of the 256 MiB allowed: as much as 128 that use their windows up.
+Beyond it those end that hold most, first of those that carry no link."""
 STREAMS_PER_CONNECTION = 16
 CONNECTIONS_UNAUTHENTICATED = 64
 CONNECTIONS_AUTHENTICATED = 256

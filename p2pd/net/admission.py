@@ -1,6 +1,8 @@
 """Who may open a connection to us: counts, and the token a stranger must echo under load (R20, R21).
 
 Rules: an address that has not proved itself costs no state while we are under load, and never gets more than it sent.
+A newcomer is not refused because others hold all places: of the address that holds most (private: key), the connection
+goes that is half-open longest, or that has said nothing for longest; a link stays, the core counts these.
 """
 
 import os
@@ -10,13 +12,14 @@ from typing import TypeVar
 from aioquic.quic.packet import QuicHeader, encode_quic_retry
 from aioquic.quic.retry import QuicRetryTokenHandler
 
+from p2pd.dht.peers import source_prefix
 from p2pd.errors import PeerError
 from p2pd.net.connection import VERSION, Connection
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 
 CID_BYTES = 8
-Key = TypeVar("Key", str, NodeKey)
+Key = TypeVar("Key", bytes, NodeKey)
 
 
 class Admission:
@@ -25,9 +28,9 @@ class Admission:
     def __init__(self, tuning: QuicTuning) -> None:
         self._tuning = tuning
         self._tokens = QuicRetryTokenHandler()
-        self._half_open: dict[Connection, str] = {}
-        self._authenticated: dict[Connection, tuple[str, NodeKey]] = {}
-        self._per_source: Counter[str] = Counter()
+        self._half_open: dict[Connection, bytes] = {}
+        self._authenticated: dict[Connection, tuple[bytes, NodeKey]] = {}
+        self._per_source: Counter[bytes] = Counter()
         self._per_node: Counter[NodeKey] = Counter()
         self._initials = 0.0
         self._counted_at = 0.0
@@ -75,36 +78,51 @@ class Admission:
             retry_token=token,
         )
 
-    def has_room(self, source: Endpoint) -> None:
-        """PeerError where one more unauthenticated connection from there is too many."""
-        if self.half_open >= self._tuning.unauthenticated:
-            raise PeerError("too many unauthenticated")
-        if not self._tuning.private and self._per_source[source.host] >= self._tuning.per_source:
+    def make_room(self, source: Endpoint) -> Connection | None:
+        """What must end for one more from there, if anything; PeerError where that is one too many of its address."""
+        if not self._tuning.private and self._per_source[source_prefix(source.host)] >= self._tuning.per_source:
             raise PeerError("too many from one address")
+        if self.half_open < self._tuning.unauthenticated:
+            return None
+        held = Counter(self._half_open.values())
+        ended = max(self._half_open, key=lambda connection: held[self._half_open[connection]])  # the first, so oldest
+        self.closed(ended)
+        return ended
 
     def opened(self, connection: Connection, source: Endpoint) -> None:
         """An incoming connection has state now."""
-        self._half_open[connection] = source.host
-        self._per_source[source.host] += 1
+        prefix = source_prefix(source.host)
+        self._half_open[connection] = prefix
+        self._per_source[prefix] += 1
 
-    def proved(self, connection: Connection, node: NodeKey) -> None:
-        """Its peer has proved a node key; PeerError where that is one connection too many."""
-        host = self._half_open.pop(connection)
-        self._authenticated[connection] = (host, node)
+    def proved(self, connection: Connection, node: NodeKey) -> Connection | None:
+        """Its peer has proved a node key; what must end for it, if anything; PeerError where it is one too many."""
+        self._authenticated[connection] = (self._half_open.pop(connection), node)
         self._per_node[node] += 1
-        if self.authenticated > self._tuning.authenticated:
-            raise PeerError("too many authenticated")
         if self._tuning.private and self._per_node[node] > self._tuning.per_source:
             raise PeerError("too many of one node")
+        if self.authenticated <= self._tuning.authenticated:
+            return None
+        others = [other for other in self._authenticated if not other.carries_link and other is not connection]
+        if not others:
+            raise PeerError("too many authenticated")
+        ended = max(others, key=lambda other: (self._held_with(other), -other.spoke_at))
+        self.closed(ended)
+        return ended
 
     def closed(self, connection: Connection) -> None:
-        """An incoming connection is gone."""
-        host = self._half_open.pop(connection, None)
+        """An incoming connection is gone, or as good as gone."""
+        prefix = self._half_open.pop(connection, None)
         if connection in self._authenticated:
-            host, node = self._authenticated.pop(connection)
+            prefix, node = self._authenticated.pop(connection)
             _decrease(self._per_node, node)
-        if host is not None:
-            _decrease(self._per_source, host)
+        if prefix is not None:
+            _decrease(self._per_source, prefix)
+
+    def _held_with(self, connection: Connection) -> int:
+        """How many there are of its address, or in a private network of its key."""
+        prefix, node = self._authenticated[connection]
+        return self._per_node[node] if self._tuning.private else self._per_source[prefix]
 
     def _forget_initials(self, now: float) -> None:
         elapsed = max(0.0, now - self._counted_at)

@@ -121,6 +121,16 @@ class Connection:
         """Why it is over, or None."""
         return self._end
 
+    @property
+    def carries_link(self) -> bool:
+        """Whether a link has written to it: the core counts those, and ends what is too much itself."""
+        return self._carries_link
+
+    @property
+    def spoke_at(self) -> float:
+        """When something was last said on a stream; signs of life do not count."""
+        return self._spoke_at
+
     # --- what arrives
 
     def receive(self, data: bytes, source: Endpoint, now: float) -> None:

@@ -25,7 +25,7 @@ from p2pd.effects import (
     SolveStamp,
 )
 from p2pd.net.acceptor import Acceptor
-from p2pd.net.arrivals import Arrivals
+from p2pd.net.arrivals import DIALLERS, Arrivals
 from p2pd.net.clock import SystemClock
 from p2pd.net.connection import Credentials
 from p2pd.net.exchanges import Exchanges
@@ -175,7 +175,8 @@ class Network:
     # --- from the world
 
     def _put(self, data: bytes, source: Endpoint) -> None:
-        if not self._arrivals.put(self.quic.connection_of(data), data, source):
+        flow = self.quic.connection_of(data) or (DIALLERS if data and data[0] & QUIC_BIT else None)
+        if not self._arrivals.put(flow, data, source):
             self._counts["datagram in a flood"] += 1
             self.quic.traffic.received[Cause.REJECTED] += len(data)
 

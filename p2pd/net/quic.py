@@ -54,6 +54,9 @@ class QuicEndpoint:
         self._outgoing = 0
         self._dirty: dict[Connection, None] = {}
         self._timers: Timers[Connection] = Timers()
+        self._unread = 0
+        self._unread_by: dict[Connection, int] = {}
+        """Bytes that each held when something last came, and all of them together."""
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -78,6 +81,21 @@ class QuicEndpoint:
         connection.receive(data, source, now)
         self.traffic.received[Cause.HANDSHAKE if proves else connection.cause(now)] += len(data)
         self.touch(connection)
+        self._bound_unread(connection)
+
+    def _bound_unread(self, connection: Connection) -> None:
+        """End those that hold most where all together hold too much that was not read, gaps of streams above all."""
+        unread = connection.quic.unread()
+        self._unread += unread - self._unread_by.get(connection, 0)
+        self._unread_by[connection] = unread
+        if self._unread <= self.tuning.unread_bytes:
+            return
+        self._unread_by = {each: each.quic.unread() for each in self._connections if each.ended is None}
+        self._unread = sum(self._unread_by.values())  # what was read since is counted here alone
+        while self._unread > self.tuning.unread_bytes:
+            most = max(self._unread_by, key=lambda each: (not each.carries_link, self._unread_by[each]))
+            self._unread -= self._unread_by.pop(most)
+            self._end_for_another(most)
 
     def _by_header(self, data: bytes, source: Endpoint, now: float) -> Connection | None:
         """The connection that a datagram is for, perhaps a new one; None where it is for none."""
@@ -106,14 +124,14 @@ class QuicEndpoint:
             self.traffic.sent[Cause.REJECTED] += len(retry)
             self._send(source, retry)
             return None
-        self.admission.has_room(source)
+        self._end_for_another(self.admission.make_room(source))
         quic = FlowConnection(
             self._server_configuration,
             original_destination_connection_id=original_cid or header.destination_cid,
             retry_source_connection_id=None if original_cid is None else header.destination_cid,
         )
         connection = Connection(quic, source, self.credentials, self.tuning, now)
-        connection.owner = _Doorman(self.admission, self._accept())
+        connection.owner = _Doorman(self, self._accept())
         self._register(connection)
         self.admission.opened(connection, source)
         self._alias(connection, header.destination_cid)
@@ -207,6 +225,7 @@ class QuicEndpoint:
         del self._connections[connection]
         self.traffic.connections -= 1
         self._timers.forget(connection)
+        self._unread -= self._unread_by.pop(connection, 0)
         for cid in connection.cids:
             self._by_cid.pop(cid, None)
         self.counts.update(connection.counts)
@@ -216,20 +235,31 @@ class QuicEndpoint:
             self.admission.closed(connection)
         if connection.owner is not None:
             connection.owner.on_ended(connection, reason, now)
+        connection.quic.release()
+
+    def prove(self, connection: Connection, node: NodeKey) -> None:
+        """The peer of an incoming connection has proved its key; PeerError where it is one too many."""
+        self._end_for_another(self.admission.proved(connection, node))
+
+    def _end_for_another(self, ended: Connection | None) -> None:
+        if ended is not None:
+            self.counts["ended for another"] += 1
+            ended.close(CLOSED_FULL, "ended for another")
+            self.touch(ended)
 
 
 class _Doorman:
     """Owner of an incoming connection until its peer is proved and there is room for it."""
 
-    def __init__(self, admission: Admission, owner: Owner) -> None:
-        self._admission = admission
+    def __init__(self, quic: QuicEndpoint, owner: Owner) -> None:
+        self._quic = quic
         self._owner = owner
 
     def on_ready(self, connection: Connection, now: float) -> None:
         if connection.node is None:
             raise AssertionError("ready without a node key")
         try:
-            self._admission.proved(connection, connection.node)
+            self._quic.prove(connection, connection.node)
         except PeerError as error:
             connection.counts[error.reason] += 1
             connection.close(CLOSED_FULL, error.reason)

@@ -7,6 +7,7 @@
 | `_write_connection_limits`, `_write_stream_limits`| receive windows that follow consumption, not arrival (R20)   |
 | `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
+| all attributes but `_network_paths`               | what an ended connection holds, given back at once           |
 | `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
 | `_ack_delay`, `_spaces`, their `ack_at`           | acknowledgements that share packets with what is sent        |
 | `_loss._rtt_smoothed`                             | how long a sign of life may take                             |
@@ -201,3 +202,13 @@ class FlowConnection(QuicConnection):
     def ended(self) -> ConnectionTerminated | None:
         """Why the connection is over, as soon as nothing is left to send; its end needs no further care."""
         return None if self._close_pending else self._close_event
+
+    def release(self) -> None:
+        """Give back all that it holds; it is over, and nothing but `get_peer_address` and `unsent` is asked any more.
+
+        Its parts refer to each other, so without this they stay until the collector looks, which may be long.
+        """
+        paths = self._network_paths
+        vars(self).clear()
+        self._network_paths = paths
+        self._streams = {}

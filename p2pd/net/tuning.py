@@ -15,6 +15,7 @@ class QuicTuning:
     authenticated: int = limits.CONNECTIONS_AUTHENTICATED
     outgoing: int = limits.CONNECTIONS_OUTGOING
     per_source: int = limits.CONNECTIONS_PER_SOURCE
+    unread_bytes: int = limits.UNREAD_BYTES
     retry_half_open: int = limits.RETRY_HALF_OPEN
     retry_initials_per_s: float = limits.RETRY_INITIALS_PER_S
     authenticate_s: float = limits.AUTHENTICATE_S

@@ -1,7 +1,7 @@
 """Who comes first of what was read from the sockets: quiet flows, then busy ones in turn."""
 
 from p2pd import limits
-from p2pd.net.arrivals import Arrivals
+from p2pd.net.arrivals import DIALLERS, Arrivals
 from p2pd.types import Endpoint
 
 HERE = Endpoint("127.0.0.1", 1)
@@ -69,6 +69,18 @@ def test_there_is_no_room_beyond_the_limit() -> None:
     assert arrivals.room == MOST
     arrivals.clear()
     assert (len(arrivals), arrivals.room, taken(arrivals)) == (0, limits.ARRIVALS_WAITING, [])
+
+
+def test_few_first_packets_are_taken_at_once_and_a_flood_of_them_is_cut() -> None:
+    arrivals = Arrivals()
+    kept = [arrivals.put(DIALLERS, b"first", HERE) for _ in range(2 * limits.ARRIVALS_OF_STRANGERS)]
+    assert sum(kept) == len(arrivals) == limits.ARRIVALS_OF_STRANGERS
+    assert arrivals.put(None, b"dht", HERE)
+    assert taken(arrivals) == ["first"] * limits.ARRIVALS_OF_DIALLERS + ["dht"]
+    assert arrivals.put("talk", b"talk0", HERE)
+    assert taken(arrivals) == ["talk0"]
+    assert taken(arrivals) == ["first"] * limits.ARRIVALS_OF_DIALLERS
+    assert arrivals.room == limits.ARRIVALS_WAITING
 
 
 def test_a_flood_of_strangers_is_cut_and_leaves_connections_their_room_and_their_turn() -> None:

@@ -174,7 +174,7 @@ def test_what_aioquic_stumbles_over_ends_one_connection(monkeypatch: pytest.Monk
         raise IndexError("a bug of aioquic's")
 
     broken = next(connection for connection in b.quic._connections if connection.node == a.node)
-    monkeypatch.setattr(broken.quic, "receive_datagram", stumble)
+    monkeypatch.setitem(vars(broken.quic), "receive_datagram", stumble)
     a.send(1, b"any packet")
     a.flush()
     wire.run(1.0)

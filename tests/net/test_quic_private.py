@@ -169,16 +169,16 @@ def test_close_pending_and_close_event_tell_of_an_end_at_once(pair: Pair) -> Non
     assert end.error_code == 7
 
 
-def lie_about_the_window(pair: Pair, offset: int, number: int = 0) -> None:
-    """Make the dialler send one byte of a stream at an offset, whatever window it was given."""
-    stream = pair.dialler._get_or_create_stream_for_send(number)
-    stream.max_stream_data_remote = pair.dialler._remote_max_data = 2 * BEYOND
+def lie_about_the_window(dialler: FlowConnection, offset: int, number: int = 0) -> None:
+    """Make a dialler send one byte of a stream at an offset, whatever window it was given."""
+    stream = dialler._get_or_create_stream_for_send(number)
+    stream.max_stream_data_remote = dialler._remote_max_data = 2 * BEYOND
     stream.sender._buffer_start = stream.sender._buffer_stop = offset
-    pair.dialler.send_stream_data(number, b"x")
+    dialler.send_stream_data(number, b"x")
 
 
 def test_a_gap_far_out_ends_the_connection_and_holds_no_memory(pair: Pair) -> None:
-    lie_about_the_window(pair, BEYOND)
+    lie_about_the_window(pair.dialler, BEYOND)
     tracemalloc.start()
     pair.step()
     _, most = tracemalloc.get_traced_memory()
@@ -190,13 +190,26 @@ def test_a_gap_far_out_ends_the_connection_and_holds_no_memory(pair: Pair) -> No
 
 def test_a_gap_within_the_window_holds_the_window_and_no_more(pair: Pair) -> None:
     tracemalloc.start()
-    lie_about_the_window(pair, limits.STREAM_WINDOW_BYTES - 1)
+    lie_about_the_window(pair.dialler, limits.STREAM_WINDOW_BYTES - 1)
     pair.step(20)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert pair.acceptor.ended() is None
     assert pair.acceptor.unread() == limits.STREAM_WINDOW_BYTES
     assert most < 2 * limits.MIB
+
+
+def test_what_a_connection_held_is_given_back_with_its_end(pair: Pair) -> None:
+    tracemalloc.start()
+    lie_about_the_window(pair.dialler, limits.STREAM_WINDOW_BYTES - 1)
+    pair.step(20)
+    held, _ = tracemalloc.get_traced_memory()
+    pair.acceptor.release()
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held - left > limits.STREAM_WINDOW_BYTES
+    assert pair.acceptor.get_peer_address() == "dialler"
+    assert pair.acceptor.unsent(0) == 0
 
 
 def test_the_self_test_passes_on_the_pinned_version() -> None:
