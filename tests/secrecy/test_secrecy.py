@@ -26,6 +26,7 @@ def test_every_promise_has_a_small_size() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SMALL)
 def test_promise_holds(name: str) -> None:
     line = promise(name)(SMALL[name], 1)
