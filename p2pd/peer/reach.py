@@ -140,10 +140,11 @@ class Reach:
         seen = self._seen.get(contact)
         return nat_kind(seen.nat) if seen is not None else NatKind.UNKNOWN
 
-    def their_node(self, contact: IdentityKey) -> NodeKey | None:
-        """Their node, by their last presence."""
-        seen = self._seen.get(contact)
-        return seen.node if seen is not None else None
+    def their_nodes(self, contact: Contact) -> set[NodeKey]:
+        """Their node, by their last presence, and by what was kept of those before a restart."""
+        seen = self._seen.get(contact.identity)
+        kept = {hint.key for hint in _parsed(contact.endpoints) if hint.key is not None}
+        return kept if seen is None else kept | {seen.node}
 
     def on_up(self, contact: IdentityKey, link: Link, now: Now) -> None:
         """The wish is fulfilled; where they were is remembered."""
@@ -265,13 +266,22 @@ class Reach:
         elif presence is not None:
             attempt.found = True
             self._seen[contact.identity] = presence
-            if contact.path is not PathChoice.RELAY_ONLY:
+            if contact.path is PathChoice.RELAY_ONLY:
+                self._keep(contact.identity, presence)
+            else:
                 self._dial(contact, presence.node, _unpacked(presence.endpoints), attempt, now)
             if contact.path is PathChoice.AUTO and presence.relays:
                 attempt.relays = self._in_order(contact.identity, presence)
                 attempt.call_at = now.steady + limits.RELAY_AFTER_S
                 self.on_timer(now)
         self._settle(contact.identity, now)
+
+    def _keep(self, identity: IdentityKey, presence: Presence) -> None:
+        """No link will tell where their node is, and after a restart none of our relays may be theirs."""
+        known = self._store.contact(identity)
+        hints = tuple(format_hint(NodeHint(each, presence.node)) for each in _unpacked(presence.endpoints)[:1])
+        if known is not None and hints and known.endpoints != hints:
+            self._store.save_contact(replace(known, endpoints=hints))
 
     def _in_order(self, contact: IdentityKey, presence: Presence) -> list[Waiting]:
         """The relay of a link that is in doubt comes last."""

@@ -181,6 +181,9 @@ class Relays:
         if not self._wanted():
             self._leave(now)
             return
+        kept_out = self._kept_out()
+        for way in [way for way in self.stations if way.relay in kept_out]:  # it was found out later whose it is
+            self._end(way, "kept out", now)
         lacking = limits.RELAYS_WAITED_AT - len(self.stations)
         for peer in self._choose(lacking, now):
             self._open(peer.key, (peer.endpoint,), None, now)

@@ -153,8 +153,7 @@ class Ways:
     def _kept_out(self) -> set[NodeKey]:
         """Nodes of contacts who shall learn no address of ours, as far as they are known."""
         shielded = [contact for contact in self._store.contacts() if contact.path is PathChoice.RELAY_ONLY]
-        nodes = [self.reach.their_node(contact.identity) for contact in shielded]
-        return {node for node in nodes if node is not None}
+        return {node for contact in shielded for node in self.reach.their_nodes(contact)}
 
     # --- inputs ---
 

@@ -260,7 +260,14 @@ def test_who_shall_learn_no_address_is_neither_dialled_nor_called(finder: Finder
     finder.find(relay(1))
     finder.at(60)
     assert (finder.dialled(), finder.called()) == ([], [])
-    assert finder.reach.their_node(finder.friend.identity) == finder.friend.keys.node_key
+    assert finder.reach.their_nodes(finder.person.contact(finder.friend)) == {finder.friend.keys.node_key}
+
+
+def test_the_node_of_who_shall_learn_no_address_is_known_after_a_restart(finder: Finder) -> None:
+    finder.choose(PathChoice.RELAY_ONLY)
+    finder.find(relay(1))
+    finder.reach._seen.clear()
+    assert finder.reach.their_nodes(finder.person.contact(finder.friend)) == {finder.friend.keys.node_key}
 
 
 @pytest.mark.parametrize("choice", list(PathChoice))

@@ -201,6 +201,14 @@ def test_nobody_waits_at_the_node_of_who_shall_learn_no_address(node: Node) -> N
     assert [dial.node for dial in node.wait()] == [node.table.peers[0].key]
 
 
+def test_a_relay_that_turns_out_to_be_theirs_is_left(node: Node) -> None:
+    first, second = node.wait()
+    node.kept_out = {first.node}
+    node.later(limits.RELAY_CHECK_S)
+    assert [waiting.relay for waiting in node.relays.waiting] == [second.node]
+    assert first.node not in {dial.node for dial in node.dialled()}
+
+
 def test_a_relay_that_is_gone_is_replaced_soon_and_avoided(node: Node) -> None:
     first, second = node.wait()
     node.relays.on_closed(first.link, "gone", node.now)
