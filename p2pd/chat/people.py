@@ -225,7 +225,7 @@ class People:
 
     def rename(self, contact: Contact, name: str, now: Now) -> Contact:
         """Calls them something else."""
-        renamed = replace(contact, petname=self._new_name(name, "", contact.identity))
+        renamed = replace(contact, petname=self._new_name(checked_name(name), "", contact.identity))
         self._store.save_contact(renamed)
         self._history.contact_event(renamed, now)
         return renamed

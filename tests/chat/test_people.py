@@ -332,8 +332,10 @@ def test_renaming_is_checked(friends: Pair) -> None:
     one, other = friends
     assert one.people.rename(one.contact(other), "@friend", START).petname == "friend"
     assert one.people.rename(one.contact(other), "FRIEND", START).petname == "FRIEND"
-    with pytest.raises(UsageError):
-        one.people.rename(one.contact(other), "a b", START)
+    for bad in ("a b", "", " "):
+        with pytest.raises(UsageError):
+            one.people.rename(one.contact(other), bad, START)
+    assert one.contact(other).petname == "FRIEND"
 
 
 # --- which ways to someone are used ---
