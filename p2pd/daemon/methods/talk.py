@@ -53,6 +53,8 @@ async def send(
     if not text:
         raise UsageError("there is no text to send", hint="give it as text")
     expire_s, within_s = duration_s(str(expire), "expire"), _bounded(timeout_s)
+    if not expire_s and expire != 0:  # who says so wants no text that stays for ever
+        raise UsageError("a text cannot end at once", hint="give at least 1s, or no end")
 
     with News(service.bell) as news:
 
