@@ -243,6 +243,8 @@ class People:
                 self._take_secret_from(contact, now)
             if contact.state in _TOLD:
                 self._outbox.add(contact.identity, NewSecret(self._secret(chosen, now)).encode(), now)
+            if contact.state is ContactState.PENDING:
+                self._requests.ask_otherwise(contact.identity, lambda text: self._request_body(chosen, text, now), now)
         self._outbox.pump(contact.identity, now)
         if contact.state is ContactState.ACCEPTED:
             self._reach.want(contact.identity, now)

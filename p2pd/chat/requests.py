@@ -116,6 +116,15 @@ class Requests:
             self._store.save_outbox_item(replace(item, request=b""))
         self.ask(contact.identity, now)
 
+    def ask_otherwise(self, contact: IdentityKey, body: Callable[[str], bytes], now: Now) -> None:
+        """Our request says something else now, made by `body` of its text; what has left cannot be taken back."""
+        item = self._request_item(contact)
+        said = decode_content_body(item.body) if item is not None else None
+        if item is not None and isinstance(said, Request):
+            text = said.text.decode(errors="replace")
+            self._store.save_outbox_item(replace(item, body=body(text), request=b"", envelope=b""))
+            self.ask(contact, now)
+
     def forget(self, contact: IdentityKey) -> None:
         """They have answered, or are not wanted any more."""
         self._asking.pop(contact, None)

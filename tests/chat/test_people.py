@@ -16,7 +16,7 @@ from p2pd.wire.address import Link, encode_address, encode_id
 from p2pd.wire.content import Accept, Body, Content, NewName, NewSecret, PairProposal, Request, decode_content_body
 from p2pd.wire.record import Record
 from tests.cast import START, Cable, Person, after
-from tests.chat.test_requests import asked, find, profile
+from tests.chat.test_requests import asked, find, profile, requests_put
 
 Pair = tuple[Person, Person]
 
@@ -416,6 +416,25 @@ def test_a_request_to_who_shall_learn_no_address_shows_none(alice: Person, bob: 
     assert isinstance(request, Request)
     assert (request.node, request.endpoints) == (b"", [])
     assert request.secret == own.secret(alice.store, shielded=True) != own.secret(alice.store)
+
+
+def test_a_request_under_way_shows_no_address_once_that_is_chosen(alice: Person, bob: Person) -> None:
+    alice.endpoints = (Endpoint("192.0.2.1", 4242),)
+    asked(alice, bob, "hello")
+    alice.people.set_path(alice.contact(bob), PathChoice.RELAY_ONLY, after(1))
+    request = bodies(alice, bob)[0]
+    assert isinstance(request, Request)
+    assert (request.text, request.node, request.endpoints) == (b"hello", b"", [])
+    assert request.secret == own.secret(alice.store, shielded=True)
+    assert not alice.store.outbox(bob.identity)[0].request, "what is sealed already is not put again"
+    alice.dht.serve([profile(bob, after(1))], after(1))
+    (put,) = requests_put(alice)
+    find(bob, put.records[0], after(2))
+    assert bob.contact(alice).endpoints == ()
+    bob.people.accept(bob.people.requests()[0], after(3))
+    Cable(bob, alice, after(4)).cut(after(4))
+    assert alice.contact(bob).state is ContactState.ACCEPTED
+    assert bob.contact(alice).secret == own.secret(alice.store, shielded=True)
 
 
 def test_someone_shielded_who_is_blocked_loses_the_shielded_secret_only(

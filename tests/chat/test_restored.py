@@ -44,5 +44,5 @@ def test_who_has_not_answered_yet_is_told_when_they_have(stack: ExitStack) -> No
     alice, bob = (with_answers(Person(name, stack)) for name in ("alice", "bob"))
     alice.people.add(Link(bob.identity), START, name="bob")
     restore(alice)
-    request, *rest = bodies(alice, bob)
+    _, *rest = bodies(alice, bob)
     assert rest == [NewSecret(own.secret(alice.store) or b"")]
