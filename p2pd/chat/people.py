@@ -168,7 +168,8 @@ class People:
             raise FailedError("this invite has expired", hint="ask for another one, or add them by their address alone")
         if known is not None and known.state is ContactState.PENDING and link.invitation is not None:
             self._requests.ask_by(known, link.invitation, now)
-            return self._store.contact(link.identity) or known, None
+            known = self._store.contact(link.identity) or known
+            return known if path is PathChoice.AUTO else self.set_path(known, path, now), None
         if known is not None and known.state in LISTED:
             raise FailedError(f"{known.petname} is a contact already")
         if known is not None and known.state is ContactState.REQUESTED:

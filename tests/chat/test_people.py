@@ -14,6 +14,7 @@ from p2pd.store import Contact, ContactState, MessageState, PairSecret, PathChoi
 from p2pd.types import Endpoint, IdentityKey, Now
 from p2pd.wire.address import Link, encode_address, encode_id
 from p2pd.wire.content import Accept, Body, Content, NewName, NewSecret, PairProposal, Request, decode_content_body
+from p2pd.wire.invite import Invitation
 from p2pd.wire.record import Record
 from tests.cast import START, Cable, Person, after
 from tests.chat.test_requests import asked, find, profile, requests_put
@@ -416,6 +417,20 @@ def test_a_request_to_who_shall_learn_no_address_shows_none(alice: Person, bob: 
     assert isinstance(request, Request)
     assert (request.node, request.endpoints) == (b"", [])
     assert request.secret == own.secret(alice.store, shielded=True) != own.secret(alice.store)
+
+
+def test_by_an_invite_someone_pending_is_asked_without_an_address_where_that_is_wanted(
+    alice: Person, bob: Person
+) -> None:
+    alice.endpoints = (Endpoint("192.0.2.1", 4242),)
+    asked(alice, bob)
+    link = Link(bob.identity, invitation=Invitation(START.wall_s + 1_000, b"s" * limits.INVITE_SECRET_BYTES))
+    contact, _ = alice.people.add(link, after(1), path=PathChoice.RELAY_ONLY)
+    assert contact.path is alice.contact(bob).path is PathChoice.RELAY_ONLY
+    request = bodies(alice, bob)[0]
+    assert isinstance(request, Request)
+    assert request.endpoints == []
+    assert contact.invitation is not None
 
 
 def test_a_request_under_way_shows_no_address_once_that_is_chosen(alice: Person, bob: Person) -> None:
