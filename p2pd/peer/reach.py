@@ -168,7 +168,10 @@ class Reach:
         self._links.stop_dialling(contact, "a way was punched", now)
         link = self._links.dial(known, seen.node, (endpoint,), now)
         if link is not None:
-            self.tried(contact).append(Candidate("punched", str(endpoint), link))
+            tried = self.tried(contact)
+            # rounds go on, perhaps for months, and each may find a way that no dial comes through
+            tried[:] = [each for each in tried if each.how != "punched" or each.outcome == TRYING]
+            tried.append(Candidate("punched", str(endpoint), link))
 
     def on_beside(self, contact: IdentityKey, now: Now) -> None:
         """They were found on the local network: dial there, unless a direct link is up."""

@@ -372,6 +372,15 @@ def test_a_way_that_was_punched_is_dialled_in_place_of_the_dial_that_hangs(finde
     assert finder.reach.tried(finder.friend.identity)[-1] == Candidate("punched", str(ELSEWHERE), dial.link)
 
 
+def test_of_the_ways_that_were_punched_the_last_is_told(finder: Finder) -> None:
+    finder.find(relay(1))
+    for number in range(1, 50):
+        finder.reach.on_way(finder.friend.identity, ELSEWHERE, after(number, NOON))
+        finder.fail(finder.reach.tried(finder.friend.identity)[-1].link, after(number, NOON))
+    punched = [each for each in finder.reach.tried(finder.friend.identity) if each.how == "punched"]
+    assert [each.outcome for each in punched] == ["no answer"]
+
+
 def test_a_way_to_someone_of_whom_nothing_is_known_leads_nowhere(finder: Finder) -> None:
     finder.reach.on_way(finder.friend.identity, ELSEWHERE, NOON)
     finder.reach.on_way(IdentityKey(b"?" * 32), ELSEWHERE, NOON)
