@@ -29,8 +29,10 @@ CONNECTIONS_PER_S = 100
 FULL_FROM = 1_000
 TEXTS = 300
 TIMES_IDLE = 3
-BESIDE = 2_000
-"""Connections to another daemon, for comparison: 20 seconds of them."""
+BESIDE = 500
+"""Connections to another daemon, for comparison: 5 seconds of them."""
+GAPS = 1_000
+"""Connections with gaps: four for each that may be there at once."""
 HELD_S = 10
 """How long connections are held beside which texts are timed."""
 CONNECTIONS_OF_OURS = 16
@@ -80,8 +82,8 @@ class Flooded:
         if self.is_full:
             self._garbage()
         self._half_open()
-        self._crowd("idle connections", idle)
-        self._crowd("stream gaps", gaps)
+        self._crowd("idle connections", idle, self.count)
+        self._crowd("stream gaps", gaps, min(self.count, GAPS))
         self._comes_back()
 
     # --- one flood after the other
@@ -100,21 +102,26 @@ class Flooded:
         under, back = self._during(Flood(half_open, self._bob.endpoint, self.count, INITIALS_PER_S))
         self._measure("half-open handshakes", under, beside, back, most=HANDSHAKE_TIMES)
 
-    def _crowd(self, what: str, work: Callable[..., None]) -> None:
+    def _crowd(self, what: str, work: Callable[..., None], most: int) -> None:
         def flood(at: Daemon, count: int) -> Flood:
             return Flood(work, at.endpoint, _node_key(at), count, CONNECTIONS_PER_S, not self.is_full)
 
-        beside, _ = self._during(flood(self._decoy, min(self.count, BESIDE)))
-        crowd = flood(self._bob, self.count)
+        beside, _ = self._during(flood(self._decoy, min(most, BESIDE)))
+        crowd = flood(self._bob, most)
+        began = time.monotonic()
         crowd.begin()
         under = self._watched(crowd.is_done)
+        per_s = most / (time.monotonic() - began)
         held_until = time.monotonic() + (HELD_S if self.is_full else 0)
         held = self._watched(lambda: time.monotonic() > held_until)
         opened, stood, back = crowd.end()
         under.memory = max(under.memory, held.memory)
         self._measure(what, under, beside, back, most=HANDSHAKE_TIMES)
-        self.measures.append(Measure(f"{what} that stood at some time", opened, least=self.count // 2))
-        self.notes.append(f"{what}: {stood} of {opened} stood to the end; p99 {held.p99_ms:.1f} ms while they stood")
+        self.measures.append(Measure(f"{what} that stood at some time", opened, least=most // 2))
+        self.notes.append(
+            f"{what}: {per_s:.0f} a second of {CONNECTIONS_PER_S} meant; {stood} of {opened} stood to the end; "
+            f"p99 {held.p99_ms:.1f} ms while they stood"
+        )
 
     def _comes_back(self) -> None:
         """Who was flooded has the memory that it had, once the others' time-outs have passed."""
