@@ -147,6 +147,8 @@ def _new_file(file: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         raise FailedError(f"{file} is there already", hint="name a file that is not; nothing is written over") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"there is no folder {file.parent}", hint="name a file in one that is there") from None
     except OSError as error:
         raise refusal(error, file) from error
     try:
@@ -168,8 +170,8 @@ def _unpacked(file: Path, passphrase: bytes, database: Path) -> Contents:
     try:
         with file.open("rb") as source:
             return unpack(source, passphrase, database)
-    except FileNotFoundError:
-        raise NotFoundError(f"there is no {file}", hint="name the file that p2pctl backup create made") from None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise NotFoundError(f"there is no file {file}", hint="name the one that p2pctl backup create made") from None
     except OSError as error:
         raise refusal(error, file) from error
 

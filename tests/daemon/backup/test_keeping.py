@@ -166,8 +166,12 @@ def test_what_goes_wrong_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
             restore(again, file, wrong)
         with pytest.raises(LockedError):
             verify(file, wrong)
-    with pytest.raises(NotFoundError):
-        verify(tmp_path / "nothing", SECRET)
+    for elsewhere in (tmp_path / "none" / "file", file / "file"):
+        with pytest.raises(NotFoundError, match="no folder"):
+            create(home, elsewhere, SECRET)
+    for nothing in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(NotFoundError, match="no file"):
+            verify(nothing, SECRET)
     data = file.read_bytes()
     file.write_bytes(data[:-1])
     for work in (lambda: verify(file, SECRET), lambda: restore(again, file, SECRET)):
