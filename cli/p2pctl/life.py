@@ -104,7 +104,10 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 @click.pass_obj
 def logs(caller: Caller, follow: bool, lines: int) -> None:
     """Show the log of a daemon in the background, running or not; under systemd it says how to see it."""
-    running = _status(caller)
+    try:
+        running = _status(caller)
+    except LockedError:
+        running = None  # what it logs until it is unlocked is what one may want to see
     flags = _flags_of(running.get("pid")) if running else ()
     service = _service_of(running)
     if service and not _named_log(caller.resolved_home(), flags):

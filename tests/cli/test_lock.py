@@ -70,6 +70,16 @@ def test_whatever_else_is_called_ends_with_9(p2pctl: Run, daemon: FakeDaemon) ->
         assert "p2pctl unlock" in done.err
 
 
+def test_what_a_locked_daemon_logs_is_shown(p2pctl: Run, daemon: FakeDaemon) -> None:
+    def refuse(_: object) -> Any:
+        raise Refusal("locked", "this daemon is locked", "run: p2pctl unlock")
+
+    daemon.set("status", refuse)
+    (daemon.home / "p2pd.log").write_text("locked; waiting for p2pctl unlock\n")
+    done = p2pctl("logs")
+    assert (done.code, done.out) == (0, "locked; waiting for p2pctl unlock\n")
+
+
 @pytest.mark.parametrize("by_file", [True, False])
 def test_unlock_gives_the_passphrase_and_waits(
     by_file: bool, p2pctl: Run, daemon: FakeDaemon, typed: list[str]
