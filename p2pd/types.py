@@ -58,8 +58,13 @@ class Endpoint:
     host: str
     port: int
 
+    @property
+    def is_v6(self) -> bool:
+        """Its address family: IPv6, or IPv4."""
+        return ":" in self.host
+
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

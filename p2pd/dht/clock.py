@@ -20,7 +20,8 @@ class Clock:
         self.raw = Now(-1.0, 0)
         """The moment of this turn, uncorrected."""
         self._offsets: Recent[NodeKey, float] = Recent(limits.CLOCK_PEERS)
-        self._observed: Recent[NodeKey, Endpoint] = Recent(limits.OBSERVERS)
+        self._observed: Recent[tuple[NodeKey, bool], Endpoint] = Recent(limits.OBSERVERS)
+        """By node and by whether it was IPv6: where we are by one family says nothing of the other."""
         self.offset_ms = 0
         """What to add to our wall clock; 0 below five peers."""
         self.endpoint: Endpoint | None = None
@@ -57,7 +58,7 @@ class Clock:
     def add(self, peer: NodeKey, wall_ms: int, round_trip_s: float, observed: Endpoint) -> None:
         """A peer said what time it is, and where it sees us; half a round trip ago."""
         self._offsets.put(peer, wall_ms + round_trip_s * 500 - self.raw.wall_ms)
-        self._observed.put(peer, observed)
+        self._observed.put((peer, observed.is_v6), observed)
         offsets = self._offsets.values()
         self.offset_ms = int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
         self.endpoint = Counter(self._observed.values()).most_common(1)[0][0]

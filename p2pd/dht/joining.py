@@ -171,6 +171,11 @@ class Joining:
             self._challenged.put(peer, now.steady)
             self.ping(peer, now)
 
+    def on_named(self, peer: Peer, now: Now) -> None:
+        """Somebody names a node: one of ours may be reached by the other address family as well."""
+        if peer.key in self._table:
+            self.on_asked(peer, now)
+
     def on_seen(self, peer: Peer, now: Now, *, is_new: bool) -> None:
         """A server answered and is in the table."""
         if self._table.is_island is not self._was_island:
@@ -190,9 +195,12 @@ class Joining:
 
     def look_at_ourselves(self, now: Now) -> None:
         """Ask some nodes where they see us."""
-        peers = [entry.peer for entry in self._table.entries()]
-        for _ in range(min(limits.OBSERVERS_ASKED, len(peers))):
-            self.ping(peers.pop(int(self._random.uniform(0, len(peers)))), now)
+        entries = self._table.entries()
+        for _ in range(min(limits.OBSERVERS_ASKED, len(entries))):
+            entry = entries.pop(int(self._random.uniform(0, len(entries))))
+            self.ping(entry.peer, now)
+            if entry.other is not None:
+                self.ping(entry.other, now)
 
     def announce(self, now: Now) -> None:
         """Tell our neighbours of us, by looking for them."""

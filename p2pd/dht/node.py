@@ -22,7 +22,7 @@ from p2pd.dht.joining import Joining
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
 from p2pd.dht.measures import Timings
-from p2pd.dht.peers import Peer, node_id, source_prefix
+from p2pd.dht.peers import Peer, has_family, node_id, source_prefix
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.questions import Answer, Question
 from p2pd.dht.rates import TokenBuckets
@@ -116,6 +116,7 @@ class Dht:
             alarms=self._alarms,
             puzzles=self._puzzles,
             size=self._size,
+            on_named=lambda peer, now: self._joining.on_named(peer, now),
         )
         self._joining = Joining(
             own=self.id,
@@ -358,6 +359,12 @@ class Dht:
         now = self._within(now)
         self._clock.forget_voices()
         self._rpc.forget_tokens()
+        self._searches.addresses = own
+        gone = self._table.keep(lambda endpoint: has_family(own, endpoint))
+        for key in gone:
+            self._listens.on_table_lost(key, now)
+        if gone:
+            self._joining.on_lost(now)
         self._roles.on_addresses(own, now)
         self._joining.look_at_ourselves(now)
         self._listens.renew(now)
@@ -423,8 +430,7 @@ class Dht:
         """A node answered our challenge: a server whose key has cost enough may enter the table (R4, R6)."""
         self._roles.on_observed(self._clock.endpoint, now)
         if not serves:
-            if peer.key in self._table:
-                self._table.remove(peer.key)
+            self._table.left(peer)
             return
         if peer.key not in self._table and not self._puzzles.satisfied(peer.key):
             self._counters.reject("puzzle", now)
@@ -439,7 +445,7 @@ class Dht:
 
     def on_unanswered(self, peer: Peer, now: Now) -> None:
         """A node left a question unanswered, twice."""
-        if self._table.struck(peer.key):
+        if self._table.struck(peer):
             self._listens.on_table_lost(peer.key, now)
             self._joining.on_lost(now)
 

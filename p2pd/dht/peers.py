@@ -4,7 +4,7 @@ Distances are Kademlia's: the exclusive or of two places as a number (Maymounkov
 What follows from a contact's bytes alone is remembered, bounded: the same few hundred nodes are named in every answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -73,6 +73,11 @@ def is_local(host: str) -> bool:
     """Whether an address means something only where it is: private, shared by a provider, link-local, loopback."""
     address = ip_address(host)
     return any(address in network for network in _LOCAL)
+
+
+def has_family(own: Sequence[Endpoint], endpoint: Endpoint) -> bool:
+    """Whether a machine with these addresses can write there; none: its addresses are not known."""
+    return not own or any(each.is_v6 == endpoint.is_v6 for each in own)
 
 
 def may_tell(peer: Peer, other: Peer) -> bool:

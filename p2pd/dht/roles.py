@@ -6,6 +6,7 @@ a `Reached` is smaller than the `Reach` that caused it, so nobody is hit through
 On an island (an open network of which only nodes at local addresses are known) it serves the neighbours that discovery
 on the local network has shown, and nobody else: two machines in a cabin need no third.  Being reached by local ones
 says nothing of strangers.
+IPv4 and IPv6 are apart: who is reached by one serves those who ask by it, and goes on asking for the other.
 In a private network a node serves at once; where others see it at an address that it does not have, something
 translates addresses in between, and it must be shown reachable like anyone, by three hosts.
 
@@ -27,7 +28,7 @@ from p2pd.dht.alarms import Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.contacted import Contacted
 from p2pd.dht.counters import Cause
-from p2pd.dht.peers import Peer, is_local, may_tell, networks, source_prefix
+from p2pd.dht.peers import Peer, has_family, is_local, may_tell, networks, source_prefix
 from p2pd.dht.questions import Question
 from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.routing import Table
@@ -56,7 +57,9 @@ class Roles:
         self._addresses = settings.own
         self._private = settings.private
         self._auto = settings.role == Role.AUTO and not settings.private
-        self.serves = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
+        self._serves_all = settings.role == Role.SERVER or (settings.role == Role.AUTO and settings.private)
+        self._reached: dict[bool, None] = {}
+        """The address families in which strangers reach us, by whether that is IPv6."""
         self._table = table
         self._rpc = rpc
         self._contacted = contacted
@@ -67,7 +70,7 @@ class Roles:
         self._neighbours: Recent[str, bool] = Recent(limits.NEIGHBOURS)
         self.had_neighbours = False
         """Whether there was anybody for whom this node may have kept something on an island."""
-        self._reached_from: dict[bytes, None] = {}
+        self._reached_from: dict[bool, dict[bytes, None]] = {False: {}, True: {}}
         self._tries = 0
         self._probers: Recent[bytes, tuple[Peer, float]] = Recent(limits.PROBERS)
         """Who asked us to have it reached, one of each network, and when."""
@@ -81,13 +84,15 @@ class Roles:
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine has other addresses: whoever found out that it serves must find out again."""
-        moved = bool(self._addresses) and not set(self._addresses) & set(own)
+        moved = [is_v6 for is_v6 in (False, True) if _is_elsewhere(self._addresses, own, is_v6)]
         self._addresses = own
         if self._own:
             self._own = own
         if moved and self._auto:
-            self.serves, self._tries = False, 0
-            self._reached_from.clear()
+            self._tries = 0
+            for is_v6 in moved:
+                self._reached.pop(is_v6, None)
+                self._reached_from[is_v6].clear()
             self._probe(now)
 
     def on_neighbour(self, host: str) -> None:
@@ -104,9 +109,16 @@ class Roles:
         """Whether this is an island, and there is somebody else on it."""
         return self._shares and self._table.takes_local and len(self._neighbours) > 0
 
+    @property
+    def serves(self) -> bool:
+        """Whether strangers are served, by any family."""
+        return self._serves_all or len(self._reached) > 0
+
     def serves_to(self, endpoint: Endpoint) -> bool:
         """Whether those there may store here and learn of others."""
-        return self.serves or (self.serves_neighbours and endpoint.host in self._neighbours)
+        if self._serves_all or endpoint.is_v6 in self._reached:
+            return True
+        return self.serves_neighbours and endpoint.host in self._neighbours
 
     def on_observed(self, endpoint: Endpoint | None, now: Now) -> None:
         """Most nodes see us there."""
@@ -114,20 +126,27 @@ class Roles:
             return
         if ip_address(endpoint.host).is_loopback:  # nothing translates on the way from a machine to itself
             return
-        self._auto, self.serves = True, False
+        self._auto, self._serves_all = True, False
         self._set_probe(now)
 
     def on_unasked(self, peer: Peer, now: Now) -> None:
         """A node wrote to us first."""
-        if self.serves or not self._auto or self._contacted.has(peer.endpoint):
+        is_v6 = peer.endpoint.is_v6
+        if self._serves_all or is_v6 in self._reached or not self._auto or self._contacted.has(peer.endpoint):
             return
         if not self._private and is_local(peer.endpoint.host):
             return
-        self._reached_from[self._network(peer)] = None
-        if len(self._reached_from) >= limits.REACHED_NETWORKS:
-            self.serves = True
-            self._reached_from.clear()
+        self._reached_from[is_v6][self._network(peer)] = None
+        if len(self._reached_from[is_v6]) >= limits.REACHED_NETWORKS:
+            self._reached[is_v6] = None
+            self._reached_from[is_v6].clear()
             self._on_serving(now)
+
+    def _is_lacking(self, peer: Peer) -> bool:
+        """Whether we have the peer's address family and are not known to be reached by it."""
+        if not self._addresses:
+            return not self.serves
+        return peer.endpoint.is_v6 not in self._reached and has_family(self._addresses, peer.endpoint)
 
     # --- asking to be reached
 
@@ -136,13 +155,14 @@ class Roles:
         self._alarms.at(now.steady + wait_s * self._random.uniform(0.8, 1.2), self._probe)
 
     def _probe(self, now: Now) -> None:
-        if self.serves:
+        known = [peer for entry in self._table.entries() for peer in (entry.peer, entry.other) if peer is not None]
+        lacking = [peer for peer in known if self._is_lacking(peer)]
+        if self._serves_all or (self.serves and not lacking):
             return
         self._tries += 1
-        entries = self._table.entries()
-        for _ in range(min(limits.REACHED_NETWORKS, len(entries))):
-            entry = entries.pop(int(self._random.uniform(0, len(entries))))
-            self._rpc.ask(entry.peer, Probe(), _ignore, now, cause=Cause.JOIN)
+        for _ in range(min(limits.REACHED_NETWORKS, len(lacking))):
+            peer = lacking.pop(int(self._random.uniform(0, len(lacking))))
+            self._rpc.ask(peer, Probe(), _ignore, now, cause=Cause.JOIN)
         self._set_probe(now)
 
     # --- reaching others
@@ -188,6 +208,12 @@ class Roles:
         return self._reach_targets.take(source_prefix(peer.endpoint.host), now.steady) and self._reach_rate.take(
             now.steady
         )
+
+
+def _is_elsewhere(before: tuple[Endpoint, ...], after: tuple[Endpoint, ...], is_v6: bool) -> bool:
+    """Whether none of the addresses of one family is left."""
+    had = [endpoint for endpoint in before if endpoint.is_v6 is is_v6]
+    return bool(had) and not set(had) & set(after)
 
 
 def _ignore(body: Body | None, now: Now) -> None:

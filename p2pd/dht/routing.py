@@ -6,6 +6,8 @@ Rules:
 - known nodes stay before new ones; those heard of move to the end of their bucket, so that its head is the one
   heard of longest ago; three unanswered requests in a row cost the place, which goes to the replacement seen last;
 - nodes of one network are few (R7), except in a private one;
+- a node that answers by IPv4 and by IPv6 has one place, at the endpoint by which it answered first; the other is named
+  to those who ask by that family, and takes the first one's place where that answers no more;
 - nodes at local addresses and others never stand in one table of an open network: the local ones are there only while
   nobody else is (an island), and leave when the first other comes, since they mean nothing to the rest of the network.
 
@@ -13,7 +15,7 @@ What the library does and this does not: 160-bit ids, its own clock, a bucket lo
 buckets that never rotate, a neighbour search that is not the nearest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -22,7 +24,7 @@ from kademlia.routing import KBucket, RoutingTable
 
 from p2pd import limits
 from p2pd.dht.peers import SPACE_BITS, Diversity, Peer, is_local, networks
-from p2pd.types import NodeId, NodeKey
+from p2pd.types import Endpoint, NodeId, NodeKey
 
 
 class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
@@ -33,9 +35,15 @@ class Entry(Node):  # type: ignore[misc]  # kademlia ships no types
     def __init__(self, peer: Peer, seen_s: float) -> None:
         super().__init__(peer.id, peer.endpoint.host, peer.endpoint.port)
         self.peer = peer
+        self.other: Peer | None = None
+        """The same node by the other address family, where it has answered too."""
         self.first_seen_s = seen_s
         self.seen_s = seen_s
         self.strikes = 0
+
+    def towards(self, asker: Endpoint) -> Peer:
+        """The node by the family of who asks, as far as that is known."""
+        return self.other if self.other is not None and self.other.endpoint.is_v6 == asker.is_v6 else self.peer
 
 
 class _Bucket(KBucket):  # type: ignore[misc]
@@ -165,23 +173,40 @@ class Table:
         """The peer answered; whether it is newly in the table."""
         known = self._entries.get(peer.key)
         if known is not None:
-            if known.peer.endpoint == peer.endpoint or self._moved(known, peer):
+            if self._is_second(known, peer):
+                known.other = peer
+            elif known.peer.endpoint == peer.endpoint or self._moved(known, peer):
                 self._refresh(known, now_s)
             return False
         if peer.place == self._own.long_id or not self._admits(peer):
             return False
         return self._add(Entry(peer, now_s))
 
-    def struck(self, key: NodeKey) -> bool:
+    def struck(self, peer: Peer) -> bool:
         """The peer left a request unanswered; whether that cost it its place."""
-        entry = self._entries.get(key)
+        entry = self._entries.get(peer.key)
         if entry is None:
             return False
+        if entry.peer != peer:
+            entry.other = None if entry.other == peer else entry.other
+            return False  # where somebody else said that it is
         entry.strikes += 1
-        if entry.strikes < limits.STRIKES:
-            return False
-        self.remove(key)
-        return True
+        return entry.strikes >= limits.STRIKES and not self._falls_back(entry)
+
+    def left(self, peer: Peer) -> None:
+        """The peer serves no more, by this family at least."""
+        entry = self._entries.get(peer.key)
+        if entry is not None and entry.peer.endpoint.is_v6 == peer.endpoint.is_v6:
+            self._falls_back(entry)
+        elif entry is not None:
+            entry.other = None
+
+    def keep(self, is_reached: Callable[[Endpoint], bool]) -> list[NodeKey]:
+        """This machine has lost an address family: who had to leave, since nothing of theirs is reached any more."""
+        gone: list[NodeKey] = []
+        while lost := [entry for entry in self._buckets.entries() if not is_reached(entry.peer.endpoint)]:
+            gone += [entry.peer.key for entry in lost if not self._falls_back(entry)]
+        return gone
 
     def remove(self, key: NodeKey) -> None:
         """Take a node out; the replacement seen last that is diverse enough moves up."""
@@ -198,8 +223,11 @@ class Table:
                 return
 
     def wants(self, peer: Peer) -> bool:
-        """Whether it would enter if it answered us, or replace one that seems gone."""
-        if peer.key in self._entries or peer.place == self._own.long_id or not self._admits(peer):
+        """Whether it would enter if it answered us, replace one that seems gone, or be a node's second endpoint."""
+        known = self._entries.get(peer.key)
+        if known is not None:
+            return known.other is None and self._is_second(known, peer)
+        if peer.place == self._own.long_id or not self._admits(peer):
             return False
         node = Node(peer.id)
         bucket = self._bucket(node)
@@ -207,9 +235,10 @@ class Table:
             return True
         return any(entry.strikes for entry in bucket.nodes.values()) and peer.id not in bucket.replacement_nodes
 
-    def nearest(self, target: bytes, count: int) -> list[Peer]:
-        """The nearest to `target`, nearest first; those that failed lately last."""
-        return [entry.peer for entry in self._buckets.find_neighbors(Node(target), count)]
+    def nearest(self, target: bytes, count: int, asker: Endpoint | None = None) -> list[Peer]:
+        """The nearest to `target`, nearest first; those that failed lately last; as `asker` can best reach them."""
+        found = self._buckets.find_neighbors(Node(target), count)
+        return [entry.peer if asker is None else entry.towards(asker) for entry in found]
 
     def silent_longest(self) -> Entry | None:
         """The node heard of longest ago."""
@@ -221,6 +250,22 @@ class Table:
 
     def _bucket(self, node: Node) -> _Bucket:
         return self._buckets.buckets[self._buckets.get_bucket_for(node)]
+
+    def _is_second(self, entry: Entry, peer: Peer) -> bool:
+        """Whether the endpoint is of the other family and stands beside the first, rather than in its place."""
+        if entry.peer.endpoint.is_v6 == peer.endpoint.is_v6:
+            return False
+        return self._caps is None or not (is_local(peer.endpoint.host) or is_local(entry.peer.endpoint.host))
+
+    def _falls_back(self, entry: Entry) -> bool:
+        """The second endpoint takes the place of the first; False, and the node is out, where there is none."""
+        second, entry.other = entry.other, None
+        if second is not None and self._moved(entry, second):
+            entry.strikes = 0
+            return True
+        if second is None or entry.peer.key in self._entries:
+            self.remove(entry.peer.key)
+        return False
 
     def _moved(self, entry: Entry, peer: Peer) -> bool:
         """The node answers elsewhere now; False, and it is out, where that network has too many already."""

@@ -15,7 +15,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.counters import Cause
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.measures import Timings
-from p2pd.dht.peers import SPACE_BITS, Peer, may_tell, peers_of
+from p2pd.dht.peers import SPACE_BITS, Peer, has_family, may_tell, peers_of
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.routing import Table
 from p2pd.dht.rpc import Rpc
@@ -134,7 +134,7 @@ class Search:
         if self.is_over:
             return
         if isinstance(body, Nodes | Values) and self._errand.on_answer(peer, body, now):
-            self.lookup.on_answered(peer, [] if self._is_resting else self._searches.told(peer, body.contacts))
+            self.lookup.on_answered(peer, [] if self._is_resting else self._searches.told(peer, body.contacts, now))
         else:
             self.lookup.on_failed(peer)
         self.go_on(now)
@@ -160,7 +160,11 @@ class Searches:
         alarms: Alarms,
         puzzles: Puzzles,
         size: NetworkSize,
+        on_named: Callable[[Peer, Now], None],
     ) -> None:
+        self.addresses = settings.own
+        """This machine's: who is named by a family that it does not have cannot be asked."""
+        self._on_named = on_named
         self._own = own
         self._settings = settings
         self._table = table
@@ -217,10 +221,14 @@ class Searches:
         self._begin_waiting(now)
         return search
 
-    def told(self, teller: Peer, contacts: list[Contact]) -> list[Peer]:
-        """Those of the nodes it named that are well formed, and that it may know."""
-        peers = peers_of(contacts)
-        return peers if self._settings.private else [peer for peer in peers if may_tell(peer, teller)]
+    def told(self, teller: Peer, contacts: list[Contact], now: Now) -> list[Peer]:
+        """Those of the nodes it named that are well formed, that it may know, and that can be asked."""
+        peers = [peer for peer in peers_of(contacts) if has_family(self.addresses, peer.endpoint)]
+        if not self._settings.private:
+            peers = [peer for peer in peers if may_tell(peer, teller)]
+        for peer in peers:
+            self._on_named(peer, now)
+        return peers
 
     def on_over(self, search: Search) -> None:
         """One ended: another may begin."""

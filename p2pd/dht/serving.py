@@ -5,6 +5,7 @@ Rules:
 - a client answers pings and pushes, reaches others for servers, and refuses the rest;
 - an answer never measures more than the room it was given (R5): records come first, nodes while they fit;
 - storing needs a proven address, since quotas count by it;
+- nodes are named by the asker's address family, as far as they are known by it;
 - in an open network local addresses are told to no one but askers at local addresses.
 """
 
@@ -123,7 +124,7 @@ class Serving:
 
     def _contacts(self, target: bytes, asker: Peer, room: int) -> list[Contact]:
         contacts: list[Contact] = []
-        for peer in self._table.nearest(target, limits.CONTACTS_PER_REPLY + 1):
+        for peer in self._table.nearest(target, limits.CONTACTS_PER_REPLY + 1, asker.endpoint):
             contact = contact_of(peer)
             room -= _CONTACT_HEAD_BYTES + len(contact.endpoint)
             if room < 0 or len(contacts) >= limits.CONTACTS_PER_REPLY:

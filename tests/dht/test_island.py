@@ -155,8 +155,21 @@ def test_a_local_address_is_told_to_no_stranger_and_taken_from_none() -> None:
     assert serving._contacts(bytes(32), far, 1_000) == []
     told = [contact_of(node_of(host, host)) for host in (CABIN[1], "11.2.0.1")]
     searches = network.machines[CABIN[0]].dht._searches
-    assert [peer.endpoint.host for peer in searches.told(far, told)] == ["11.2.0.1"]
-    assert [peer.endpoint.host for peer in searches.told(near, told)] == [CABIN[1], "11.2.0.1"]
+    assert [peer.endpoint.host for peer in searches.told(far, told, Now(1.0, 1))] == ["11.2.0.1"]
+    assert [peer.endpoint.host for peer in searches.told(near, told, Now(1.0, 1))] == [CABIN[1], "11.2.0.1"]
+
+
+def test_who_is_named_by_a_family_that_we_lack_is_not_asked() -> None:
+    network = cabin(*CABIN[:2])
+    dht = network.machines[CABIN[0]].dht
+    teller, told = node_of("far", "11.0.0.1"), [contact_of(node_of(host, host)) for host in ("11.2.0.1", "2a00::1")]
+
+    def asked() -> list[str]:
+        return [peer.endpoint.host for peer in dht._searches.told(teller, told, Now(1.0, 1))]
+
+    assert asked() == ["11.2.0.1", "2a00::1"], "nothing is known of our addresses"
+    dht.on_addresses((Endpoint("2a00::2", 4242),), Now(1.0, 1))
+    assert asked() == ["2a00::1"]
 
 
 def test_a_stranger_cannot_have_us_reach_into_a_local_network() -> None:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+from p2pd import limits
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
+from p2pd.dht.roles import Roles
 from p2pd.dht.settings import DhtSettings
 from p2pd.sim.network import World
-from p2pd.types import Endpoint
+from p2pd.types import Endpoint, NodeKey, Now
 from p2pd.wire.rpc import Reach, pack_endpoint
 from tests.dht.virtual import OPEN, Network
 
@@ -133,3 +135,29 @@ def test_a_client_reaches_others_for_servers_that_it_knows_and_for_nobody_else()
         network.world.call(asker, lambda now, rpc=rpc: rpc.ask(there, reach, lambda *_: None, now, cause=Cause.JOIN))
         network.world.run(5)
         assert sent.count("79.1.0.1") == reached
+
+
+SIX = Endpoint("2a00:1::1", 4242)
+FOUR = Endpoint("77.1.0.1", 4242)
+
+
+def _reach(roles: Roles, family: str, count: int = limits.REACHED_NETWORKS) -> None:
+    """Strangers of so many networks write first."""
+    for number in range(count):
+        host = f"2a00:{number + 10:x}::1" if family == "IPv6" else f"88.{number}.0.1"
+        roles.on_unasked(Peer(NodeKey(bytes([number]) * 32), Endpoint(host, 4242)), Now(10.0, 10))
+
+
+def test_who_is_reached_by_one_family_serves_that_one() -> None:
+    network = Network("families", settings=replace(AUTO, own=(FOUR, SIX)))
+    network.start("77.1.0.1")
+    dht = network.machines["77.1.0.1"].dht
+    _reach(dht._roles, "IPv6")
+    assert dht.serves
+    assert (dht.serves_to(SIX), dht.serves_to(FOUR)) == (True, False)
+    _reach(dht._roles, "IPv4", limits.REACHED_NETWORKS - 1)
+    assert not dht.serves_to(FOUR)
+    _reach(dht._roles, "IPv4")
+    assert dht.serves_to(FOUR)
+    dht.on_addresses((FOUR, Endpoint("2a00:2::1", 4242)), Now(20.0, 20))
+    assert (dht.serves_to(SIX), dht.serves_to(FOUR)) == (False, True)

@@ -62,10 +62,10 @@ def test_three_strikes_in_a_row_cost_the_place_to_a_replacement() -> None:
     table, _ = full_table()
     before = len(table)
     victim = max(table.entries(), key=lambda entry: entry.long_id ^ int.from_bytes(OWN, "big")).peer
-    assert not table.struck(victim.key)
-    assert not table.struck(victim.key)
+    assert not table.struck(victim)
+    assert not table.struck(victim)
     table.seen(victim, 5.0)
-    assert [table.struck(victim.key) for _ in range(limits.STRIKES)] == [False, False, True]
+    assert [table.struck(victim) for _ in range(limits.STRIKES)] == [False, False, True]
     assert victim.key not in table
     assert len(table) == before
 
@@ -74,7 +74,7 @@ def test_nodes_that_failed_lately_come_last() -> None:
     table, _ = full_table(40)
     target = RANDOM.bytes(32)
     first = table.nearest(target, 1)[0]
-    table.struck(first.key)
+    table.struck(first)
     assert table.nearest(target, 1)[0] != first
     assert table.nearest(target, 1_000)[-1] == first
 
@@ -105,7 +105,7 @@ def test_a_thousand_nodes_of_one_network_get_few_places(hosts: str, most: int) -
     assert 0 < len(table) <= most
     for entry in table.entries():
         for _ in range(limits.STRIKES):
-            table.struck(entry.peer.key)
+            table.struck(entry.peer)
     assert len(table) <= most
 
 
@@ -123,3 +123,59 @@ def test_masks_keep_the_first_bits() -> None:
         shown = int.from_bytes(masked(target, bits, RANDOM), "big") ^ int.from_bytes(target, "big")
         assert shown < 1 << max(0, 256 - bits)
     assert masked(target, 8, RANDOM) != target
+
+
+V4, V6 = "11.1.1.1", "2a00:1:1::1"
+
+
+def both() -> tuple[Table, Peer, Peer]:
+    """A node of an open network that answers by either family."""
+    table, four, six = Table(NodeId(OWN), caps=(2, 3, 16)), peer(1, V4), peer(1, V6)
+    assert table.seen(four, 1.0)
+    assert table.wants(six)
+    assert not table.seen(six, 2.0)
+    assert not table.wants(six)
+    return table, four, six
+
+
+def test_a_node_of_both_families_has_one_place_and_is_named_by_the_askers() -> None:
+    table, four, six = both()
+    assert len(table) == 1
+    assert table.nearest(OWN, 20) == [four]
+    assert table.nearest(OWN, 20, six.endpoint) == [six]
+    assert table.nearest(OWN, 20, four.endpoint) == [four]
+
+
+def test_the_second_endpoint_takes_the_place_of_a_first_that_is_dead() -> None:
+    table, four, six = both()
+    assert [table.struck(four) for _ in range(limits.STRIKES)] == [False] * limits.STRIKES
+    assert table.nearest(OWN, 20) == [six]
+    assert [table.struck(six) for _ in range(limits.STRIKES)] == [False] * (limits.STRIKES - 1) + [True]
+
+
+def test_a_second_endpoint_that_is_dead_costs_nothing_else() -> None:
+    table, four, six = both()
+    assert not table.struck(six)
+    assert table.nearest(OWN, 20, six.endpoint) == [four]
+    assert table.wants(six)
+
+
+def test_silence_where_a_liar_said_that_it_is_costs_no_place() -> None:
+    table, four, _ = both()
+    assert not any(table.struck(peer(1, "11.9.9.9")) for _ in range(limits.STRIKES))
+    assert table.nearest(OWN, 20) == [four]
+
+
+def test_without_one_family_those_with_the_other_stay() -> None:
+    table, _, six = both()
+    table.seen(peer(2, "11.2.1.1"), 1.0)
+    assert table.keep(lambda endpoint: endpoint.is_v6) == [peer(2, "11.2.1.1").key]
+    assert table.nearest(OWN, 20) == [six]
+
+
+def test_who_serves_one_family_no_more_stays_by_the_other() -> None:
+    table, four, six = both()
+    table.left(four)
+    assert table.nearest(OWN, 20) == [six]
+    table.left(six)
+    assert len(table) == 0
