@@ -15,7 +15,7 @@ from p2pd import limits
 from p2pd.dht.rates import TokenBucket
 from p2pd.effects import CloseLink, EffectQueue, SendFrame
 from p2pd.errors import PeerError
-from p2pd.types import NodeKey, Now
+from p2pd.types import Endpoint, NodeKey, Now
 from p2pd.wire.relay import (
     Call,
     Called,
@@ -27,6 +27,7 @@ from p2pd.wire.relay import (
     Through,
     decode_relay_message,
 )
+from p2pd.wire.rpc import pack_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,16 @@ class Carried:
 class Relaying:
     """All that this node carries for others; `may_carry` says whether it does so at all."""
 
-    def __init__(self, effects: EffectQueue, may_carry: Callable[[], bool], count: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        effects: EffectQueue,
+        may_carry: Callable[[], bool],
+        count: Callable[[str], None],
+        where: Callable[[], tuple[Endpoint, ...]] = lambda: (),
+    ) -> None:
         self._effects = effects
+        self._where = where
+        """Where strangers reach this node, one endpoint of each address family."""
         self._may_carry = may_carry
         self._count = count
         self._guests: dict[int, Guest] = {}
@@ -152,7 +161,9 @@ class Relaying:
             raise PeerError("bad_reserve")
         self._waiting[guest.key] = guest.link
         guest.waits = True
-        self._say(guest.link, Reserved())
+        self._say(
+            guest.link, Reserved([pack_endpoint(endpoint) for endpoint in self._where()[: limits.RELAY_ENDPOINTS]])
+        )
 
     def _connect(self, guest: Guest, call: Call, now: Now) -> None:
         if guest.waits or call.channel <= guest.last_channel:

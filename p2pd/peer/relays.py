@@ -19,7 +19,7 @@ from typing import Protocol
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.bounded import Recent
-from p2pd.dht.peers import Peer, networks
+from p2pd.dht.peers import Peer, has_family, is_local, networks
 from p2pd.dht.rates import TokenBucket
 from p2pd.domains import Domain, domain_hash
 from p2pd.effects import CheckLink, CloseLink, EffectQueue, LinkKind, OpenLink, SendFrame
@@ -71,6 +71,7 @@ class Way:
     link: int
     relay: NodeKey
     endpoint: Endpoint
+    """Where we have reached it."""
     key: NodeKey
     """Ours, as the relay knows us."""
     since: float
@@ -79,6 +80,8 @@ class Way:
     """Whom we call; None: we wait."""
     up: bool = False
     reserved: bool = False
+    second: Endpoint | None = None
+    """Where callers reach it by the other address family, as it says itself."""
     channels: dict[int, int] = field(default_factory=dict)
     """The numbers of links that go over this one, by channel."""
     callers: TokenBucket = field(
@@ -88,6 +91,11 @@ class Way:
     @property
     def waits(self) -> bool:
         return self.callee is None
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where callers reach it."""
+        return [self.endpoint] if self.second is None else [self.endpoint, self.second]
 
 
 class Relays:
@@ -140,7 +148,7 @@ class Relays:
     def waiting(self) -> list[Waiting]:
         """Where we can be called now."""
         ways = [way for way in self._ways.values() if way.waits and way.reserved]
-        return [Waiting(way.relay, [pack_endpoint(way.endpoint)], way.key) for way in ways]
+        return [Waiting(way.relay, list(map(pack_endpoint, way.endpoints)), way.key) for way in ways]
 
     @property
     def stations(self) -> list[Way]:
@@ -252,10 +260,13 @@ class Relays:
         found = self._channels.get(link)
         return None if found is None else found[0].relay
 
-    def check(self) -> None:
-        """Something about the network has changed: ask whether relays are still there."""
-        for way in self._ways.values():
-            if way.up:
+    def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
+        """The machine is somewhere else: ask whether relays are still there, or leave who cannot be asked."""
+        for way in list(self._ways.values()):
+            if not has_family(own, way.endpoint):
+                self._failures = 0  # it is not they who failed
+                self._end(way, "no address of its family is left", now)
+            elif way.up:
                 self._effects.append(CheckLink(way.link))
 
     # --- what relays say ---
@@ -297,6 +308,7 @@ class Relays:
                 if way.reserved or not way.waits:
                     raise PeerError("reserved_out_of_turn")
                 way.reserved, way.since = True, now.steady
+                way.second = self._second(way, message)
                 if self._left_at is None or self._left_at + limits.RELAY_STEADY_S <= now.steady:
                     self._failures = 0
                 self._on_changed(now)
@@ -311,6 +323,13 @@ class Relays:
                 self._on_hang_up(way, message, now)
             case Reserve() | Call():
                 raise PeerError("not_a_relay")
+
+    def _second(self, way: Way, said: Reserved) -> Endpoint | None:
+        """Its endpoint of the other family, by its own word: it can lead our callers astray by that, as by silence."""
+        for endpoint in map(unpack_endpoint, said.endpoints):
+            if endpoint.is_v6 is not way.endpoint.is_v6 and (self._private or not is_local(endpoint.host)):
+                return endpoint
+        return None
 
     def _on_called(self, way: Way, called: Called, now: Now) -> None:
         if not way.reserved or called.channel in way.channels or len(way.channels) >= limits.RELAY_CHANNELS:

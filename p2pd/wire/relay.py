@@ -6,7 +6,7 @@ two at its ends.
 | tag | name | from | says |
 |---|---|---|---|
 | 1 | Reserve | a node that waits | whoever names the key of this connection may call me here |
-| 2 | Reserved | the relay | so be it, for as long as this link is up |
+| 2 | Reserved | the relay | so be it, for as long as this link is up; and where the relay is, by each address family |
 | 3 | Call | a caller | connect this channel with the node that waits under this key |
 | 4 | Called | the relay, to who waits | someone under this key has called, on this channel |
 | 5 | Through | either end, and the relay | the next frame of a channel |
@@ -20,6 +20,7 @@ import msgspec
 
 from p2pd import limits
 from p2pd.wire.codec import U8, U32, Node, Wire, decode
+from p2pd.wire.rpc import PackedEndpoint, check_endpoint
 
 
 class Over(IntEnum):
@@ -41,7 +42,13 @@ class Reserve(Wire, frozen=True, tag=1):
 
 
 class Reserved(Wire, frozen=True, tag=2):
-    """The relay agrees."""
+    """The relay agrees, and says where it is besides: who waits may know it by one address family only."""
+
+    endpoints: Annotated[list[PackedEndpoint], msgspec.Meta(max_length=limits.RELAY_ENDPOINTS)] = []
+
+    def __post_init__(self) -> None:
+        for endpoint in self.endpoints:
+            check_endpoint(endpoint)
 
 
 class Call(Wire, frozen=True, tag=3):

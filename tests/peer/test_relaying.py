@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from p2pd import limits
 from p2pd.effects import CloseLink, EffectQueue, SendFrame
 from p2pd.peer.relaying import Relaying
-from p2pd.types import NodeKey
+from p2pd.types import Endpoint, NodeKey
 from p2pd.wire.relay import (
     Call,
     Called,
@@ -24,6 +24,7 @@ from p2pd.wire.relay import (
     Through,
     decode_relay_message,
 )
+from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, after
 
 WAITER, CALLER, OTHER = -1, -2, -3
@@ -88,6 +89,14 @@ def relay() -> Relay:
     relay.come(WAITER, CALLER)
     assert relay.say(WAITER, Reserve()) == [Reserved()]
     return relay
+
+
+def test_who_waits_is_told_where_the_relay_is_by_each_family() -> None:
+    relay = Relay()
+    where = (Endpoint("2001:db8::1", 4242), Endpoint("192.0.2.1", 4242))
+    relay.machine._where = lambda: where
+    relay.come(WAITER)
+    assert relay.say(WAITER, Reserve()) == [Reserved(list(map(pack_endpoint, where)))]
 
 
 def test_a_call_connects_two_and_frames_go_both_ways(relay: Relay) -> None:

@@ -364,8 +364,38 @@ def test_a_call_given_up_while_its_relay_is_dialled_is_silent(node: Node) -> Non
 def test_a_change_of_network_asks_every_relay_that_is_up(node: Node) -> None:
     ways = node.wait()
     node.call()
-    node.relays.check()
+    node.relays.on_addresses((Endpoint("10.0.0.2", 4242),), START)
     assert node.take() == [CheckLink(dial.link) for dial in ways]
+
+
+def test_who_has_another_family_leaves_the_relays_of_the_one_before(node: Node) -> None:
+    ways = node.wait()
+    called, _ = node.call()
+    node.relays.on_addresses((Endpoint("2001:db8::2", 4242),), START)
+    assert {effect.link for effect in node.take() if isinstance(effect, CloseLink)} >= {dial.link for dial in ways}
+    assert [told[:2] for told in node.user.take()] == [("failed", called)]
+    assert node.relays.waiting == []
+
+
+OTHER_FAMILY = Endpoint("2001:db8::200", 4242)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([], []),
+        ([OTHER_FAMILY], [OTHER_FAMILY]),
+        ([Endpoint("203.0.113.9", 1), OTHER_FAMILY], [OTHER_FAMILY]),  # by the family that we know we have reached it
+        ([Endpoint("fd00::1", 4242)], []),
+    ],
+)
+def test_a_relay_is_told_of_by_both_families(node: Node, said: list[Endpoint], told: list[Endpoint]) -> None:
+    node.relays.start(START)
+    dial = node.dialled()[0]
+    node.relays.on_opened(dial.link, START)
+    node.hear(dial.link, Reserved([pack_endpoint(endpoint) for endpoint in said]))
+    (waiting,) = node.relays.waiting
+    assert waiting.endpoints == [pack_endpoint(endpoint) for endpoint in (dial.endpoints[0], *told)]
 
 
 # --- hostile relays ---
@@ -475,7 +505,7 @@ def test_whatever_relays_do_nothing_is_left_over_and_no_deadline_stays(steps: li
                 node.wanted = not node.wanted
                 node.relays.need_changed(node.now)
             case "check", _:
-                node.relays.check()
+                node.relays.on_addresses((), node.now)
             case "time", [float(seconds)]:
                 node.later(seconds)
         node.relays.on_timer(node.now)

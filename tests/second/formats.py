@@ -186,7 +186,7 @@ LINK = [
 ]
 RELAY = [
     Made("relay.Reserve", tag=1),
-    Made("relay.Reserved", tag=2),
+    Made("relay.Reserved", {"endpoints": [ENDPOINT_4, ENDPOINT_6]}, 2),
     Made("relay.Call", {"channel": 1, "callee": KEY}, 3),
     Made("relay.Called", {"channel": 70_000, "caller": NODE}, 4),
     Made("relay.Through", {"channel": 70_000, "frame": filled(48)}, 5),
