@@ -13,6 +13,7 @@ from p2pd.types import Endpoint, NodeKey
 from p2pd.wire.datagram import Knock, network_id
 from p2pd.wire.person import DeviceContent
 from p2pd.wire.relay import Reserve, Reserved, decode_relay_message
+from p2pd.wire.rpc import pack_endpoint
 
 
 def test_two_friends_talk_over_a_link():
@@ -164,7 +165,8 @@ def test_a_relay_link_is_no_link_with_a_person() -> None:
     engine.on_relay_opened(-900, stranger, place, False, now)
     engine.on_frame(-900, Reserve().encode(), now)
     sent = [effect for effect in engine.take_effects() if isinstance(effect, SendFrame)]
-    assert [(effect.link, decode_relay_message(effect.frame)) for effect in sent] == [(-900, Reserved())]
+    said = Reserved([pack_endpoint(endpoint) for endpoint in engine._ways.whereabouts.public])
+    assert [(effect.link, decode_relay_message(effect.frame)) for effect in sent] == [(-900, said)]
     assert (engine.relay_status()["carried"]["waiting"], engine.relay_status()["carries"]) == (1, True)
     engine.on_frame(-900, b"nonsense", now)
     assert CloseLink(-900, "refused") in engine.take_effects()

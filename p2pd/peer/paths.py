@@ -26,6 +26,8 @@ class Known:
     punched: str
     """How the last attempt to make a direct way ended; empty: there was none."""
     joined: bool
+    families: tuple[str, str] = ("", "")
+    """The one address family that we have, and the one that they have; empty: both, or it is not known."""
     tried: list[Candidate] = field(default_factory=list)
 
 
@@ -50,6 +52,8 @@ WHERE = {
 }
 _MAPPING = "map a port on the router in front of {who}, or switch on its UPnP, NAT-PMP or PCP"
 
+_FAMILY = "IPv6 in front of whoever has IPv4 only, or the other way round; the relay has both"
+
 
 def explain(known: Known) -> Path:
     """The path and its cause."""
@@ -72,6 +76,9 @@ def _relayed(known: Known) -> Path:
     by = f"a link by the relay {known.relay} is up"
     if known.choice is PathChoice.RELAY_ONLY:
         return Path("relay", "chosen", f"{by}; you chose that they learn no address of yours")
+    here, there = known.families
+    if here and there and here != there:
+        return Path("relay", "no-common-family", f"{by}: you have {here} only, and they have {there} only", _FAMILY)
     narrow = [who for who, nat in (("you", known.ours), ("them", known.theirs)) if nat is NatKind.SYMMETRIC]
     if len(narrow) == 2:
         return Path("relay", "symmetric-both", f"{by}: {_both(known)}", _MAPPING.format(who="either of you"))

@@ -50,6 +50,8 @@ class Publisher:
         self._presence_due: float | None = None
         self._presence_at: float | None = None
         self._published: Presence | None = None
+        self._is_lost = False
+        """Whether nobody has taken it."""
         self._profile_made_ms = self._presence_made_ms = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
@@ -67,8 +69,8 @@ class Publisher:
             self._presence_due = now.steady
 
     def place_changed(self, now: Now) -> None:
-        """Where we can be reached may be another: said at once where it is."""
-        if self._where() != self._published:
+        """Where we can be reached may be another: said at once where it is, or where nobody took what was said."""
+        if self._where() != self._published or self._is_lost:
             self.presence_changed(now)
 
     def next_deadline(self) -> float | None:
@@ -119,5 +121,6 @@ class Publisher:
             self._profile_due = min(self._profile_due, now.steady + limits.PROFILE_RETRY_S)
 
     def _on_presence(self, progress: PutProgress, now: Now) -> None:
+        self._is_lost = progress.done and not progress.receipts
         if progress.done and progress.receipts < progress.wanted and self._presence_due is not None:
             self._presence_due = min(self._presence_due, now.steady + limits.PROFILE_RETRY_S)

@@ -67,6 +67,8 @@ class Effort:
     places: list[Endpoint] = field(default_factory=list)
     """Where to knock, in this round."""
     their_nat: NatKind = NatKind.UNKNOWN
+    their_endpoints: tuple[Endpoint, ...] = ()
+    """Where they say that they are, also where we cannot knock."""
     outcome: str = "not tried yet"
     """Of the last round, for `path`."""
 
@@ -148,6 +150,7 @@ class Punching:
     def _hear(self, effort: Effort, punch: Punch, now: Now) -> None:
         effort.theirs, effort.their_nat = punch.token, nat_kind(punch.nat)
         told = tuple(unpack_endpoint(packed) for packed in punch.endpoints)
+        effort.their_endpoints = told
         effort.places = list(self._tries.allowed(told, now)[: limits.PUNCH_ENDPOINTS])
 
     def _begin(self, effort: Effort, when: float) -> None:

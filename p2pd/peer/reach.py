@@ -27,6 +27,7 @@ from p2pd.wire.record import Family, Single
 from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 
 TRYING = "trying"
+NO_PLACE = "no place where a node can be"
 
 
 @dataclass(slots=True)
@@ -119,6 +120,14 @@ class Reach:
             attempt.failures, attempt.due = 0, min(attempt.due, now.steady)
         self.on_timer(now)
 
+    def on_joined(self, now: Now) -> None:
+        """Other nodes are known again: of whoever is wanted can be asked, also while a dial hangs."""
+        for contact, attempt in self._attempts.items():
+            known = self._store.contact(contact)
+            if known is not None and known.secret and attempt.busy and not (attempt.found or attempt.looking):
+                self._look_up(known, attempt, now)
+        self.on_addresses(now)
+
     def forget(self, contact: IdentityKey) -> None:
         """No link with this contact is wanted any more."""
         self._attempts.pop(contact, None)
@@ -145,6 +154,11 @@ class Reach:
         seen = self._seen.get(contact.identity)
         kept = {hint.key for hint in _parsed(contact.endpoints) if hint.key is not None}
         return kept if seen is None else kept | {seen.node}
+
+    def their_endpoints(self, contact: IdentityKey) -> tuple[Endpoint, ...]:
+        """Where they are, by their last presence."""
+        seen = self._seen.get(contact)
+        return _unpacked(seen.endpoints) if seen is not None else ()
 
     def on_up(self, contact: IdentityKey, link: Link, now: Now) -> None:
         """The wish is fulfilled; where they were is remembered."""
@@ -232,6 +246,9 @@ class Reach:
         ways: dict[NodeKey, list[Endpoint]] = {}
         for hint in (*self.beside(contact.identity, now), *_parsed(contact.endpoints)):
             ways.setdefault(hint.key or NodeKey(b""), []).append(hint.endpoint)
+        seen = self._seen.get(contact.identity)
+        if seen is not None and not any(self._tries.is_of_ours(each) for found in ways.values() for each in found):
+            ways.setdefault(seen.node, []).extend(_unpacked(seen.endpoints))  # by the family that is left
         for node, endpoints in ways.items():
             self._dial(contact, node, tuple(dict.fromkeys(endpoints)), attempt, now)
 
@@ -246,9 +263,14 @@ class Reach:
         if link is not None:
             attempt.tried.append(Candidate("direct", ", ".join(map(str, allowed)), link))
         elif not allowed:
-            is_place = any(self._tries.is_place(endpoint) for endpoint in fresh)
-            outcome = "tried often enough for now" if is_place else "no place where a node can be"
+            outcome = self._why_not(fresh)
             attempt.tried.append(Candidate("direct", ", ".join(map(str, fresh)), outcome=outcome))
+
+    def _why_not(self, endpoints: tuple[Endpoint, ...]) -> str:
+        """Why none of them is tried."""
+        if not any(map(self._tries.is_of_ours, endpoints)):
+            return "no address of that family here"
+        return "tried often enough for now" if any(map(self._tries.is_place, endpoints)) else NO_PLACE
 
     def _look_up(self, contact: Contact, attempt: Attempt, now: Now) -> None:
         for day in _days(now):

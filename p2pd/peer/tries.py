@@ -2,7 +2,8 @@
 
 Knows no persons.
 Rules: to one address go few tries a minute (R5), whatever presences, requests and punches claim; an endpoint at which
-the right node has answered lately is no victim and is not counted.  Outside private networks no one is sent to places
+the right node has answered lately is no victim and is not counted.  What is of an address family that
+this machine does not have is not tried.  Outside private networks no one is sent to places
 where no contact's node can be: loopback, multicast, ports of the system, and private networks other than ours.
 """
 
@@ -10,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from p2pd import limits
 from p2pd.dht.bounded import Recent
-from p2pd.dht.peers import is_local, source_prefix
+from p2pd.dht.peers import has_family, is_local, source_prefix
 from p2pd.types import Endpoint, Now
 
 _NOWHERE = tuple(map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "ff00::/8")))
@@ -47,6 +48,10 @@ class Tries:
             return False
         return not is_local(endpoint.host) or any(_beside(address, own.host) for own in self._own)
 
+    def is_of_ours(self, endpoint: Endpoint) -> bool:
+        """Whether this machine has an address of its family."""
+        return has_family(self._own, endpoint)
+
     def take(self, endpoint: Endpoint, now: Now) -> bool:
         """Whether something may be tried there now; counts it."""
         seen = self._proven.find(endpoint)
@@ -62,7 +67,8 @@ class Tries:
 
     def allowed(self, endpoints: tuple[Endpoint, ...], now: Now) -> tuple[Endpoint, ...]:
         """Those of them that may be tried now."""
-        return tuple(each for each in dict.fromkeys(endpoints) if self.is_place(each) and self.take(each, now))
+        places = (each for each in dict.fromkeys(endpoints) if self.is_of_ours(each) and self.is_place(each))
+        return tuple(each for each in places if self.take(each, now))
 
 
 def _within(address: IPv4Address | IPv6Address, network: IPv4Network | IPv6Network) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from p2pd import limits
 from p2pd.dht.node import Dht
+from p2pd.dht.peers import has_family, is_local
 from p2pd.effects import EffectQueue
 from p2pd.peer.links import Link, LinkOwner, Links
 from p2pd.peer.neighbours import Neighbours
@@ -87,11 +88,14 @@ class Ways:
         self._dht = dht
         self._owner = owner
         self._served = dht.serves
+        self._joined = dht.joined
         numbers = LinkNumbers()
         self._tries = Tries(private=settings.private)
         self._tries.on_addresses(settings.own)
         self.whereabouts = Whereabouts(dht, settings.own, private=settings.private, on_changed=owner.on_presence)
-        self.relaying = Relaying(effects, lambda: settings.carries and dht.serves, owner.count)
+        self.relaying = Relaying(
+            effects, lambda: settings.carries and dht.serves, owner.count, lambda: self.whereabouts.public
+        )
         self.relays = Relays(
             dht,
             effects,
@@ -144,11 +148,19 @@ class Ways:
         )
 
     def _wants_relays(self) -> bool:
-        """Who does not serve cannot be dialled; and who shall learn no address of ours must call by a relay."""
-        return not self._dht.serves or any(
+        """Who does not serve cannot be dialled, nor who has IPv6 only by most others; and who shall learn no address of
+        ours must call by a relay."""
+        if not self._dht.serves or self._has_only_v6:
+            return True
+        return any(
             contact.path is PathChoice.RELAY_ONLY and contact.state in (ContactState.ACCEPTED, ContactState.PENDING)
             for contact in self._store.contacts()
         )
+
+    @property
+    def _has_only_v6(self) -> bool:
+        own = self.whereabouts.own
+        return bool(own) and all(endpoint.is_v6 for endpoint in own)
 
     def _kept_out(self) -> set[NodeKey]:
         """Nodes of contacts who shall learn no address of ours, as far as they are known."""
@@ -162,7 +174,13 @@ class Ways:
         self.relays.start(now)
 
     def look(self, now: Now) -> None:
-        """After anything has happened: whether we serve may be another."""
+        """After anything has happened: whether we serve may be another, and whether we know anybody."""
+        if self._joined is not self._dht.joined:
+            self._joined = self._dht.joined
+            if self._joined:  # anew, as after a move to another address family
+                self.relays.need_changed(now)
+                self.reach.on_joined(now)
+                self._owner.on_presence(now)
         if self._served is not self._dht.serves:
             self._served = self._dht.serves
             self.relays.need_changed(now)
@@ -173,9 +191,14 @@ class Ways:
         self._tries.on_addresses(own)
         self.neighbours.on_addresses(own)
         self.whereabouts.on_addresses(own, now)
-        self.relays.check()
+        self.relays.on_addresses(own, now)
         for contact in self.links.contacts_up:
-            self.links.check(contact)
+            link = self.links.up(contact)
+            if link is not None and link.endpoint is not None and not has_family(own, link.endpoint):
+                self.links.close(contact, "no address of its family is left", now)
+            else:
+                self.links.check(contact)
+        self.relays.need_changed(now)
         self.reach.on_addresses(now)
         self.punching.on_addresses(now)
 
@@ -263,9 +286,12 @@ class Ways:
         """How a contact is reached now, and why so."""
         link = self.links.up(contact.identity)
         effort = self.punching.effort(contact.identity)
+        where = self.reach.their_endpoints(contact.identity)
         theirs = self.reach.their_nat(contact.identity)
         if effort is not None and effort.their_nat is not NatKind.UNKNOWN:
             theirs = effort.their_nat  # they said so themselves, and later
+        if effort is not None and effort.their_endpoints:
+            where = effort.their_endpoints
         return explain(
             Known(
                 via=link.via if link is not None else None,
@@ -276,6 +302,14 @@ class Ways:
                 theirs=theirs,
                 punched=effort.outcome if effort is not None and effort.rounds else "",
                 joined=self._dht.joined,
+                families=(_only(self.whereabouts.public), _only(where)),
                 tried=self.reach.tried(contact.identity),
             )
         )
+
+
+def _only(endpoints: tuple[Endpoint, ...]) -> str:
+    """The one address family by which strangers reach these, for people; "" where there are both, or none."""
+    public = (endpoint for endpoint in endpoints if not is_local(endpoint.host))
+    families = dict.fromkeys("IPv6" if endpoint.is_v6 else "IPv4" for endpoint in public)
+    return next(iter(families)) if len(families) == 1 else ""

@@ -2,7 +2,8 @@
 
 Knows no contacts.
 Rules: what others see counts by majority, for each family apart, and outside private networks not by one voice; a
-mapped port is believed while its router says so; the machine's own addresses come last, for those beside us.
+mapped port is believed while its router says so; IPv6 comes before IPv4, since nothing translates it (RFC 8305 section
+4); the machine's own addresses come last, for those beside us.
 The kind of router follows in the words of RFC 4787: how it maps from what several nodes see, whom it lets through from
 whether strangers have reached us.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 
 from p2pd import limits
 from p2pd.dht.node import Dht
+from p2pd.dht.peers import is_local
 from p2pd.types import Endpoint, Now
 from p2pd.wire.person import NatKind
 
@@ -48,13 +50,13 @@ class Whereabouts:
 
     @property
     def observed(self) -> tuple[Endpoint, ...]:
-        """Where most others see us, of each family."""
+        """Where most others see us, of each family, IPv6 first."""
         seen = (self._most_seen(voices) for voices in self._by_family())
         return tuple(endpoint for endpoint in seen if endpoint is not None)
 
     def _by_family(self) -> tuple[list[Endpoint], list[Endpoint]]:
         voices = self._dht.voices()
-        return [each for each in voices if ":" not in each.host], [each for each in voices if ":" in each.host]
+        return [each for each in voices if each.is_v6], [each for each in voices if not each.is_v6]
 
     def _most_seen(self, voices: list[Endpoint]) -> Endpoint | None:
         """The endpoint that most name of the host that most name; where each names another port, the lowest."""
@@ -64,8 +66,17 @@ class Whereabouts:
         host = min(hosts, key=lambda each: (-hosts[each], each))
         votes = Counter(endpoint for endpoint in voices if endpoint.host == host)
         endpoint = min(votes, key=lambda each: (-votes[each], each))
-        many = votes[endpoint] if self.nat is not NatKind.SYMMETRIC else hosts[host]
+        many = votes[endpoint] if self._nat_of(voices) is not NatKind.SYMMETRIC else hosts[host]
         return endpoint if many >= _VOICES_MIN or self._private or endpoint in self.own else None
+
+    @property
+    def public(self) -> tuple[Endpoint, ...]:
+        """Of those where others may reach us, the likeliest of each family that means something to strangers."""
+        found: dict[bool, Endpoint] = {}
+        for endpoint in self.endpoints:
+            if self._private or not is_local(endpoint.host):
+                found.setdefault(endpoint.is_v6, endpoint)
+        return tuple(found.values())
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -76,13 +87,16 @@ class Whereabouts:
     @property
     def nat(self) -> NatKind:
         """What stands in front of us, for the family that most others see."""
-        voices = self._dht.voices()
+        return self._nat_of(max(self._by_family(), key=len))
+
+    def _nat_of(self, voices: list[Endpoint]) -> NatKind:
+        """The same for the family of these voices."""
         if not voices:
             return NatKind.UNKNOWN
-        reached = self._dht.serves
+        reached = self._dht.serves_to(voices[0])
         if Counter(voices).most_common(1)[0][0] in self.own:
             return NatKind.OPEN if reached else NatKind.FIREWALLED
-        if reached or self.mapped is not None:
+        if reached or (self.mapped is not None and self.mapped.is_v6 is voices[0].is_v6):
             return NatKind.FULL_CONE
         ports = len(set(voices))
         if len(voices) >= _SYMMETRIC_VOICES and ports >= max(_SYMMETRIC_VOICES, _SYMMETRIC_SHARE * len(voices)):

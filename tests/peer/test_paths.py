@@ -39,6 +39,9 @@ SYMMETRIC = NatKind.SYMMETRIC
         (replace(RELAYED, ours=SYMMETRIC), "relay", "punching"),
         (replace(RELAYED, ours=SYMMETRIC, punched="nothing came through"), "relay", "symmetric-here"),
         (replace(RELAYED, theirs=SYMMETRIC, punched="nothing came through"), "relay", "symmetric-there"),
+        (replace(RELAYED, families=("IPv6", "IPv4")), "relay", "no-common-family"),
+        (replace(RELAYED, families=("IPv4", "IPv4")), "relay", "punching"),
+        (replace(RELAYED, families=("IPv6", "")), "relay", "punching"),
         (replace(IDLE, joined=False), "none", "no-network"),
         (replace(IDLE, ours=NatKind.NO_QUIC), "mailbox", "quic-blocked"),
         (replace(IDLE, theirs=NatKind.NO_QUIC, tried=FAILED), "mailbox", "quic-blocked"),
@@ -64,6 +67,8 @@ def test_words_name_the_relay_the_endpoint_and_the_routers() -> None:
     assert "abcdefgh" in both.reason
     assert both.reason.count("another port") == 2
     assert "either of you" in both.advice
+    apart = explain(replace(RELAYED, families=("IPv6", "IPv4")))
+    assert "you have IPv6 only, and they have IPv4 only" in apart.reason
     here = explain(replace(RELAYED, ours=SYMMETRIC, punched="nothing came through"))
     assert "in front of you" in here.advice
     assert "p2pctl doctor" in explain(replace(IDLE, joined=False)).advice

@@ -47,6 +47,21 @@ class Seeker:
         self.reach.want(self.friend.identity, now)
 
 
+def test_who_has_joined_anew_asks_for_presence_though_a_dial_hangs(friends: tuple[Person, Person]) -> None:
+    seeker = Seeker(friends)
+    old = Endpoint("192.0.2.99", 4242)
+    hint = format_hint(NodeHint(old, seeker.friend.keys.node_key))
+    seeker.person.store.save_contact(replace(seeker.person.contact(seeker.friend), endpoints=(hint,)))
+    seeker.want()
+    seeker.dht.serve([], NOON)  # there was nobody to ask
+    assert [dial.endpoints for dial in seeker.dialled()] == [(old,)]
+    seeker.reach.on_joined(after(1, NOON))
+    seeker.reach.on_joined(after(1, NOON))
+    assert len(seeker.dht.gets) == 1, "asked once, however often"
+    seeker.dht.serve([seeker.presence(NOON)], after(1, NOON))
+    assert [dial.endpoints for dial in seeker.dialled()] == [(THERE,)]
+
+
 @pytest.fixture
 def seeker(friends: tuple[Person, Person]) -> Seeker:
     return Seeker(friends)

@@ -110,6 +110,16 @@ def test_any_number_of_addresses_takes_bounded_room(tries: Tries) -> None:
     assert len(tries._proven) == len(tries._tried) == limits.TRIES_REMEMBERED
 
 
+def test_what_this_machine_has_no_address_for_is_not_tried_and_costs_nothing(tries: Tries) -> None:
+    six = Endpoint("2a00::1", 4242)
+    assert tries.allowed((six, OPEN), START) == (six, OPEN), "nothing is known of ours"
+    tries.on_addresses((Endpoint("198.51.100.1", 4242),))
+    for _ in range(limits.TRIES_PER_ADDRESS):
+        assert tries.allowed((six,), START) == ()
+    tries.on_addresses((Endpoint("2a00::2", 4242),))
+    assert tries.allowed((six, OPEN), START) == (six,)
+
+
 @given(st.binary(min_size=6, max_size=18))
 def test_any_endpoint_that_can_be_said_can_be_judged(data: bytes) -> None:
     tries = Tries(private=False)

@@ -16,7 +16,7 @@ from p2pd.types import Endpoint, IdentityKey, NodeKey, Now
 from p2pd.wire.link import Punch
 from p2pd.wire.person import NatKind, Presence
 from p2pd.wire.relay import Call, Reserve, Reserved, decode_relay_message
-from p2pd.wire.rpc import unpack_endpoint
+from p2pd.wire.rpc import pack_endpoint, unpack_endpoint
 from tests.cast import START, ScriptedDht, after, friends
 
 HERE = Endpoint("192.0.2.1", 4242)
@@ -33,6 +33,9 @@ class Table(ScriptedDht):
 
     def servers(self) -> list[Peer]:
         return [Peer(NodeKey(bytes([number]) * 32), Endpoint(f"198.51.{number}.1", 4242)) for number in range(1, 5)]
+
+    def serves_to(self, endpoint: Endpoint) -> bool:
+        return self.serves
 
     def round_trip_ms(self, peer: Peer) -> float | None:
         return None
@@ -228,6 +231,57 @@ def test_somewhere_else_every_link_is_asked_and_every_wish_is_tried(node: Node) 
     node.ways.on_addresses((moved,), after(60))
     assert node.effects(CheckLink) == [*(CheckLink(dial.link) for dial in dials), CheckLink(link.id)]
     assert [unpack_endpoint(each) for each in node.ways.presence().endpoints] == [moved]
+    assert "presence" in node.told
+
+
+SIX = Endpoint("2a00::1", 4242)
+
+
+@pytest.mark.parametrize(("own", "count"), [((SIX,), limits.RELAYS_WAITED_AT), ((SIX, HERE), 0)])
+def test_a_server_with_ipv6_only_waits_at_relays_for_all_the_others(
+    stack: ExitStack, own: tuple[Endpoint, ...], count: int
+) -> None:
+    node = Node(stack, serves=True)
+    node.ways.start(START)
+    node.ways.on_addresses(own, START)
+    assert [dial.kind for dial in node.dialled()] == [LinkKind.RELAY] * count
+
+
+def test_a_link_of_a_family_that_is_gone_ends_at_once_and_another_is_dialled(node: Node) -> None:
+    link = node.link(None)
+    there = Presence(1, STRANGER, [pack_endpoint(endpoint) for endpoint in (HERE, SIX)])
+    node.ways.reach._seen[node.friend.identity] = there
+    node.ways.on_addresses((Endpoint("2a00::99", 4242),), after(60))
+    effects = node.person.effects.take()
+    assert CloseLink(link.id, "no address of its family is left") in effects
+    assert [effect.endpoints for effect in effects if isinstance(effect, OpenLink)] == [(SIX,)]
+    assert "down" in node.told
+
+
+def test_two_without_a_common_family_are_told_so(node: Node) -> None:
+    contact = node.person.contact(node.friend)
+    node.dht.heard = [SIX, SIX]
+    node.ways.whereabouts.own = (SIX,)
+    node.ways.reach._seen[node.friend.identity] = Presence(1, STRANGER, [pack_endpoint(HERE)])
+    node.link(RELAY)
+    assert node.ways.path(contact).cause == "no-common-family"
+    effort = node.ways.punching.effort(node.friend.identity)
+    assert effort is not None
+    effort.their_endpoints = (HERE, Endpoint("2a00::7", 4242))  # they say so themselves, and later
+    assert node.ways.path(contact).cause == "punching"
+
+
+def test_who_has_joined_anew_tries_every_wish_at_once(node: Node) -> None:
+    node.ways.reach.want(node.friend.identity, START)
+    for get in node.dht.take_gets():
+        get.answer([], START)
+    assert (due := node.ways.reach.next_deadline()) is not None
+    assert due > START.steady
+    node.dht.joined = False
+    node.ways.look(START)
+    node.dht.joined = True
+    node.ways.look(after(1))
+    assert len(node.dht.take_gets()) > 0
     assert "presence" in node.told
 
 

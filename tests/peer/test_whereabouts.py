@@ -29,6 +29,9 @@ class Voices:
     serves: bool = False
     moved: list[tuple[Endpoint, ...]] = field(default_factory=list)
 
+    def serves_to(self, endpoint: Endpoint) -> bool:
+        return self.serves
+
     def voices(self) -> list[Endpoint]:
         return self.heard
 
@@ -56,7 +59,9 @@ class Place:
         ((OUTSIDE, OUTSIDE, LIE), (OUTSIDE,)),
         ((OUTSIDE, LIE), ()),
         ((LAN,), (LAN,)),  # it is ours
-        ((OUTSIDE_6, OUTSIDE, OUTSIDE_6, OUTSIDE), (OUTSIDE, OUTSIDE_6)),
+        ((OUTSIDE_6, OUTSIDE, OUTSIDE_6, OUTSIDE), (OUTSIDE_6, OUTSIDE)),  # nothing translates IPv6
+        ((OUTSIDE, OUTSIDE, OUTSIDE_6), (OUTSIDE,)),
+        ((OUTSIDE_6, OUTSIDE_6, at(5), at(3), at(4)), (OUTSIDE_6, at(3))),  # each by what stands in front of it
         ((OUTSIDE_6, OUTSIDE_6, OUTSIDE), (OUTSIDE_6,)),
         ((at(1), at(1), at(2)), (at(1),)),
         # symmetric: the host by majority, one of its ports, always the same
@@ -90,6 +95,7 @@ def test_in_a_private_network_one_voice_is_enough() -> None:
         ((at(1), at(2), at(3), at(3), at(3)), False, False, NatKind.RESTRICTED),
         ((at(1), at(2), at(3)), True, False, NatKind.FULL_CONE),
         ((OUTSIDE,) * 3 + (OUTSIDE_6,) * 3, False, False, NatKind.RESTRICTED),
+        ((at(1), at(2), at(3), OUTSIDE_6, OUTSIDE_6), False, False, NatKind.SYMMETRIC),
     ],
 )
 def test_the_router_shows_in_what_others_see(
@@ -99,6 +105,12 @@ def test_the_router_shows_in_what_others_see(
     if mapped:
         place.whereabouts.on_mapped(MAPPED, "PCP", START)
     assert place.whereabouts.nat is nat
+
+
+def test_strangers_are_told_one_endpoint_of_each_family() -> None:
+    place = Place(OUTSIDE, OUTSIDE, OUTSIDE_6, OUTSIDE_6)
+    assert place.whereabouts.public == (OUTSIDE_6, OUTSIDE)
+    assert Place().whereabouts.public == ()  # ours is of the local network
 
 
 def test_a_mapped_port_comes_first_and_our_own_addresses_last() -> None:
