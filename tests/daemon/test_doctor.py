@@ -360,6 +360,27 @@ def test_ipv6_is_the_same_whether_the_daemon_runs_or_not(
         assert check_ipv6(case).state is State.OK, "who is reached needs no more"
 
 
+@pytest.mark.parametrize(
+    ("answering", "state"), [("", State.OK), ("14", State.WARNING), ("6", State.OK), ("146", State.OK)]
+)
+def test_ipv6_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch, answering: str, state: State) -> None:
+    """Two nodes were asked by IPv4, one by IPv6; where none at all answers it is not IPv6 that is broken."""
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [LOCAL_4, GLOBAL_6])
+    case = greeted(bound="::")
+    assert case.greetings is not None
+    case.greetings.first.clear()
+    for name, endpoint in (("1", Endpoint("1.1.1.1", 1)), ("4", Endpoint("4.4.4.4", 4)), ("6", Endpoint("2a00::6", 6))):
+        answers = [Answer(endpoint, 0.0, True)] if name in answering else []
+        case.greetings.first.append(Asked(name, (endpoint,), answers=answers))
+    found = check_ipv6(case)
+    assert (found.state, "broken" in found.message) == (state, state is State.WARNING)
+
+
+def test_who_has_ipv6_only_is_told_what_that_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [Endpoint("127.0.0.1", 0), GLOBAL_6])
+    assert "no IPv4" in check_ipv6(greeted(bound="::")).message
+
+
 def mapping(**changed: Any) -> Case:
     case = greeted()
     four = {"family": "IPv4", "method": "PCP", "gateway": "192.168.1.1", "endpoint": "1.2.3.4:4040", "failure": ""}

@@ -163,8 +163,8 @@ _BLOCKED = "ask who runs this network to let QUIC (UDP) through; messages go by 
 
 def check_ipv6(case: Case) -> Finding:
     """Whether this machine has IPv6 and the daemon uses it: by it there is no router's translation in between."""
-    own = [ip_address(address.host) for address in machine_addresses()]
-    own = [address for address in own if address.version == 6 and not address.is_loopback]
+    machine = [ip_address(address.host) for address in machine_addresses()]
+    own = [address for address in machine if address.version == 6 and not address.is_loopback]
     listening = [ip_address(endpoint.host) for endpoint in _listening(case)]
     if case.settings.private or (listening and all(address.is_loopback for address in listening)):
         return ok("not needed where only this machine, or a network of one's own, is to be reached")
@@ -175,9 +175,26 @@ def check_ipv6(case: Case) -> Finding:
         return warning(f"{has}: others reach this machine by IPv4 alone", _NO_IPV6)
     if listening and all(address.version == 4 for address in listening):
         return warning("this machine has it, but the daemon listens on IPv4 only", _LISTEN_IPV6)
+    silent = _silent_by_ipv6(case)
+    if silent:
+        return warning(f"this machine has it, and yet none of {silent} nodes answers by it: it is broken", _BROKEN_IPV6)
+    if all(address.version == 6 or address.is_loopback for address in machine):
+        return ok("this machine has it, and no IPv4: who has IPv4 only is reached by relays")
     return ok("this machine has it")
 
 
+def _silent_by_ipv6(case: Case) -> int:
+    """How many nodes were asked by IPv6, where none of these has answered, and others have."""
+    if case.greetings is None:
+        return 0
+    nodes = [*case.greetings.first, *case.greetings.known]
+    asked = [node for node in nodes if node.endpoints and all(endpoint.is_v6 for endpoint in node.endpoints)]
+    return 0 if _answered(asked) or not _answered(nodes) else len(asked)
+
+
+_BROKEN_IPV6 = (
+    "what stands between drops it: ask the provider, or switch IPv6 off; links go by IPv4, a moment later than need be"
+)
 _NO_IPV6 = (
     "switch IPv6 on at the router, or ask the provider for it: it has no address translation; it works without too"
 )
