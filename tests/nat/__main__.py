@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.nat import families
 from tests.nat.cell import Outcome
 from tests.nat.experiments import EXPERIMENTS, Finding
 from tests.nat.kinds import KINDS
@@ -29,11 +30,14 @@ from tests.nat.matrix import (
     table,
     whole_matrix,
 )
-from tests.nat.namespaces import missing
+from tests.nat.namespaces import missing, missing_ipv6
 from tests.nat.people import Town
 
 MATRIX = "matrix"
-PARTS = (MATRIX, *EXPERIMENTS)
+IPV6 = "ipv6"
+"""On an internet that has it, while the other parts have none."""
+_EXPERIMENTS = {**EXPERIMENTS, IPV6: families.ipv6}
+PARTS = (MATRIX, *_EXPERIMENTS)
 BUSY = 2
 """Cells at work at a time: a small machine has two cores."""
 
@@ -92,7 +96,10 @@ def _run(asked: argparse.Namespace) -> int:
     """Plays the parts asked for, each on a town of its own."""
     all_held = True
     for part in asked.part or ([MATRIX] if asked.cell else PARTS):
-        with Town() as town:
+        if part == IPV6 and (lacks := missing_ipv6()):
+            print(f"{part}: skipped: {lacks}")
+            continue
+        with Town(ipv6=part == IPV6) as town:
             held = _matrix(town, asked) if part == MATRIX else _experiment(town, part, asked.json)
             bugs = town.bugs()
         for bug in bugs:
@@ -129,7 +136,7 @@ def _experiment(town: Town, name: str, path: Path | None) -> bool:
 def _findings(town: Town, name: str) -> Iterator[Finding]:
     """What an experiment finds, also where it breaks."""
     try:
-        yield from EXPERIMENTS[name](town)
+        yield from _EXPERIMENTS[name](town)
     except Exception as error:
         yield Finding(name, "the experiment broke", complaints=[f"{type(error).__name__}: {str(error)[:2_000]}"])
 

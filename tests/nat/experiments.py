@@ -76,10 +76,10 @@ def move(town: Town) -> Iterator[Finding]:
     """One end gets another access, with another address, in the middle of a stream."""
     for sender, recipient in ((PUBLIC, PUBLIC), (PUBLIC, PORT_RESTRICTED), (PORT_RESTRICTED, FULL_CONE)):
         for mover in ("recipient", "sender"):
-            alice, bob = _linked(town, sender, recipient)
+            alice, bob = linked(town, partial(_plug, sender), partial(_plug, recipient))
             who, kind = (bob, recipient) if mover == "recipient" else (alice, sender)
             before = alice.asks("path", "bob")["via"]
-            figures = _stream(alice, bob, partial(who.plug, kind))
+            figures = stream(alice, bob, partial(who.plug, kind))
             after = alice.asks("path", "bob")["via"]
             case = f"{sender.name} to {recipient.name}, the {mover} moves"
             yield judged(Finding("move", case, {"path": f"{before}>{after}", **figures}))
@@ -88,7 +88,7 @@ def move(town: Town) -> Iterator[Finding]:
 
 def relay_killed(town: Town) -> Iterator[Finding]:
     """The node between two who cannot reach each other dies in the middle of a stream."""
-    alice, bob = _linked(town, SYMMETRIC, SYMMETRIC)
+    alice, bob = linked(town, partial(_plug, SYMMETRIC), partial(_plug, SYMMETRIC))
     sent = {node: _sent_bytes(node) for node in town.nodes}
     killed: list[Resident] = []
 
@@ -98,7 +98,7 @@ def relay_killed(town: Town) -> Iterator[Finding]:
         killed.append(carrier)
 
     before = alice.asks("path", "bob")["via"]
-    figures = _stream(alice, bob, kill)
+    figures = stream(alice, bob, kill)
     after = alice.asks("path", "bob")["via"]
     finding = judged(Finding("relay-killed", "symmetric to symmetric", {"path": f"{before}>{after}", **figures}))
     if before != "relay":
@@ -109,11 +109,17 @@ def relay_killed(town: Town) -> Iterator[Finding]:
     yield finding
 
 
-def _linked(town: Town, sender: Kind, recipient: Kind) -> tuple[Person, Person]:
-    """Two friends at their accesses, who have exchanged a message."""
+def _plug(kind: Kind, person: Person) -> None:
+    person.plug(kind)
+
+
+def linked(
+    town: Town, sender: Callable[[Person], object], recipient: Callable[[Person], object]
+) -> tuple[Person, Person]:
+    """Two friends, plugged in by these functions, who have exchanged a message."""
     alice, bob = town.friends()
-    for person, kind in ((bob, recipient), (alice, sender)):
-        person.plug(kind)
+    for person, plug in ((bob, recipient), (alice, sender)):
+        plug(person)
         person.start()
         assert person.joins(), person.log_tail()
     time.sleep(SETTLED_S)
@@ -123,7 +129,7 @@ def _linked(town: Town, sender: Kind, recipient: Kind) -> tuple[Person, Person]:
     return alice, bob
 
 
-def _stream(alice: Person, bob: Person, event: Callable[[], object]) -> dict[str, Any]:
+def stream(alice: Person, bob: Person, event: Callable[[], object]) -> dict[str, Any]:
     """1,000 messages at an even pace, with something that happens before the one in the middle."""
     begun = time.monotonic()
     for number in range(STREAM):

@@ -65,9 +65,9 @@ class Access:
 class Lab:
     """One internet; leaving the block removes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ipv6: bool = False) -> None:
         self._lock = Lock()
-        self._namespaces = Namespaces()
+        self._namespaces = Namespaces(ipv6=ipv6)
         self._free = deque(range(_NETWORKS))
         self._accesses: list[Access] = []
 

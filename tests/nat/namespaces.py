@@ -47,6 +47,19 @@ def missing() -> str:
     return ""
 
 
+def missing_ipv6() -> str:
+    """The same for what IPv6 needs beside it."""
+    try:
+        with Namespaces("try", ipv6=True) as namespaces:
+            made = namespaces.make("try")
+            made.ip("link add eth0 type bridge", "link set eth0 up", "address add 3ffe::1/64 dev eth0 nodad")
+            made.set(ipv6__conf__all__forwarding=1)
+            made.nft("table ip6 probe {\nchain through { type filter hook forward priority filter; policy drop; }\n}")
+    except (LabError, OSError) as error:
+        return f"namespaces with IPv6 cannot be made here: {error}"
+    return ""
+
+
 def missing_tun() -> str:
     """The same for what lines with delay and loss need beside it."""
     return "" if Path("/dev/net/tun").exists() else "/dev/net/tun is missing"
@@ -119,8 +132,9 @@ class Namespace:
 class Namespaces:
     """All namespaces of a run; leaving the block removes them."""
 
-    def __init__(self, purpose: str = "") -> None:
+    def __init__(self, purpose: str = "", *, ipv6: bool = False) -> None:
         self._start = f"{PREFIX}{os.getpid()}-{purpose}"
+        self._ipv6 = ipv6
         self._made: dict[str, Namespace] = {}
         self._count = 0
         self._closed = False
@@ -136,7 +150,7 @@ class Namespaces:
             self.remove(list(self._made.values()))
 
     def make(self, name: str) -> Namespace:
-        """A namespace with nothing in it but loopback, IPv4 only."""
+        """A namespace with nothing in it but loopback; without IPv6, unless all of them have it."""
         with self._lock:
             if self._closed:
                 raise LabError("the lab is being removed")
@@ -144,7 +158,10 @@ class Namespaces:
             made = Namespace(f"{self._start}{self._count}-{name}")
             self._made[made.name] = made  # before it is there: an interruption leaves nothing
             run("ip", "netns", "add", made.name)
-        made.set(ipv6__conf__all__disable_ipv6=1, ipv6__conf__default__disable_ipv6=1)
+        if self._ipv6:
+            made.set(ipv6__conf__default__accept_dad=0)  # addresses count at once: nobody else is there
+        else:
+            made.set(ipv6__conf__all__disable_ipv6=1, ipv6__conf__default__disable_ipv6=1)
         made.ip("link set lo up")
         return made
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.integration.fleet import WITHIN_S, Daemon, befriend, program
+from tests.nat import ipv6
 from tests.nat.homes import NUMBERS, make_home
+from tests.nat.ipv6 import NODE_ADDRESSES_V6, AccessV6
 from tests.nat.kinds import INSIDE_PORT, PUBLIC, Kind
 from tests.nat.lab import NODE_ADDRESSES, NODE_PORT, Access, Lab
 from tests.nat.namespaces import LabError, Namespace, uninterrupted
@@ -27,7 +29,12 @@ MEETING = ("--private", "--network", "meeting", "--no-lan", "--no-port-mapping")
 _TEMPORARY = "/tmp"  # noqa: S108  mkdtemp makes the folders
 _FOLDERS = "p2n"
 """Both short, since control sockets lie in the homes; the number of the process follows."""
-BOOTSTRAP = tuple(word for address in NODE_ADDRESSES[:2] for word in ("--bootstrap", f"{address}:{NODE_PORT}"))
+_FIRST = 2
+"""Nodes by which everybody joins."""
+BOOTSTRAP = tuple(word for address in NODE_ADDRESSES[:_FIRST] for word in ("--bootstrap", f"{address}:{NODE_PORT}"))
+BOOTSTRAP_V6 = tuple(
+    word for address in NODE_ADDRESSES_V6[:_FIRST] for word in ("--bootstrap", f"[{address}]:{NODE_PORT}")
+)
 
 
 def seconds(text: str) -> float:
@@ -69,10 +76,12 @@ class Person(Resident):
         super().__init__(lab.host(home.name), home, *flags)
         self.lab = lab
         self.access: Access | None = None
+        self.access_v6: AccessV6 | None = None
+        self.bootstrap = BOOTSTRAP
 
     def begin(self, *more: str) -> None:
         """Start the daemon, in the public network unless told otherwise, and do not wait."""
-        super().begin(*(more or BOOTSTRAP))
+        super().begin(*(more or self.bootstrap))
 
     def plug(self, kind: Kind) -> Access:
         """Another access, or the first."""
@@ -85,6 +94,16 @@ class Person(Resident):
         if self.access is not None:
             self.lab.unplug(self.access)
             self.access = None
+
+    def plug_v6(self, kind: str, number: int) -> None:
+        """An IPv6 access, beside the other or alone."""
+        self.access_v6 = ipv6.plug(self.lab, kind, self.machine, number)
+
+    def unplug_v6(self) -> None:
+        """No IPv6 access."""
+        if self.access_v6 is not None:
+            ipv6.unplug(self.lab, self.access_v6)
+            self.access_v6 = None
 
     def delivered_s(self, id: str, begun: float, within_s: float) -> float | None:
         """Seconds from a moment until a message of theirs was delivered; None where it is not within that time."""
@@ -101,6 +120,7 @@ class Person(Resident):
         """The daemon, its machine, its access and its home are gone."""
         self.kill()
         self.unplug()
+        self.unplug_v6()
         self.lab.remove(self.machine)
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -108,8 +128,10 @@ class Person(Resident):
 class Town:
     """The lab with a network of public nodes, and a folder for homes; leaving the block ends and removes all."""
 
-    def __init__(self, nodes: int = len(NODE_ADDRESSES)) -> None:
-        self.lab = Lab()
+    def __init__(self, nodes: int = len(NODE_ADDRESSES), *, ipv6: bool = False) -> None:
+        self.lab = Lab(ipv6=ipv6)
+        self._ipv6 = ipv6
+        self._bootstrap = (*BOOTSTRAP, *BOOTSTRAP_V6) if ipv6 else BOOTSTRAP
         self._node_count = nodes
         self._numbers = itertools.cycle(NUMBERS)
         self._count = itertools.count(1)
@@ -133,10 +155,14 @@ class Town:
         self.close()
 
     def _begin(self) -> None:
-        for address in NODE_ADDRESSES[: self._node_count]:
+        if self._ipv6:
+            ipv6.begin(self.lab)
+        for address, address_v6 in list(zip(NODE_ADDRESSES, NODE_ADDRESSES_V6, strict=True))[: self._node_count]:
             home = self._home("node")
             (home / "config.toml").write_text('role = "server"\n')
-            flags = ("--storage-only", "--listen", f"{address}:{NODE_PORT}", *BOOTSTRAP)
+            listen = ("--listen", f"{address}:{NODE_PORT}")
+            listen += ("--listen", f"[{address_v6}]:{NODE_PORT}") if self._ipv6 else ()
+            flags = ("--storage-only", *listen, *self._bootstrap)
             self.nodes.append(Resident(self.lab.nodes, home, *flags))
             self.nodes[-1].begin()
         for node in self.nodes:
@@ -156,7 +182,9 @@ class Town:
 
     def person(self, name: str, *flags: str, port: int = INSIDE_PORT) -> Person:
         """Somebody whose machine is not plugged in and whose daemon does not run."""
-        person = Person(self.lab, self._home(name), "--listen", f"0.0.0.0:{port}", *flags)
+        host = "[::]" if self._ipv6 else "0.0.0.0"  # noqa: S104  inside a namespace
+        person = Person(self.lab, self._home(name), "--listen", f"{host}:{port}", *flags)
+        person.bootstrap = self._bootstrap
         self.people.append(person)
         return person
 

@@ -20,7 +20,8 @@ class Probe:
     """One UDP socket on one machine."""
 
     def __init__(self, machine: Namespace, port: int, host: str = "") -> None:
-        self._socket = machine.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = machine.inside(lambda: socket.socket(family, socket.SOCK_DGRAM))
         self._socket.bind((host, port))
 
     def send(self, to: Address, data: bytes = b"\x14probe") -> None:
