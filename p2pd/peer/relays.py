@@ -51,6 +51,8 @@ class Nodes(Protocol):
 
     def servers(self) -> list[Peer]: ...
     def round_trip_ms(self, peer: Peer) -> float | None: ...
+    @property
+    def quic_blocked(self) -> bool: ...
 
 
 class ChannelUser(Protocol):
@@ -219,6 +221,8 @@ class Relays:
 
     def _retry_later(self, now: Now) -> None:
         gap = limits.RELAY_GAPS_S[min(self._failures, len(limits.RELAY_GAPS_S) - 1)]
+        if self._nodes.quic_blocked:
+            gap = limits.RELAY_BLOCKED_S
         self._failures += 1
         self._due = min(self._due or now.steady + gap, now.steady + gap)
 
@@ -252,11 +256,13 @@ class Relays:
         found = self._channels.get(link)
         return None if found is None else found[0].relay
 
-    def check(self) -> None:
-        """Something about the network has changed: ask whether relays are still there."""
+    def on_addresses(self, now: Now) -> None:
+        """Something about the network has changed: ask whether relays are still there, or for others, anew."""
         for way in self._ways.values():
             if way.up:
                 self._effects.append(CheckLink(way.link))
+        self._refused = 0
+        self.need_changed(now)
 
     # --- what relays say ---
 

@@ -87,6 +87,7 @@ class Ways:
         self._dht = dht
         self._owner = owner
         self._served = dht.serves
+        self._blocked = False
         numbers = LinkNumbers()
         self._tries = Tries(private=settings.private)
         self._tries.on_addresses(settings.own)
@@ -162,18 +163,24 @@ class Ways:
         self.relays.start(now)
 
     def look(self, now: Now) -> None:
-        """After anything has happened: whether we serve may be another."""
+        """After anything has happened: whether we serve, or whether QUIC passes, may be another."""
         if self._served is not self._dht.serves:
             self._served = self._dht.serves
             self.relays.need_changed(now)
             self._owner.on_presence(now)
+        if self._blocked is not self._dht.quic_blocked:
+            self._blocked = self._dht.quic_blocked
+            self._owner.on_presence(now)
+            if not self._blocked:
+                self.relays.need_changed(now)
+                self.reach.on_passage(now)
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""
         self._tries.on_addresses(own)
         self.neighbours.on_addresses(own)
         self.whereabouts.on_addresses(own, now)
-        self.relays.check()
+        self.relays.on_addresses(now)
         for contact in self.links.contacts_up:
             self.links.check(contact)
         self.reach.on_addresses(now)
@@ -257,7 +264,7 @@ class Ways:
     @property
     def nat(self) -> NatKind:
         """What stands in front of us."""
-        return NatKind.NO_QUIC if self.relays.shut_out else self.whereabouts.nat
+        return NatKind.NO_QUIC if self.relays.shut_out or self._dht.quic_blocked else self.whereabouts.nat
 
     def path(self, contact: Contact) -> Path:
         """How a contact is reached now, and why so."""

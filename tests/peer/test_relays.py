@@ -45,6 +45,7 @@ class Table:
 
     peers: list[Peer]
     slow: dict[NodeKey, float] = field(default_factory=dict)
+    quic_blocked: bool = False
 
     def servers(self) -> list[Peer]:
         return list(self.peers)
@@ -364,7 +365,7 @@ def test_a_call_given_up_while_its_relay_is_dialled_is_silent(node: Node) -> Non
 def test_a_change_of_network_asks_every_relay_that_is_up(node: Node) -> None:
     ways = node.wait()
     node.call()
-    node.relays.check()
+    node.relays.on_addresses(node.now)
     assert node.take() == [CheckLink(dial.link) for dial in ways]
 
 
@@ -475,7 +476,7 @@ def test_whatever_relays_do_nothing_is_left_over_and_no_deadline_stays(steps: li
                 node.wanted = not node.wanted
                 node.relays.need_changed(node.now)
             case "check", _:
-                node.relays.check()
+                node.relays.on_addresses(node.now)
             case "time", [float(seconds)]:
                 node.later(seconds)
         node.relays.on_timer(node.now)
