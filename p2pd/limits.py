@@ -635,6 +635,8 @@ EXCHANGES_OPEN = 1_024
 FRAGMENTS_AFTER_S = 1.0
 """A request over QUIC unanswered for so long, and for `FRAGMENTS_AFTER_ROUND_TRIPS`, is asked in fragments beside it:
 most are answered in three round trips, and where QUIC does not pass, this is what it costs to find out."""
+FRAGMENTS_AFTER_TRUSTED_S = 4.0
+"""The same where something has passed over QUIC within `QUIC_TRUSTED_S`: the line is slow then, or that node's."""
 FRAGMENTS_AFTER_ROUND_TRIPS = 4
 FRAGMENTS_UNDER_WAY = 8
 """Fragments of one exchange that wait for their answers: 9 KB, which the slowest line's queue takes."""
@@ -649,6 +651,8 @@ FRAGMENTED_OF_SOURCE = 16
 """...of one IPv4 address or IPv6 /64 (private: one key)."""
 QUIC_OUTRUN = 3
 """Nodes in a row whose answers came in fragments and not over QUIC, before QUIC is taken to be blocked here."""
+QUIC_TRUSTED_S = HOUR_S
+"""Where something has passed over QUIC, it is not taken to be blocked for so long."""
 QUIC_AGAIN_S = (MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S, HOUR_S)
 """Waits before QUIC is tried again where it did not pass; the last goes on."""
 

@@ -72,7 +72,7 @@ class Exchanges:
             self._begin_fragments(number, now, outrun=False)
             return
         if short:
-            late_s = now.steady + self._patience_s(peer)
+            late_s = now.steady + self._patience_s(peer, now)
             exchange.late = self._alarms.at(late_s, lambda later: self._begin_fragments(number, later, outrun=True))
         self._counters.sent(cause, len(payload))
         self._effects.append(Request(number, peer.key, peer.endpoint, own.seed, payload))
@@ -85,7 +85,7 @@ class Exchanges:
         exchange.over_quic = False
         if payload is not None:
             self._counters.received(exchange.cause, len(payload))
-            self.passage.on_passed(exchange.peer)
+            self.passage.on_passed(now, exchange.peer)
             self._end(number, self._decoded(payload, now), now)
         elif exchange.then is None:
             del self._open[number]
@@ -137,10 +137,11 @@ class Exchanges:
             self._counters.reject(error.reason, now)
             return None
 
-    def _patience_s(self, peer: Peer) -> float:
+    def _patience_s(self, peer: Peer, now: Now) -> float:
         """So long QUIC is given, which needs three round trips and more where something is lost."""
         times = self._rpc.round_trips
         known_ms = times.mean_ms(peer.key)
         round_trip_s = times.typical_s if known_ms is None else known_ms / 1000
         by_round_trip_s = limits.FRAGMENTS_AFTER_ROUND_TRIPS * round_trip_s
-        return max(limits.FRAGMENTS_AFTER_S, by_round_trip_s, 2 * times.timeout_s(peer.key))
+        least_s = limits.FRAGMENTS_AFTER_TRUSTED_S if self.passage.trusted(now) else limits.FRAGMENTS_AFTER_S
+        return max(least_s, by_round_trip_s, 2 * times.timeout_s(peer.key))

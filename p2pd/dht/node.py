@@ -210,17 +210,17 @@ class Dht:
         now = self._enter(now)
         self._counters.received(Cause.ANSWER, len(payload))
         if not is_local(endpoint.host):
-            self._exchanges.passage.on_passed()
+            self._exchanges.passage.on_passed(now)
         answer = self._answer_request(Peer(node_key, endpoint), payload, limits.RESPONSE_BYTES, now)
         said = answer.body.encode()
         self._counters.sent(Cause.ANSWER, len(said))
         self._effects.append(Respond(exchange, said, answer.after_records))
 
-    def on_linked(self, link: int, endpoint: Endpoint) -> None:
+    def on_linked(self, link: int, endpoint: Endpoint, now: Now) -> None:
         """A link is up, by whomever it was dialled."""
         self.contacted.on_linked(link, endpoint)
         if not is_local(endpoint.host):  # what passes in a house says nothing of the line
-            self._exchanges.passage.on_passed()
+            self._exchanges.passage.on_passed(now)
 
     def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
         """The answer to a `Request`; None: there was no whole one."""

@@ -2,7 +2,8 @@
 
 Knows no connection.  `docs/protocol.md`, "Where QUIC does not pass".
 Rules: only a node that answered datagrams while QUIC brought nothing says something against QUIC; one answer, or one
-link beyond the local network, says more than all that.  Where it is blocked it is tried now and then, ever more rarely.
+link beyond the local network, says more than all that, and for long: on a slow line much is late.  Where it is blocked
+it is tried now and then, ever more rarely.
 """
 
 from p2pd import limits
@@ -20,6 +21,11 @@ class Passage:
         self._in_a_row: dict[NodeKey, None] = {}
         self._tries = 0
         self._again_s = 0.0
+        self._passed_s: float | None = None
+
+    def trusted(self, now: Now) -> bool:
+        """Whether something has passed lately."""
+        return self._passed_s is not None and now.steady - self._passed_s < limits.QUIC_TRUSTED_S
 
     @property
     def blocked(self) -> bool:
@@ -36,8 +42,9 @@ class Passage:
         at_s = self._outrun.find(peer.key)
         return at_s is None or now.steady - at_s >= limits.QUIC_AGAIN_S[0]
 
-    def on_passed(self, peer: Peer | None = None) -> None:
+    def on_passed(self, now: Now, peer: Peer | None = None) -> None:
         """Something came over QUIC, from this node, or by a link."""
+        self._passed_s = now.steady
         self._in_a_row.clear()
         self._tries = 0
         if peer is not None:
@@ -46,7 +53,7 @@ class Passage:
     def on_outrun(self, peer: Peer, now: Now) -> None:
         """A node answered in fragments while QUIC brought nothing."""
         self._outrun.put(peer.key, now.steady)
-        if self.blocked:
+        if self.blocked or self.trusted(now):
             return
         self._in_a_row[peer.key] = None
         if len(self._in_a_row) == limits.QUIC_OUTRUN:
@@ -55,7 +62,8 @@ class Passage:
     def forget(self) -> None:
         """We are somewhere else."""
         self._outrun.clear()
-        self.on_passed()
+        self._in_a_row.clear()
+        self._tries, self._passed_s = 0, None
 
     def _rest(self, now: Now) -> None:
         gap_s = limits.QUIC_AGAIN_S[min(self._tries, len(limits.QUIC_AGAIN_S) - 1)]

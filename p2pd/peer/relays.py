@@ -179,7 +179,8 @@ class Relays:
                 self._end(way, "no answer", now)
         if self._due is None or self._due > now.steady:
             return
-        self._due = now.steady + limits.RELAY_CHECK_S
+        blocked = self._nodes.quic_blocked
+        self._due = now.steady + (limits.RELAY_BLOCKED_S if blocked else limits.RELAY_CHECK_S)
         if not self._wanted():
             self._leave(now)
             return

@@ -181,9 +181,20 @@ class TestPassage:
         if how == "another address":
             passage.forget()
         else:
-            passage.on_passed(asker() if how == "an answer" else None)
+            passage.on_passed(NOW, asker() if how == "an answer" else None)
         assert not passage.blocked
         assert passage.tries(asker(key=1), NOW) is (how != "a link")
+
+    def test_what_has_passed_is_trusted_for_long(self) -> None:
+        passage = Passage()
+        passage.on_passed(NOW)
+        for number in range(20):
+            passage.on_outrun(asker(key=number + 1), later(limits.QUIC_TRUSTED_S - 1))
+        assert not passage.blocked
+        assert not passage.tries(asker(), later(limits.QUIC_TRUSTED_S - 1)), "that node is left alone all the same"
+        for number in range(limits.QUIC_OUTRUN):
+            passage.on_outrun(asker(key=number + 1), later(limits.QUIC_TRUSTED_S))
+        assert passage.blocked
 
 
 def later(seconds: float) -> Now:
