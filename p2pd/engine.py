@@ -153,13 +153,13 @@ class Engine(Application):
     ) -> None:
         """A link to a proven node is up."""
         now = self._dht.enter(now)
-        self._dht.contacted.on_linked(link, endpoint)
+        self._dht.on_linked(link, endpoint, now)
         self._ways.on_link_opened(link, node, endpoint, binding, outgoing, now)
 
     def on_relay_opened(self, link: int, node: NodeKey, endpoint: Endpoint, outgoing: bool, now: Now) -> None:
         """A link of the kind RELAY is up: we dialled a relay, or somebody comes to us as to one."""
         now = self._dht.enter(now)
-        self._dht.contacted.on_linked(link, endpoint)
+        self._dht.on_linked(link, endpoint, now)
         self._ways.on_relay_opened(link, node, outgoing, now)
 
     def on_link_failed(self, link: int, reason: str, now: Now) -> None:

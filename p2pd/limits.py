@@ -13,10 +13,16 @@ DAY_MS = DAY_S * 1000
 
 # --- datagrams -------------------------------------------------------------------------------------------------------
 
-DATAGRAM_BYTES = 1_200
-"""No UDP datagram is larger: QUIC's own minimum path, so it passes wherever QUIC does (RFC 9000 section 14)."""
+DATAGRAM_BYTES = 1_152
+"""No datagram of the DHT is larger: with the headers of IPv6 and UDP, 40 and 8 bytes, an IP packet of 1,200, so that it
+passes also where packets of QUIC, which must be of 1,228 or 1,248, do not."""
 HELLO_BYTES = DATAGRAM_BYTES
 """A hello is padded to this, so that its answer is always smaller (R5)."""
+FRAGMENT_BYTES = 1_000
+"""A piece of a question or answer in fragments: fits a datagram with all round it."""
+FRAGMENTS = 64
+FRAGMENTED_BYTES = FRAGMENTS * FRAGMENT_BYTES
+"""What passes in fragments; larger questions are asked in several, so that all pass where QUIC does not."""
 TOKEN_BYTES = 16
 TOKEN_LIFE_S = HOUR_S
 """How long an address token proves an address; the secret behind it rotates at half of that."""
@@ -244,6 +250,8 @@ RELAY_AVOIDED_S = 10 * MINUTE_S
 """A relay that refused or left us is not asked again for so long, as long as there are others."""
 RELAY_GAPS_S = (0.5, 2, 10, 60)
 """Before a node waits at another relay, where those it asked were full or gone."""
+RELAY_BLOCKED_S = 5 * MINUTE_S
+"""The same where QUIC does not pass, so that no relay can be reached."""
 RELAY_STEADY_S = 2 * RELAY_GAPS_S[-1]
 """A relay that stays so long is no sign of trouble when it goes: only then the gaps begin anew."""
 PUNCH_ENDPOINTS = 6
@@ -316,8 +324,9 @@ CONNECTIONS_PER_SOURCE = 8
 RETRY_HALF_OPEN = 32
 RETRY_INITIALS_PER_S = 20
 """Beyond either, strangers must first echo a token from their address (R21): 0.02 ms of work instead of 1.6."""
-QUIC_INITIAL_BYTES = 1_200
-"""Smaller first packets are no QUIC and could amplify (RFC 9000 section 14.1)."""
+QUIC_DATAGRAM_BYTES = 1_200
+"""QUIC's datagrams: smaller first packets are no QUIC and could amplify, and larger ones pass not everywhere (RFC 9000
+section 14)."""
 AUTHENTICATE_S = 10.0
 IDLE_S = 60.0
 KEEPALIVE_S = 25.0
@@ -582,7 +591,7 @@ HANDOVERS = 64
 HANDOVER_AFTER_S = (2.0, 20.0)
 HANDOVER_AGAIN_S = HOUR_S
 DIGESTS_PER_PACKET = 100
-DIGESTS_PER_REQUEST = 65_536
+DIGESTS_PER_REQUEST = FRAGMENTED_BYTES // 10 - 8
 EXPIRE_S = 5 * MINUTE_S
 HINTS = 64
 JOIN_RETRY_MIN_S = 0.25
@@ -623,6 +632,29 @@ CONTACTED_S = 10 * MINUTE_S
 """Hosts that we have written to in this time are no strangers: routers still let their packets in (RFC 4787 asks for 2
 minutes of UDP mapping, 5 by default)."""
 EXCHANGES_OPEN = 1_024
+FRAGMENTS_AFTER_S = 1.0
+"""A request over QUIC unanswered for so long, and for `FRAGMENTS_AFTER_ROUND_TRIPS`, is asked in fragments beside it:
+most are answered in three round trips, and where QUIC does not pass, this is what it costs to find out."""
+FRAGMENTS_AFTER_TRUSTED_S = 4.0
+"""The same where something has passed over QUIC within `QUIC_TRUSTED_S`: the line is slow then, or that node's."""
+FRAGMENTS_AFTER_ROUND_TRIPS = 4
+FRAGMENTS_UNDER_WAY = 8
+"""Fragments of one exchange that wait for their answers: 9 KB, which the slowest line's queue takes."""
+FRAGMENT_AGAIN_S = (0.1, 0.3, 1.0, 2.0)
+"""Rests after silences in a row; after one more the other end is given up.  At 30 % loss both ways one fragment in four
+fails, each sent twice, and so one exchange in a thousand; and a busy node has four seconds to come round."""
+FRAGMENTED_S = 30.0
+"""An exchange in fragments is over after this, at both ends."""
+FRAGMENTED_OPEN = 128
+"""Exchanges in fragments that a server holds, each with its question or its answer: at most 8 MiB..."""
+FRAGMENTED_OF_SOURCE = 16
+"""...of one IPv4 address or IPv6 /64 (private: one key)."""
+QUIC_OUTRUN = 3
+"""Nodes in a row whose answers came in fragments and not over QUIC, before QUIC is taken to be blocked here."""
+QUIC_TRUSTED_S = HOUR_S
+"""Where something has passed over QUIC, it is not taken to be blocked for so long."""
+QUIC_AGAIN_S = (MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S, HOUR_S)
+"""Waits before QUIC is tried again where it did not pass; the last goes on."""
 
 # --- the control API -------------------------------------------------------------------------------------------------
 

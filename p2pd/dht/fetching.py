@@ -2,7 +2,7 @@
 
 Knows no records: what a holder gives and what we have is its owner's.
 Rules:
-- of a set, the fullest holder is asked alone and over QUIC, since it most likely has nearly all;
+- of a set, the fullest holder is asked alone, and for all it has, since it most likely has nearly all;
 - then all others, nearest first, for what we still lack: that a holder has as many as we do does not say that it has
   the same, as one may have missed what came and another what has ended.  What we have is named in a datagram where it
   fits, so that few mails cost no connections;
@@ -11,7 +11,7 @@ Rules:
 | a holder with more | next |
 |---|---|
 | known | asked |
-| asked | answered; failed; slow after `FETCH_NEXT_S`; known, where it had more than fits a datagram |
+| asked | answered; failed; slow after `FETCH_NEXT_S`; known, where it gave something and has more |
 | slow | answered; failed |
 """
 
@@ -144,8 +144,9 @@ class Fetching:
             if self._is_over:
                 return
             if isinstance(body, Values):
+                before = self._ours()
                 self._take(body, later)
-                if body.more and not large:
+                if body.more and (not large or self._ours() > before):
                     holder.state, holder.large, holder.total = _State.KNOWN, True, self._ours() + body.more
             self.go_on(later)
 

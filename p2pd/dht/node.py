@@ -16,13 +16,14 @@ from p2pd.dht.clock import Clock
 from p2pd.dht.contacted import Contacted
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
+from p2pd.dht.fragments import Fragments
 from p2pd.dht.getting import Found, Getting
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.joining import Joining
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
 from p2pd.dht.measures import Timings
-from p2pd.dht.peers import Peer, has_family, node_id, source_prefix
+from p2pd.dht.peers import Peer, has_family, is_local, node_id, source_prefix
 from p2pd.dht.puzzles import Puzzles
 from p2pd.dht.questions import Answer, Question
 from p2pd.dht.rates import TokenBuckets
@@ -43,7 +44,7 @@ from p2pd.errors import PeerError, UsageError
 from p2pd.store import RecordStore
 from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource, RecordKey
 from p2pd.wire.record import Family, Record, record_key
-from p2pd.wire.rpc import Body, Failed, Refusal, Store, decode_body
+from p2pd.wire.rpc import Body, Failed, Fragment, Refusal, Rest, Store, decode_body
 
 _SHOWN_FACTOR = 4
 """Nodes within the radius that should hold so many times `replicas` are shown the key itself (R14)."""
@@ -87,7 +88,6 @@ class Dht:
         self._holdings = Holdings(
             records, quota_bytes=settings.quota_bytes, source_bytes_per_day=settings.store_bytes_per_day
         )
-        self._exchanges = Exchanges(effects, self._alarms, self._counters)
         self._request_rates: TokenBuckets[bytes] = TokenBuckets(settings.source_per_s, settings.source_burst)
         self._rpc = Rpc(
             node=node,
@@ -99,6 +99,8 @@ class Dht:
             random=random,
             handler=self,
         )
+        self._exchanges = Exchanges(self._rpc, effects, self._alarms, self._counters, random)
+        self._fragments = Fragments(self._answer_in_fragments, private=settings.private)
         self._roles = Roles(
             settings=settings,
             table=self._table,
@@ -208,14 +210,18 @@ class Dht:
         """Someone who proved this key and address asks over QUIC; answered by a `Respond` effect."""
         now = self._enter(now)
         self._counters.received(Cause.ANSWER, len(payload))
-        try:
-            answer = self._answer_request(Peer(node_key, endpoint), payload, now)
-        except PeerError as error:
-            self._counters.reject(error.reason, now)
-            answer = Answer(Failed(Refusal.BUSY if error.reason == "rate" else Refusal.INVALID))
+        if not is_local(endpoint.host):
+            self._exchanges.passage.on_passed(now)
+        answer = self._answer_request(Peer(node_key, endpoint), payload, limits.RESPONSE_BYTES, now)
         said = answer.body.encode()
         self._counters.sent(Cause.ANSWER, len(said))
         self._effects.append(Respond(exchange, said, answer.after_records))
+
+    def on_linked(self, link: int, endpoint: Endpoint, now: Now) -> None:
+        """A link is up, by whomever it was dialled."""
+        self.contacted.on_linked(link, endpoint)
+        if not is_local(endpoint.host):  # what passes in a house says nothing of the line
+            self._exchanges.passage.on_passed(now)
 
     def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
         """The answer to a `Request`; None: there was no whole one."""
@@ -336,6 +342,11 @@ class Dht:
         """Whether others may store here and learn of us."""
         return self._roles.serves
 
+    @property
+    def quic_blocked(self) -> bool:
+        """Whether other nodes answer, but QUIC does not pass."""
+        return self._exchanges.passage.blocked
+
     def serves_to(self, peer: Endpoint) -> bool:
         """Whether those there may, on an island too."""
         return self._roles.serves_to(peer)
@@ -365,6 +376,7 @@ class Dht:
             self._listens.on_table_lost(key, now)
         if gone:
             self._joining.on_lost(now)
+        self._exchanges.passage.forget()
         self._roles.on_addresses(own, now)
         self._joining.look_at_ourselves(now)
         self._listens.renew(now)
@@ -424,6 +436,10 @@ class Dht:
         self._roles.on_unasked(question.asker, now)
         if question.serves and question.proven and question.own.public == self.key:
             self._joining.on_asked(question.asker, now)
+        if isinstance(question.body, Fragment | Rest):
+            if not self.serves_to(question.asker.endpoint):
+                return Answer(Failed(Refusal.CLIENT))
+            return self._fragments.answer(question, question.body, now)
         return self._serving.answer(question, now)
 
     def on_answered(self, peer: Peer, serves: bool, now: Now) -> None:
@@ -480,14 +496,21 @@ class Dht:
         self._puzzles.now_s = self.contacted.now_s = now.steady
         return self._clock.enter(now)
 
-    def _answer_request(self, asker: Peer, payload: bytes, now: Now) -> Answer:
-        body = decode_body(payload)
-        name = asker.key if self._settings.private else source_prefix(asker.endpoint.host)
-        if not self._request_rates.take(name, now.steady, 1 + _weight(body)):
-            raise PeerError("rate")
-        room = limits.RESPONSE_BYTES - limits.KIB
-        question = Question(asker, body, asker.key in self._table, True, self._node, room)
-        return self._serving.answer(question, now) or Answer(Failed(Refusal.UNSUPPORTED))
+    def _answer_in_fragments(self, asker: Peer, payload: bytes, now: Now) -> Answer:
+        return self._answer_request(asker, payload, limits.FRAGMENTED_BYTES, now)
+
+    def _answer_request(self, asker: Peer, payload: bytes, most_bytes: int, now: Now) -> Answer:
+        """The answer, of so many bytes at most, to a question that was no datagram."""
+        try:
+            body = decode_body(payload)
+            name = asker.key if self._settings.private else source_prefix(asker.endpoint.host)
+            if not self._request_rates.take(name, now.steady, 1 + _weight(body)):
+                raise PeerError("rate")
+            question = Question(asker, body, asker.key in self._table, True, self._node, most_bytes - limits.KIB)
+            return self._serving.answer(question, now) or Answer(Failed(Refusal.UNSUPPORTED))
+        except PeerError as error:
+            self._counters.reject(error.reason, now)
+            return Answer(Failed(Refusal.BUSY if error.reason == "rate" else Refusal.INVALID))
 
     def _on_serving(self, now: Now) -> None:
         """We have become a server: a look-up of ourselves tells our neighbours."""
@@ -496,6 +519,7 @@ class Dht:
     def _expire(self, now: Now) -> None:
         self._holdings.expire(now)
         self._listeners.expire(now)
+        self._fragments.expire(now)
         self._alarms.at(now.steady + limits.EXPIRE_S, self._expire)
 
     def _keep_own(self, records: Sequence[VerifiedRecord], near: Sequence[Peer], now: Now) -> None:

@@ -1,4 +1,4 @@
-"""How the records of one put travel: together in few datagrams, or all by one exchange over QUIC."""
+"""How the records of one put travel: together in few datagrams, or by few exchanges that pass in fragments too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,23 @@ class Parcel:
 
 
 def parcels_of(records: Sequence[VerifiedRecord]) -> list[Parcel]:
-    """Few datagrams where they will do, else all in one exchange."""
+    """Few datagrams where they will do, else few exchanges."""
+    parcels = _filled(records, BODY_ROOM_BYTES, limits.RECEIPTS_PER_PACKET)
+    largest = max(len(record.data) + _RECORD_HEAD_BYTES for record in records)
+    if largest > BODY_ROOM_BYTES - _STORE_OVERHEAD_BYTES or len(parcels) > limits.PUT_PACKETS:
+        return [Parcel(few, False) for few in _filled(records, limits.FRAGMENTED_BYTES, limits.RECORDS_PER_REQUEST)]
+    return [Parcel(parcel, True) for parcel in parcels]
+
+
+def _filled(records: Sequence[VerifiedRecord], body_bytes: int, most: int) -> list[list[VerifiedRecord]]:
+    """In order, as many together as such a body holds."""
     parcels: list[list[VerifiedRecord]] = [[]]
-    room = BODY_ROOM_BYTES - _STORE_OVERHEAD_BYTES
+    room = body_bytes - _STORE_OVERHEAD_BYTES
     for record in records:
         size = len(record.data) + _RECORD_HEAD_BYTES
-        used = sum(len(other.data) + _RECORD_HEAD_BYTES for other in parcels[-1])
-        if parcels[-1] and (used + size > room or len(parcels[-1]) >= limits.RECEIPTS_PER_PACKET):
+        if parcels[-1] and (room < size or len(parcels[-1]) >= most):
             parcels.append([])
+            room = body_bytes - _STORE_OVERHEAD_BYTES
         parcels[-1].append(record)
-    largest = max(len(record.data) + _RECORD_HEAD_BYTES for record in records)
-    if largest > room or len(parcels) > limits.PUT_PACKETS:
-        step = limits.RECORDS_PER_REQUEST
-        return [Parcel(list(records[at : at + step]), False) for at in range(0, len(records), step)]
-    return [Parcel(parcel, True) for parcel in parcels]
+        room -= size
+    return parcels

@@ -209,15 +209,15 @@ class Refresh:
 
 
 def _batches(records: Iterator[bytes], room: int) -> Iterator[list[bytes]]:
-    """Small records by the datagram, the large ones together, as many as a request holds."""
+    """Small records by the datagram, the large ones together, as many as pass in fragments."""
     small: list[bytes] = []
     large: list[bytes] = []
     for data in records:
         if len(data) > room:
-            large.append(data)
-            if len(large) * limits.RECORD_BYTES > limits.REQUEST_BYTES - 2 * limits.RECORD_BYTES:
+            if sum(map(len, large)) + 3 * len(large) + len(data) > limits.FRAGMENTED_BYTES - 2 * _STORE_HEAD_BYTES:
                 yield large
                 large = []
+            large.append(data)
             continue
         full = sum(map(len, small)) + 3 * len(small) + len(data) > room
         if full or len(small) >= limits.RECEIPTS_PER_PACKET:

@@ -76,7 +76,7 @@ class RoundTrips:
         return min(timeout_s * (1 << self._silences // limits.SILENCES), limits.REQUEST_TIMEOUT_MAX_S)
 
     def unanswered(self) -> None:
-        """A question has failed.  Where one after the other does, it may be the line that is slow, not the nodes."""
+        """A question has failed or was repeated; where one after the other has, it may be the line that is slow."""
         self._silences = min(self._silences + 1, limits.SILENCES_MAX)
 
     def mean_ms(self, node: NodeKey) -> float | None:

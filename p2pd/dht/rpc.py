@@ -314,6 +314,8 @@ class Rpc:
         self._close(packet.id)
         if not question.repeated:
             self._times(question.body).add(peer.key, now.steady - question.sent_s)
+        elif now.steady >= question.sent_s + question.timeout_s:
+            self._times(question.body).unanswered()  # in time: where all are late, nothing else would ever tell
         self._handler.on_answered(peer, packet.serves, now)
         question.then(packet.body, now)
         return question.cause

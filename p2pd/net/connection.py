@@ -305,5 +305,5 @@ def _configuration(credentials: Credentials, tuning: QuicTuning) -> QuicConfigur
         idle_timeout=tuning.idle_s,
         max_data=limits.CONNECTION_WINDOW_BYTES,
         max_stream_data=limits.STREAM_WINDOW_BYTES,
-        max_datagram_size=limits.DATAGRAM_BYTES,
+        max_datagram_size=limits.QUIC_DATAGRAM_BYTES,
     )

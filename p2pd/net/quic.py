@@ -115,7 +115,7 @@ class QuicEndpoint:
         """The connection that a stranger's first packet opens; None if it was told to come again."""
         if header.packet_type != QuicPacketType.INITIAL or header.version != VERSION:
             raise PeerError("no such connection")
-        if len(data) < limits.QUIC_INITIAL_BYTES or len(header.destination_cid) < CID_BYTES:
+        if len(data) < limits.QUIC_DATAGRAM_BYTES or len(header.destination_cid) < CID_BYTES:
             raise PeerError("short first packet")
         original_cid = self.admission.proven_cid(header, source, now)
         if original_cid is None and self.admission.under_load(now):

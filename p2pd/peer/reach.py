@@ -4,7 +4,8 @@ Knows no contents.
 Rules: a wish for a link stays until the link is up or nobody wants it any more.  An attempt dials at once where the
 contact was last, asks the DHT for their presence beside it, dials what that says, and a moment later calls by the
 relays where they wait, one after the other; whatever is first is used, and a relayed link is replaced by a direct one
-that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate.
+that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate,
+unless QUIC does not pass here or there: then the longest of these gaps stands between them.
 Which ways are used at all is the user's to say, for each contact: `PathChoice`.  Who shall learn no address of ours is
 not even called by a relay: they name it, so it may be theirs.  They call us, by relays that we have chosen.
 """
@@ -109,10 +110,22 @@ class Reach:
 
     def alive(self, contact: IdentityKey, now: Now) -> None:
         """Something of theirs arrived by another way: if a link is wanted, try now."""
+        if not self._is_hopeless(contact):
+            self._try_now(contact, now)
+
+    def _try_now(self, contact: IdentityKey, now: Now) -> None:
         attempt = self._attempts.get(contact)
         if attempt is not None and not attempt.busy:
             attempt.failures, attempt.due = 0, now.steady
             self.on_timer(now)
+
+    def _is_hopeless(self, contact: IdentityKey) -> bool:
+        """Whether QUIC does not pass here or there: a link is tried now and then, and not at every sign of life."""
+        return self._dht.quic_blocked or self.their_nat(contact) is NatKind.NO_QUIC
+
+    def on_passage(self, now: Now) -> None:
+        """QUIC passes again."""
+        self.on_addresses(now)
 
     def on_addresses(self, now: Now) -> None:
         """We are somewhere else: whoever is wanted may be reached from here."""
@@ -195,7 +208,7 @@ class Reach:
         attempt = self._attempts.get(contact)
         if attempt is None or not attempt.busy:
             self._begin(contact, now)
-            self.alive(contact, now)
+            self._try_now(contact, now)
             return
         ways = {str(hint.endpoint) for hint in self.beside(contact, now)}
         if not any(each.outcome == TRYING and ways & set(each.where.split(", ")) for each in attempt.tried):
@@ -343,7 +356,8 @@ class Reach:
             del self._attempts[contact]
             return
         attempt.failures += 1
-        attempt.due = now.steady + limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
+        gap_s = limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
+        attempt.due = now.steady + (limits.DIAL_GAPS_S[-1] if self._is_hopeless(contact) else gap_s)
         self._on_away(contact, now)
 
 

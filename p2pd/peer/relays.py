@@ -51,6 +51,8 @@ class Nodes(Protocol):
 
     def servers(self) -> list[Peer]: ...
     def round_trip_ms(self, peer: Peer) -> float | None: ...
+    @property
+    def quic_blocked(self) -> bool: ...
 
 
 class ChannelUser(Protocol):
@@ -185,7 +187,8 @@ class Relays:
                 self._end(way, "no answer", now)
         if self._due is None or self._due > now.steady:
             return
-        self._due = now.steady + limits.RELAY_CHECK_S
+        blocked = self._nodes.quic_blocked
+        self._due = now.steady + (limits.RELAY_BLOCKED_S if blocked else limits.RELAY_CHECK_S)
         if not self._wanted():
             self._leave(now)
             return
@@ -227,6 +230,8 @@ class Relays:
 
     def _retry_later(self, now: Now) -> None:
         gap = limits.RELAY_GAPS_S[min(self._failures, len(limits.RELAY_GAPS_S) - 1)]
+        if self._nodes.quic_blocked:
+            gap = limits.RELAY_BLOCKED_S
         self._failures += 1
         self._due = min(self._due or now.steady + gap, now.steady + gap)
 
@@ -261,13 +266,15 @@ class Relays:
         return None if found is None else found[0].relay
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
-        """The machine is somewhere else: ask whether relays are still there, or leave who cannot be asked."""
+        """The machine is somewhere else: ask whether relays are there, leave who cannot be asked, look for others."""
         for way in list(self._ways.values()):
             if not has_family(own, way.endpoint):
                 self._failures = 0  # it is not they who failed
                 self._end(way, "no address of its family is left", now)
             elif way.up:
                 self._effects.append(CheckLink(way.link))
+        self._refused = 0
+        self.need_changed(now)
 
     # --- what relays say ---
 

@@ -89,6 +89,7 @@ class Ways:
         self._owner = owner
         self._served = dht.serves
         self._joined = dht.joined
+        self._blocked = False
         numbers = LinkNumbers()
         self._tries = Tries(private=settings.private)
         self._tries.on_addresses(settings.own)
@@ -174,7 +175,7 @@ class Ways:
         self.relays.start(now)
 
     def look(self, now: Now) -> None:
-        """After anything has happened: whether we serve may be another, and whether we know anybody."""
+        """After anything has happened: whether we serve, whom we know and whether QUIC passes may be others."""
         if self._joined is not self._dht.joined:
             self._joined = self._dht.joined
             if self._joined:  # anew, as after a move to another address family
@@ -185,6 +186,12 @@ class Ways:
             self._served = self._dht.serves
             self.relays.need_changed(now)
             self._owner.on_presence(now)
+        if self._blocked is not self._dht.quic_blocked:
+            self._blocked = self._dht.quic_blocked
+            self._owner.on_presence(now)
+            if not self._blocked:
+                self.relays.need_changed(now)
+                self.reach.on_passage(now)
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""
@@ -198,7 +205,6 @@ class Ways:
                 self.links.close(contact, "no address of its family is left", now)
             else:
                 self.links.check(contact)
-        self.relays.need_changed(now)
         self.reach.on_addresses(now)
         self.punching.on_addresses(now)
 
@@ -280,7 +286,7 @@ class Ways:
     @property
     def nat(self) -> NatKind:
         """What stands in front of us."""
-        return NatKind.NO_QUIC if self.relays.shut_out else self.whereabouts.nat
+        return NatKind.NO_QUIC if self.relays.shut_out or self._dht.quic_blocked else self.whereabouts.nat
 
     def path(self, contact: Contact) -> Path:
         """How a contact is reached now, and why so."""

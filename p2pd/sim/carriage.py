@@ -109,4 +109,4 @@ class Carriage:
 
 def packets_of(size_bytes: int) -> int:
     """How many datagrams so many bytes of a stream take."""
-    return max(1, -(-size_bytes // limits.DATAGRAM_BYTES))
+    return max(1, -(-size_bytes // limits.QUIC_DATAGRAM_BYTES))

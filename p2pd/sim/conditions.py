@@ -25,13 +25,13 @@ class Conditions:
     reordering_s: float = 0.2
     corruption: float = 0.0
     """A datagram with one bit flipped; QUIC takes such a packet for lost."""
-    mtu_bytes: int = limits.DATAGRAM_BYTES
+    mtu_bytes: int = limits.QUIC_DATAGRAM_BYTES
     """The largest payload of a datagram that passes; QUIC begins with full ones, and cannot where they do not."""
 
     @property
     def quic_loss(self) -> float:
         """The chance that a packet of QUIC's does not arrive as it was sent."""
-        if self.mtu_bytes < limits.QUIC_INITIAL_BYTES:
+        if self.mtu_bytes < limits.QUIC_DATAGRAM_BYTES:
             return 1.0
         return 1.0 - (1.0 - self.loss) * (1.0 - self.corruption)
 

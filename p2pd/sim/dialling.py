@@ -18,7 +18,7 @@ from p2pd.sim.hosts import Host, Inputs
 from p2pd.sim.routes import Path
 from p2pd.types import Endpoint, NodeKey
 
-_CERTIFICATE_BYTES = 2 * limits.DATAGRAM_BYTES
+_CERTIFICATE_BYTES = 2 * limits.QUIC_DATAGRAM_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +116,7 @@ class Dials:
                 certificate = partial(self._proven, dial, path, there.node.key, there.life)
                 self._carriage.carry(path, there, _CERTIFICATE_BYTES, certificate, dial.wanted)
 
-        self._carriage.carry(path, dial.host, limits.QUIC_INITIAL_BYTES, hello, dial.wanted)
+        self._carriage.carry(path, dial.host, limits.QUIC_DATAGRAM_BYTES, hello, dial.wanted)
 
     def _proven(self, dial: Dial, path: Path, key: NodeKey, life: int) -> None:
         if key == dial.wish.node:

@@ -134,7 +134,9 @@ class Links:
         def wanted() -> bool:
             return end.open and not end.up and there.life == life
 
-        self._carriage.carry(path, dial.host, limits.DATAGRAM_BYTES, partial(self._accept, dial, end, there), wanted)
+        self._carriage.carry(
+            path, dial.host, limits.QUIC_DATAGRAM_BYTES, partial(self._accept, dial, end, there), wanted
+        )
 
     def _accept(self, dial: Dial, dialler: End, there: Host) -> None:
         number = self._incoming.get(there.name, 0) - 1

@@ -19,7 +19,7 @@ from p2pd.sim.hosts import Host, Inputs
 from p2pd.sim.routes import Path
 from p2pd.types import NodeKey
 
-_CERTIFICATE_BYTES = 2 * limits.DATAGRAM_BYTES
+_CERTIFICATE_BYTES = 2 * limits.QUIC_DATAGRAM_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -85,9 +85,9 @@ class Requests:
             else:
                 asked.receiver, asked.receiver_life = there, life
                 arrived = partial(self._on_arrived, asked, there, wish)
-                carry(path, host, limits.DATAGRAM_BYTES + len(wish.payload), arrived, asked.wanted)
+                carry(path, host, limits.QUIC_DATAGRAM_BYTES + len(wish.payload), arrived, asked.wanted)
 
-        carry(path, host, limits.QUIC_INITIAL_BYTES, hello, asked.wanted)
+        carry(path, host, limits.QUIC_DATAGRAM_BYTES, hello, asked.wanted)
 
     def _on_arrived(self, asked: _Asked, there: Host, wish: Request) -> None:
         if there.life != asked.receiver_life:

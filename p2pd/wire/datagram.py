@@ -1,7 +1,7 @@
 """The DHT's datagrams, outermost layer.  `docs/protocol.md`, "Datagrams".
 
 Knows no keys: sealing is done above.
-Rules: at most 1,200 bytes; bytes after a fixed format are refused; a hello's padding is not looked at.
+Rules: at most 1,152 bytes; bytes after a fixed format are refused; a hello's padding is not looked at.
 
 Sealed, kind 0x20:
 
@@ -60,7 +60,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first datagram to a bare host and port; padded to 1,200 bytes, so that its answer is smaller.
+    """The first datagram to a bare host and port; padded to 1,152 bytes, so that its answer is smaller.
 
     kind 1, version 1, network 4, id 8, zeros.
     """

@@ -18,6 +18,8 @@ from p2pd.wire.codec import U8, U16, U32, U63, Address, Bytes8, Bytes32, Item, K
 
 PackedEndpoint = Annotated[bytes, msgspec.Meta(min_length=6, max_length=18)]
 RecordBytes = Annotated[bytes, msgspec.Meta(max_length=limits.RECORD_BYTES)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=limits.FRAGMENTS)]
+Piece = Annotated[bytes, msgspec.Meta(max_length=limits.FRAGMENT_BYTES)]
 Token = Annotated[bytes, msgspec.Meta(max_length=limits.TOKEN_BYTES)]
 
 
@@ -210,6 +212,35 @@ class Failed(Wire, frozen=True, tag=19):
     reason: U8
 
 
+class Fragment(Wire, frozen=True, tag=20):
+    """A piece of a question too long for a datagram.  Answered by `Taken`, or by `Answered` when none is lacking."""
+
+    exchange: Bytes8
+    at: U8
+    count: Count
+    data: Piece
+
+
+class Taken(Wire, frozen=True, tag=21):
+    """I have it; these of the exchange I lack."""
+
+    lacking: Annotated[list[U8], msgspec.Meta(max_length=limits.FRAGMENTS)]
+
+
+class Rest(Wire, frozen=True, tag=22):
+    """Which is the further piece of the answer at this place?  Answered by `Answered`."""
+
+    exchange: Bytes8
+    at: U8
+
+
+class Answered(Wire, frozen=True, tag=23):
+    """The answer to what came in fragments has so many pieces, and this is one: the first, or the one asked for."""
+
+    count: Count
+    data: Piece
+
+
 Body = (
     Ping
     | Pong
@@ -230,9 +261,13 @@ Body = (
     | Reach
     | Reached
     | Failed
+    | Fragment
+    | Taken
+    | Rest
+    | Answered
 )
-Request = Ping | Find | Get | Store | Listen | Push | Digest | Probe | Reach
-Reply = Pong | Nodes | Values | Stored | Listening | Pushed | Missing | Probing | Failed
+Request = Ping | Find | Get | Store | Listen | Push | Digest | Probe | Reach | Fragment | Rest
+Reply = Pong | Nodes | Values | Stored | Listening | Pushed | Missing | Probing | Failed | Taken | Answered
 
 
 class Packet(Wire, frozen=True):

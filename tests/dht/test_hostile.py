@@ -8,7 +8,7 @@ import pytest
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
-from p2pd.crypto.sealing import datagram_key, seal
+from p2pd.crypto.sealing import datagram_key, seal, unseal
 from p2pd.dht.node import Dht
 from p2pd.dht.peers import Peer, networks
 from p2pd.domains import Domain
@@ -18,9 +18,11 @@ from p2pd.types import AddressKey, Endpoint, NodeKey, Now, RandomSource
 from p2pd.wire.datagram import Hello, Sealed, network_id
 from p2pd.wire.record import Family, Record, record_key
 from p2pd.wire.rpc import (
+    Answered,
     Body,
     Digest,
     Find,
+    Fragment,
     Get,
     Listen,
     Nodes,
@@ -31,6 +33,7 @@ from p2pd.wire.rpc import (
     Push,
     Reach,
     Reached,
+    Rest,
     Store,
     Stored,
     pack_endpoint,
@@ -70,7 +73,14 @@ UNPROVEN: dict[str, Body] = {
     "pong": Pong(1, pack_endpoint(VICTIM)),
     "nodes": Nodes([]),
     "stored": Stored([], []),
+    "fragment": Fragment(bytes(8), 0, 1, Find(bytes(32)).encode()),
+    "rest": Rest(bytes(8), 1),
+    "answered": Answered(64, bytes(200)),
 }
+
+
+SURE = Packet(bytes(8), b"", False, Ping(), bytes(200))
+"""A question whose answer brings a token."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +108,24 @@ class TestAmplification:
             if len(data) > limits.DATAGRAM_BYTES:
                 continue
             assert sum(map(len, answers(machine, data, VICTIM, network.world.now))) <= len(data)
+
+    def test_in_fragments_each_datagram_brings_one_at_most(self, network: Network) -> None:
+        held = record_key(Family.SET, AddressKey(key_of("held").public))
+        machine, asker, now = network.machines[network.holders(held)[0]], key_of("asker"), network.world.now
+        (token,) = answers(machine, sealed(asker, machine.key, SURE), VICTIM, now)
+        shared = datagram_key(asker, machine.key)
+        packet = Packet.decode(unseal(shared, token[38:62], token[62:], token[:38]))
+        get = Get(held).encode()
+        exchange = [Fragment(bytes(8), 0, 2, get[:20]), Fragment(bytes(8), 1, 2, get[20:])]
+        exchange += [Rest(bytes(8), at) for at in range(1, 5)]
+        brought = []
+        for seed, body in enumerate(exchange):
+            data = sealed(asker, machine.key, Packet(bytes(8), packet.token, False, body), seed)
+            sent = answers(machine, data, VICTIM, now)
+            assert len(sent) == 1
+            brought.append(len(sent[0]))
+        assert max(brought) > 1_000, "the answer has pieces of full size"
+        assert max(brought) <= limits.DATAGRAM_BYTES
 
     def test_a_hello_is_answered_by_less(self, network: Network) -> None:
         machine = network.machines[network.host(3)]

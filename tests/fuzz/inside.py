@@ -9,10 +9,14 @@ from dataclasses import replace
 
 from p2pd.crypto.keys import SigningKey
 from p2pd.crypto.sealing import datagram_key, seal
+from p2pd.dht.fragments import cut
+from p2pd.dht.peers import Peer
+from p2pd.dht.questions import Answer, Question
 from p2pd.storage.records import SqliteRecordStore
 from p2pd.types import Endpoint, MessageId, NodeKey, Now
 from p2pd.wire.content import Acknowledgement, Content
 from p2pd.wire.datagram import Sealed, network_id
+from p2pd.wire.rpc import Fragment, decode_body
 from tests.cast import START, after, friends
 from tests.dht.virtual import PRIVATE, DhtMachine
 from tests.wire.formats import encodings
@@ -65,6 +69,25 @@ class Server:
         self.said += len(list(self._machine.take_effects()))
 
 
+class Holder:
+    """A node that holds fragments for somebody whose address is proven, who may say anything in them."""
+
+    def __init__(self) -> None:
+        self._records = SqliteRecordStore(":memory:")
+        self._machine = DhtMachine("fragments", replace(PRIVATE, source_per_s=1e9, source_burst=1e9), self._records)
+        self._now = START
+        with self._records.transaction():
+            self._machine.dht.start([], self._now)
+
+    def fragment(self, data: bytes) -> Answer | None:
+        """A body in a datagram with a token; raises `PeerError` for what the datagram's receiver counts."""
+        self._now = after(1, self._now)
+        body = decode_body(data)
+        asked = Question(Peer(NodeKey(STRANGER.public), AT), body, False, True, self._machine.dht._node, 1_000)
+        with self._records.transaction():
+            return self._machine.dht.on_question(asked, self._now)
+
+
 class Friend:
     """Someone whose contact writes what no daemon of ours would."""
 
@@ -108,3 +131,9 @@ PACKETS = [
     b"\x95\xc4\x08" + bytes(8) + b"\xc4\x00\xc3" + body + b"\xc4\xc8" + bytes(200) for body in BODIES if len(body) < 800
 ]
 """A packet around each body: id, no token, serves, the body, padding."""
+FRAGMENTS = [
+    Fragment(number.to_bytes(8, "big"), at, len(cut(body)), piece).encode()
+    for number, body in enumerate(BODIES)
+    for at, piece in enumerate(cut(body))
+]
+"""Every body, in as many fragments as it needs."""

@@ -42,7 +42,7 @@ from p2pd.wire.envelope import Envelope, FirstContact, envelope_binding
 from p2pd.wire.record import Record
 from tests.chance import SeededRandom
 from tests.crypto.test_first_contact import signed
-from tests.fuzz.inside import BODIES, PACKETS, Friend, Server
+from tests.fuzz.inside import BODIES, FRAGMENTS, PACKETS, Friend, Holder, Server
 from tests.fuzz.target import Target
 from tests.wire.formats import DECODERS, GOLDEN, READERS, TEXTS
 
@@ -287,6 +287,7 @@ def _inside() -> dict[str, Target]:
     return {
         "dht packet": Target(server.datagram, PACKETS, (), harmless),
         "dht request": Target(server.request, BODIES, (), harmless),
+        "dht fragments": Target(Holder().fragment, FRAGMENTS, wrong=harmless),
         "content of a contact": Target(friend.content, friend.samples(), (), harmless),
     }
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.nat.expected import LAN_S
-from tests.nat.kinds import FULL_CONE, PORT_RESTRICTED, PUBLIC, SYMMETRIC, Kind
+from tests.nat.kinds import FULL_CONE, KINDS, PORT_RESTRICTED, PUBLIC, QUIC_BLOCKED, SYMMETRIC, Kind
 from tests.nat.line import Conditions
 from tests.nat.people import POLL_S, SETTLED_S, Person, Resident, Town, seconds
 
@@ -227,6 +227,58 @@ def _delivered(person: Person) -> set[str]:
     return {event["data"]["id"] for event in events if event["data"]["state"] == "delivered"}
 
 
+# --- first contact where QUIC does not pass
+
+NARROW = "MTU black hole at 1,200"
+STRANGERS = (("public", QUIC_BLOCKED.name), (QUIC_BLOCKED.name, "public"), (QUIC_BLOCKED.name, QUIC_BLOCKED.name))
+STRANGERS += (("public", NARROW), (NARROW, "public"))
+
+
+def first_contact(town: Town) -> Iterator[Finding]:
+    """Two who have never talked: a request, its acceptance, and a message each way."""
+    for asker, asked in STRANGERS:
+        alice, bob = town.person("alice"), town.person("bob")
+        for person, access in ((alice, asker), (bob, asked)):
+            _plug(person, access)
+            person.start()
+        joined = all(person.joins(ALL_S / 2) for person in (alice, bob))
+        finding = Finding("first-contact", f"{asker} to {asked}", {"joined": joined})
+        time.sleep(SETTLED_S)
+        begun = time.monotonic()
+        request = _requested(alice, bob) if joined else None
+        finding.figures["request_s"] = round(time.monotonic() - begun, 1) if request else None
+        if request is None:
+            finding.complaints.append("the request did not come")
+        else:
+            bob.call("request.accept", id=request, **{"as": "alice"})
+            begun = time.monotonic()
+            left = _undelivered({alice: _send_few(alice, "bob"), bob: _send_few(bob, "alice")})
+            finding.figures |= {"all_s": round(time.monotonic() - begun, 1), "undelivered": left}
+            if left:
+                finding.complaints.append("not all delivered")
+        finding.figures["sent_kB"] = {person.home.name: _sent_bytes(person) // 1000 for person in (alice, bob)}
+        _leave(alice, bob)
+        yield finding
+
+
+def _plug(person: Person, access: str) -> None:
+    if access in LINES:
+        person.access = person.lab.plug_line(LINES[access], person.machine)
+    else:
+        person.plug(KINDS[access])
+
+
+def _requested(alice: Person, bob: Person) -> str | None:
+    """She asks; the id of the request as he sees it, None where it does not come."""
+    alice.call("contact.add", address=bob.address, message="hello, stranger", **{"as": "bob"})
+    deadline = time.monotonic() + ALL_S
+    while time.monotonic() < deadline:
+        if requests := bob.call("request.list")["requests"]:
+            return str(requests[0]["id"])
+        time.sleep(POLL_S)
+    return None
+
+
 def _leave(*people: Person) -> None:
     for person in people:
         person.leave()
@@ -237,4 +289,5 @@ EXPERIMENTS: dict[str, Callable[[Town], Iterator[Finding]]] = {
     "move": move,
     "relay-killed": relay_killed,
     "lines": lines,
+    "first-contact": first_contact,
 }

@@ -58,7 +58,7 @@ def test_a_retry_is_smaller_than_what_asked_for_it() -> None:
     flood(wire, victim, 1)
     (_, _, answer), *rest = wire.packets
     assert not rest
-    assert len(answer) < limits.QUIC_INITIAL_BYTES / 3
+    assert len(answer) < limits.QUIC_DATAGRAM_BYTES / 3
 
 
 def test_a_token_is_of_no_use_at_another_address() -> None:

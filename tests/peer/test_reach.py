@@ -113,6 +113,20 @@ def test_a_sign_of_life_makes_the_next_attempt_immediate(seeker: Seeker) -> None
     assert len(seeker.dht.gets) == 1
 
 
+@pytest.mark.parametrize("blocked", ["here", "there"])
+def test_where_quic_is_blocked_a_sign_of_life_changes_nothing(seeker: Seeker, blocked: str) -> None:
+    seeker.want()
+    seeker.dht.serve([], NOON)
+    if blocked == "here":
+        seeker.dht.quic_blocked = True
+    else:
+        seeker.reach._seen[seeker.friend.identity] = Presence(1, seeker.friend.keys.node_key, [], [], NatKind.NO_QUIC)
+    seeker.reach.alive(seeker.friend.identity, after(1, NOON))
+    assert len(seeker.dht.gets) == 0
+    seeker.reach.on_addresses(after(2, NOON))
+    assert len(seeker.dht.gets) == 1
+
+
 def test_the_end_of_an_earlier_attempt_does_not_stop_the_next_for_ever(seeker: Seeker) -> None:
     seeker.want()
     old = seeker.dht.take_gets()

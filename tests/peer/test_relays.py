@@ -45,6 +45,7 @@ class Table:
 
     peers: list[Peer]
     slow: dict[NodeKey, float] = field(default_factory=dict)
+    quic_blocked: bool = False
 
     def servers(self) -> list[Peer]:
         return list(self.peers)
@@ -222,6 +223,22 @@ def test_a_relay_that_is_gone_is_replaced_soon_and_avoided(node: Node) -> None:
     assert node.dialled() == []
     node.later(limits.RELAY_AVOIDED_S)
     assert [dial.node for dial in node.dialled()] == [first.node]
+
+
+def test_where_quic_does_not_pass_relays_are_tried_now_and_then_and_at_once_elsewhere() -> None:
+    node = Node(servers=60)
+    node.table.peers = [server(number, f"198.{number}.1.1") for number in range(1, 61)]
+    node.table.quic_blocked = True
+    node.relays.start(node.now)
+    dials = 0
+    for _ in range(3_600):
+        for dial in node.dialled():
+            dials += 1
+            node.relays.on_closed(dial.link, "no answer", node.now)
+        node.later(1)
+    assert dials == 12 * limits.RELAYS_WAITED_AT
+    node.relays.on_addresses((Endpoint("10.0.0.2", 4242),), node.now)
+    assert len(node.dialled()) == limits.RELAYS_WAITED_AT
 
 
 def test_a_relay_that_is_full_is_left(node: Node) -> None:

@@ -139,6 +139,25 @@ def test_a_node_that_quic_cannot_reach_says_so(node: Node) -> None:
     assert node.ways.path(node.person.contact(node.friend)).cause == "quic-blocked"
 
 
+def test_a_node_whose_questions_find_no_way_by_quic_says_so_and_tries_anew_when_they_do(node: Node) -> None:
+    node.ways.start(START)
+    for dial in node.dialled():
+        node.ways.on_relay_opened(dial.link, dial.node, True, START)
+    node.told.clear()
+    node.dht.quic_blocked = True
+    node.ways.look(after(1))
+    assert node.told == ["presence"]
+    assert node.ways.presence().nat == NatKind.NO_QUIC
+    node.ways.reach.want(node.friend.identity, after(1))
+    node.dht.serve([], after(1))
+    assert node.ways.reach.next_deadline() == after(1 + limits.DIAL_GAPS_S[-1]).steady
+    node.dht.quic_blocked = False
+    node.ways.look(after(2))
+    assert node.told.count("presence") == 2
+    assert node.ways.presence().nat != NatKind.NO_QUIC
+    assert len(node.dht.gets) == 1, "their presence is looked up again"
+
+
 def test_who_becomes_a_server_leaves_its_relays_and_says_so(node: Node) -> None:
     node.ways.start(START)
     node.dialled()

@@ -101,6 +101,10 @@ QUESTIONS = [
     Made("rpc.Reach", {"key": NODE, "endpoint": ENDPOINT_4}, 17),
     Made("rpc.Reached", tag=18),
     Made("rpc.Failed", {"reason": 255}, 19),
+    Made("rpc.Fragment", {"exchange": ID, "at": 4, "count": 5, "data": filled(40)}, 20),
+    Made("rpc.Taken", {"lacking": [0, 63]}, 21),
+    Made("rpc.Rest", {"exchange": ID, "at": 63}, 22),
+    Made("rpc.Answered", {"count": 64, "data": filled(40)}, 23),
 ]
 PACKETS = [
     Made("rpc.Packet", {"id": ID, "token": TOKEN, "serves": True, "body": QUESTIONS[0], "padding": b""}),
@@ -206,7 +210,7 @@ FORMATS: list[Made] = [
 def datagrams() -> dict[str, dict[str, Any]]:
     """The four datagrams, byte by byte."""
     sealed = bytes((0x20, 1)) + NETWORK + NODE + filled(24) + filled(40)
-    hello = bytes((0x21, 1)) + NETWORK + ID + bytes(1_186)
+    hello = bytes((0x21, 1)) + NETWORK + ID + bytes(1_138)
     welcome = bytes((0x22, 1)) + NETWORK + ID + NODE + TOKEN + WALL_MS.to_bytes(8, "big") + b"\x01" + ENDPOINT_4
     knock = bytes((0x23, 1)) + NETWORK + TOKEN + b"\x01"
     return {

@@ -64,7 +64,7 @@ def test_welcome_is_smaller_than_hello() -> None:
 
 
 def test_hello_padding_is_not_looked_at() -> None:
-    assert datagram.decode(HELLO[:14] + b"x" * 1_186) == Hello(DATAGRAMS["Hello"]["network"], DATAGRAMS["Hello"]["id"])
+    assert datagram.decode(HELLO[:14] + b"x" * 1_138) == Hello(DATAGRAMS["Hello"]["network"], DATAGRAMS["Hello"]["id"])
 
 
 def test_the_largest_packet_fills_a_datagram() -> None:
@@ -80,7 +80,7 @@ def test_the_largest_packet_fills_a_datagram() -> None:
     [
         b"",
         SEALED[:77],
-        SEALED + bytes(1_200),
+        SEALED + bytes(limits.DATAGRAM_BYTES),
         HELLO[:-1],
         HELLO + b"\0",
         WELCOME[:-1],
