@@ -105,6 +105,7 @@ class ScriptedDht:
     """Stands in for `p2pd.dht.node.Dht`; `tests/test_cast.py` compares the two."""
 
     joined: bool = True
+    has_looked_around: bool = True
     gets: list[Get] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     listens: list[Listen] = field(default_factory=list)

@@ -89,6 +89,7 @@ class Ways:
         self._owner = owner
         self._served = dht.serves
         self._joined = dht.joined
+        self._looked_around = dht.has_looked_around
         numbers = LinkNumbers()
         self._tries = Tries(private=settings.private)
         self._tries.on_addresses(settings.own)
@@ -174,7 +175,7 @@ class Ways:
         self.relays.start(now)
 
     def look(self, now: Now) -> None:
-        """After anything has happened: whether we serve may be another, and whether we know anybody."""
+        """After anything has happened: whether we serve may be another, and whom we know."""
         if self._joined is not self._dht.joined:
             self._joined = self._dht.joined
             if self._joined:  # anew, as after a move to another address family
@@ -185,6 +186,9 @@ class Ways:
             self._served = self._dht.serves
             self.relays.need_changed(now)
             self._owner.on_presence(now)
+        if self._looked_around is not self._dht.has_looked_around:
+            self._looked_around = self._dht.has_looked_around
+            self.relays.on_looked_around(now)
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""
