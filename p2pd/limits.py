@@ -239,6 +239,9 @@ RELAYED_WINDOW = 16
 all are of the largest size."""
 RELAYS_WAITED_AT = 2
 """Relays at which a node waits: where one is killed the other is there already."""
+RELAY_CHOICE_S = 1.0
+"""A node that has just come chooses its relays when it has looked around, or so long after it has joined at the latest:
+until then it knows few servers, which are the same for many who come."""
 RELAY_AFTER_S = 0.2
 """A direct dial begins so much before the call by a relay: a round trip to most of a continent."""
 DOUBT_AFTER_S = 3.0

@@ -106,6 +106,7 @@ class ScriptedDht:
 
     joined: bool = True
     quic_blocked: bool = False
+    has_looked_around: bool = True
     gets: list[Get] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     listens: list[Listen] = field(default_factory=list)

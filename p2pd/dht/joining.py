@@ -9,7 +9,7 @@ Rules:
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from p2pd import limits
 from p2pd.dht.alarms import Alarm, Alarms
@@ -61,6 +61,8 @@ class Joining:
         self._retry: Alarm | None = None
         self._retry_s = limits.JOIN_RETRY_MIN_S
         self._has_looked = False
+        self.has_looked_around = False
+        """The first look-up of ourselves is over: servers of many places are known, not only those we came by."""
         self._saved: Recent[NodeKey, float] = Recent(limits.SOURCES)
         self._challenged: Recent[Peer, float] = Recent(limits.SOURCES)
         self._challenges = TokenBucket(limits.CHALLENGES_PER_S, limits.CHALLENGES_BURST)
@@ -188,7 +190,7 @@ class Joining:
             self._store.save_node(KnownNode(peer.key, str(peer.endpoint), now.wall_s, now.wall_s))
         if not self._has_looked:
             self._has_looked = True
-            self._look(self._own, now)
+            self._look(self._own, now, self._on_looked_around)
             self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
             for wait_s in limits.JOIN_SPREAD_S:
                 self._alarms.at(now.steady + wait_s, lambda later: self._look(self._anywhere(), later))
@@ -234,9 +236,12 @@ class Joining:
             within = int.from_bytes(self._anywhere(), "big") % (high - low + 1)
             self._look((low + within).to_bytes(SPACE_BITS // 8, "big"), now)
 
-    def _look(self, target: bytes, now: Now) -> None:
+    def _on_looked_around(self) -> None:
+        self.has_looked_around = True
+
+    def _look(self, target: bytes, now: Now, then: Callable[[], None] = lambda: None) -> None:
         if len(self._table):
-            walk = _Walk(self._searches, target)
+            walk = _Walk(self._searches, target, then)
             walk.search = self._searches.start(target, walk, now, cause=Cause.LOOKUP, width=limits.BUCKET_SIZE)
 
     def _anywhere(self) -> bytes:
@@ -249,9 +254,10 @@ class Joining:
 class _Walk:
     """A look-up for its own sake: whoever answers comes into the table."""
 
-    def __init__(self, searches: Searches, target: bytes) -> None:
+    def __init__(self, searches: Searches, target: bytes, then: Callable[[], None]) -> None:
         self._searches = searches
         self._target = target
+        self._then = then
         self.search: Search | None = None
 
     def question(self, peer: Peer) -> Body:
@@ -263,6 +269,7 @@ class _Walk:
     def on_end(self, now: Now) -> None:
         if self.search is not None:
             self._searches.note_density(self.search.lookup, self._target)
+        self._then()
 
 
 def _peers(known: Sequence[KnownNode]) -> list[Peer]:

@@ -328,6 +328,11 @@ class Dht:
         return len(self._table) > 0
 
     @property
+    def has_looked_around(self) -> bool:
+        """Whether servers of many places are known, and not only those by which we came."""
+        return self._joining.has_looked_around
+
+    @property
     def has_whom_to_ask(self) -> bool:
         """Whether there is anybody by whom the network may be found."""
         return self.joined or self._joining.has_whom_to_ask

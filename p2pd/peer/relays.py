@@ -3,8 +3,9 @@
 Knows no persons and no contents: what goes over a channel is `links`', by the same numbers as links that need no relay.
 Rules: we come to every relay under a key of its own, drawn anew for each call and, for waiting, for each relay at each
 start, so that relays cannot tell whom they have before them.  We wait at servers of different networks, near ones
-rather than far ones; where one is gone, full or silent, another is asked, soon at first.  What relays say is bounded by
-what they may say: one word that we wait, so many callers.
+rather than far ones, and choose them once we have looked around: the servers by which one comes are the same for many,
+and would carry them all.  Where one is gone, full or silent, another is asked, soon at first.  What relays say is
+bounded by what they may say: one word that we wait, so many callers.
 
 | ours | goes on by | ends by |
 |---|---|---|
@@ -49,6 +50,8 @@ _AVOIDED = 64
 class Nodes(Protocol):
     """What of the DHT is asked: who could carry for us."""
 
+    @property
+    def has_looked_around(self) -> bool: ...
     def servers(self) -> list[Peer]: ...
     def round_trip_ms(self, peer: Peer) -> float | None: ...
     @property
@@ -165,9 +168,15 @@ class Relays:
     # --- waiting ---
 
     def start(self, now: Now) -> None:
-        """The node has joined."""
-        self._due = now.steady
+        """The node has joined: it waits at relays once it knows servers enough to choose from."""
+        self._due = now.steady + (0.0 if self._nodes.has_looked_around else limits.RELAY_CHOICE_S)
         self.on_timer(now)
+
+    def on_looked_around(self, now: Now) -> None:
+        """Servers of many places are known."""
+        if self._due is not None:
+            self._due = now.steady
+            self.on_timer(now)
 
     def need_changed(self, now: Now) -> None:
         """Whether we want to wait at relays may be another."""

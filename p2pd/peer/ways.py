@@ -90,6 +90,7 @@ class Ways:
         self._served = dht.serves
         self._joined = dht.joined
         self._blocked = False
+        self._looked_around = dht.has_looked_around
         numbers = LinkNumbers()
         self._tries = Tries(private=settings.private)
         self._tries.on_addresses(settings.own)
@@ -192,6 +193,9 @@ class Ways:
             if not self._blocked:
                 self.relays.need_changed(now)
                 self.reach.on_passage(now)
+        if self._looked_around is not self._dht.has_looked_around:
+            self._looked_around = self._dht.has_looked_around
+            self.relays.on_looked_around(now)
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""

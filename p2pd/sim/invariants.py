@@ -177,7 +177,7 @@ class Judge:
             if known is not None:
                 self._residents[host] = known
                 honest = known.behaviour is None
-                self.nearest.servers[host] = Server(host, known.key, honest)
+                self.nearest.add(Server(host, known.key, honest))
         return known
 
     def _look_for_bugs(self) -> None:

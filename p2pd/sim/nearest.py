@@ -7,12 +7,14 @@ of them; liars are not missed, and nobody looks for itself.  `reached` is the sh
 came to; where nothing disturbs the world (`strict`), one that misses any is a violation.
 """
 
-import heapq
-from collections.abc import Callable
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from p2pd.dht.lookup import Lookup
-from p2pd.dht.peers import node_id
+from p2pd.dht.peers import SPACE_BITS, node_id
 from p2pd.sim.promises import Broken
 from p2pd.types import NodeKey
 
@@ -34,6 +36,35 @@ class Server:
         self.place = int.from_bytes(node_id(self.key), "big")
 
 
+class Ranks:
+    """Places in order, of which the nearest to any are found without looking at all: each half of the key space is one
+    piece of the order, and so is each half of that."""
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+
+    def add(self, place: int) -> None:
+        """One more; it must not be there."""
+        insort(self._places, place)
+
+    def remove(self, place: int) -> None:
+        """One that is there."""
+        del self._places[bisect_left(self._places, place)]
+
+    def nearest(self, target: int) -> Iterator[int]:
+        """All, nearest to the target first."""
+        pieces = [(0, len(self._places), SPACE_BITS)]
+        while pieces:
+            low, high, bits = pieces.pop()
+            if high - low == 1:
+                yield self._places[low]
+            elif high > low:
+                half = 1 << (bits - 1)
+                middle = bisect_left(self._places, self._places[low] & -(half << 1) | half, low, high)
+                halves = [(low, middle, bits - 1), (middle, high, bits - 1)]
+                pieces += halves if target & half else halves[::-1]
+
+
 @dataclass(slots=True)
 class Nearest:
     """All look-ups of a run, against the truth."""
@@ -43,10 +74,19 @@ class Nearest:
     width: int
     """How many of the nearest matter: those who hold a record."""
     strict: bool = False
-    servers: dict[str, Server] = field(default_factory=dict)
     looked: int = 0
     wanted: int = 0
     found: int = 0
+    _servers: dict[str, Server] = field(default_factory=dict)
+    _by_key: dict[NodeKey, Server] = field(default_factory=dict)
+    _by_place: dict[int, Server] = field(default_factory=dict)
+    _up: Ranks = field(default_factory=Ranks)
+    _came: deque[tuple[float, Server]] = field(default_factory=deque)
+    """Who came up lately, and when."""
+
+    def add(self, server: Server) -> None:
+        """A node that is down so far."""
+        self._servers[server.host] = self._by_key[server.key] = self._by_place[server.place] = server
 
     @property
     def reached(self) -> float:
@@ -55,35 +95,44 @@ class Nearest:
 
     def up(self, host: str) -> None:
         """A node has begun to run."""
-        server = self.servers.get(host)
+        server = self._servers.get(host)
         if server is not None and server.since_s is None:
             server.since_s = self.time_s()
+            self._up.add(server.place)
+            self._came.append((server.since_s, server))
 
     def down(self, host: str) -> None:
         """It does not run any more."""
-        server = self.servers.get(host)
-        if server is not None:
+        server = self._servers.get(host)
+        if server is not None and server.since_s is not None:
             server.since_s = None
+            self._up.remove(server.place)
 
     def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup) -> None:
         """A look-up has ended: what did it miss?"""
         place, now_s = int.from_bytes(target, "big"), self.time_s()
-        live = [server for server in self.servers.values() if server.since_s is not None and server.key != own]
-        searcher = next((server for server in self.servers.values() if server.key == own), None)
+        searcher = self._by_key.get(own)
         if searcher is not None and now_s - (searcher.since_s or now_s) < KNOWN_S:
             return
-        newcomers = sum(now_s - (server.since_s or 0.0) < KNOWN_S for server in live)
         width = min(self.width, lookup._width)
-        ranked = heapq.nsmallest(width, live, key=lambda server: server.place ^ place)
-        truth = [server for server in ranked if server.honest and now_s - (server.since_s or 0.0) >= KNOWN_S]
-        came_to = {peer.key for peer in lookup.nearest(width + newcomers)}
+        ranked = islice((found for found in self._up.nearest(place) if self._by_place[found].key != own), width)
+        truth = [server for found in ranked if self._counts(server := self._by_place[found])]
+        came_to = {peer.key for peer in lookup.nearest(width + self._newcomers(own))}
         missed = [server for server in truth if server.key not in came_to]
         self.looked += 1
         self.wanted += len(truth)
         self.found += len(truth) - len(missed)
         if missed and self.strict:
             hosts = ", ".join(server.host for server in missed)
-            self.broken("nearest", self._host_of(own), f"a look-up missed {len(missed)} of the nearest: {hosts}")
+            host = "?" if searcher is None else searcher.host
+            self.broken("nearest", host, f"a look-up missed {len(missed)} of the nearest: {hosts}")
 
-    def _host_of(self, key: NodeKey) -> str:
-        return next((server.host for server in self.servers.values() if server.key == key), "?")
+    def _counts(self, server: Server) -> bool:
+        """Whether it is missed where a look-up did not come to it."""
+        return server.honest and self.time_s() - (server.since_s or 0.0) >= KNOWN_S
+
+    def _newcomers(self, own: NodeKey) -> int:
+        """Those whom not everybody knows yet: they stand among the nearest beside those who count."""
+        while self._came and self.time_s() - self._came[0][0] >= KNOWN_S:
+            self._came.popleft()
+        return len({server.key for since_s, server in self._came if server.since_s == since_s} - {own})

@@ -36,6 +36,7 @@ class Resident:
     """See the module; `behaviour` makes it an adversary, `kind` puts it behind routers of that kind of `nat.KINDS`.
 
     Its host has the name of the address at which others see it at first; a housemate's router is its own, too.
+    A bystander is whole but for what only those have use for who know it: it publishes nothing and listens nowhere.
     """
 
     def __init__(
@@ -47,8 +48,11 @@ class Resident:
         behaviour: Behaviour | None = None,
         kind: str = "public",
         housemate: Resident | None = None,
+        *,
+        bystander: bool = False,
     ) -> None:
         self.world, self.host, self.behaviour, self.kind = world, host, behaviour, kind
+        self.bystander = bystander
         self.disk = Disk()
         self._random = SeededRandom((seed, host))
         self._reader: Engine | None = None
@@ -101,6 +105,8 @@ class Resident:
     def _built(self) -> Engine:
         self._reader = None
         engine = Engine(self.settings, self.store, self.records, self._random)
+        if self.bystander:
+            _keep_quiet(engine)
         if self.behaviour is not None:
             self.adversary = self.behaviour(engine, self._random)
         return engine
@@ -188,3 +194,13 @@ class Resident:
         if found is None:
             raise LookupError("no such message")
         return found.state
+
+
+def _keep_quiet(engine: Engine) -> None:
+    """Nobody writes to this node's user: that it waits at relays, serves and is found is what it is there for."""
+    for part in (engine._publisher, engine._mailroom):
+        part.start = _nothing  # type: ignore[method-assign]
+
+
+def _nothing(now: Now, settle_s: float = 0.0) -> None:
+    """In place of what a bystander does not begin."""

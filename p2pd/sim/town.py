@@ -76,12 +76,13 @@ class Town:
         up: bool = True,
         kind: str = "public",
         housemate: Resident | None = None,
+        bystander: bool = False,
         **settings: Any,
     ) -> Resident:
         """One more person, behind routers of that kind or somebody's; the settings are fields of `EngineSettings`."""
         if housemate is not None:
             kind = housemate.kind
-        person = self._resident(2, len(self.people), behaviour, kind, housemate, **settings)
+        person = self._resident(2, len(self.people), behaviour, kind, housemate, bystander, **settings)
         self.people.append(person)
         if up:
             person.up()
@@ -116,12 +117,14 @@ class Town:
         behaviour: Behaviour | None,
         kind: str,
         housemate: Resident | None = None,
+        bystander: bool = False,
         **settings: Any,
     ) -> Resident:
         known = tuple(server.hint for server in self.servers[:_KNOWN])
         chosen = {"dht": self.dht, "bootstrap": known, "inbox_bits": 0, **settings}
         host = self._address(net, number)
-        return Resident(self.world, host, EngineSettings(**chosen), self.seed, behaviour, kind, housemate)
+        settled = EngineSettings(**chosen)
+        return Resident(self.world, host, settled, self.seed, behaviour, kind, housemate, bystander=bystander)
 
     def _address(self, net: int, number: int) -> str:
         if self.private:

@@ -168,6 +168,19 @@ def test_two_nodes_alone() -> None:
     assert network.get(one, Family.SINGLE, key.public).records[0].body == b"value"
 
 
+@pytest.mark.slow
+def test_who_comes_knows_first_one_server_and_then_those_around() -> None:
+    network = Network("around")
+    bootstrap = network.grow(30, settle_s=10)[:1]
+    newcomer = network.start(network.host(30), bootstrap).dht
+    known: dict[bool, list[int]] = {False: [], True: []}
+    for _ in range(40):
+        network.world.run(0.02)
+        known[newcomer.has_looked_around].append(len(newcomer.servers()))
+    assert known[False][0] <= 1
+    assert known[True][0] >= 20
+
+
 def test_three_nodes_make_stored_two_of_two() -> None:
     network = Network("three", settings=replace(PRIVATE, replicas=20))
     one, *_ = network.grow(3, settle_s=3)

@@ -46,6 +46,7 @@ class Table:
     peers: list[Peer]
     slow: dict[NodeKey, float] = field(default_factory=dict)
     quic_blocked: bool = False
+    has_looked_around: bool = True
 
     def servers(self) -> list[Peer]:
         return list(self.peers)
@@ -167,6 +168,33 @@ def test_a_node_waits_at_two_relays_under_a_key_of_each(node: Node) -> None:
         Waiting(dial.node, [pack_endpoint(dial.endpoints[0])], key) for dial, key in zip(dialled, keys, strict=True)
     ]
     assert (node.relays.waiting, node.changes) == (expected, 2)
+
+
+def test_who_has_just_come_looks_around_before_it_chooses(node: Node) -> None:
+    node.table.has_looked_around = False
+    everybody, node.table.peers = node.table.peers, node.table.peers[:1]
+    node.relays.start(node.now)
+    assert node.dialled() == []
+    node.later(limits.RELAY_CHOICE_S / 2)
+    assert node.dialled() == []
+    node.table.peers, node.table.has_looked_around = everybody, True
+    node.relays.on_looked_around(node.now)
+    assert len(node.dialled()) == limits.RELAYS_WAITED_AT
+
+
+def test_who_is_long_in_looking_around_chooses_of_whom_it_knows(node: Node) -> None:
+    node.table.has_looked_around = False
+    node.relays.start(node.now)
+    assert node.relays.next_deadline() == node.now.steady + limits.RELAY_CHOICE_S
+    node.later(limits.RELAY_CHOICE_S)
+    assert len(node.settle()) == limits.RELAYS_WAITED_AT
+    node.relays.on_looked_around(node.now)
+    assert node.dialled() == [], "it waits at as many as it should"
+
+
+def test_who_has_not_joined_chooses_nobody(node: Node) -> None:
+    node.relays.on_looked_around(node.now)
+    assert node.dialled() == []
 
 
 def test_who_needs_no_relay_waits_at_none_and_leaves_when_that_changes(node: Node) -> None:

@@ -109,6 +109,17 @@ def test_a_client_waits_at_relays_and_a_server_does_not(stack: ExitStack) -> Non
         assert [dial.kind for dial in node.dialled()] == [LinkKind.RELAY] * count
 
 
+def test_a_client_that_has_looked_around_chooses_its_relays_at_once(node: Node) -> None:
+    node.dht.has_looked_around = node.ways._looked_around = False
+    node.ways.start(START)
+    node.ways.look(START)
+    assert node.dialled() == []
+    node.dht.has_looked_around = True
+    node.ways.look(after(0.2))
+    assert len(node.dialled()) == limits.RELAYS_WAITED_AT
+    assert node.told == [], "where we are is no other"
+
+
 @pytest.mark.parametrize("state", [ContactState.ACCEPTED, ContactState.PENDING])
 def test_a_server_waits_too_where_someone_shall_see_no_address(stack: ExitStack, state: ContactState) -> None:
     node = Node(stack, serves=True)

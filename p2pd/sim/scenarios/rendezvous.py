@@ -4,6 +4,7 @@ The mix (`docs/simulator.md` says whence): a fifth can be reached by anybody; 64
 that can be punched (Halkes and Pouwelse 2010), some of them a carrier's (Richter et al. 2016); the routers of the rest
 draw a port for everybody who is written to, so many that of two who cannot be reached 71 % find a way (70 +- 7.1 %,
 Trautwein et al. 2025).  Half of those who can be reached were there before; the others find out that they can serve.
+Who is no friend of anybody is a bystander (`p2pd.sim.resident`).
 """
 
 from collections import Counter
@@ -91,7 +92,7 @@ def _come(stage: Stage) -> list[Resident]:
     draw.shuffle(coming)
     people: list[Resident] = []
     for kind, is_friend in coming:
-        person = town.person(kind=kind)
+        person = town.person(kind=kind, bystander=not is_friend)
         people += [person] if is_friend else []
         stage.run(draw.uniform(0, 2 * _COMING_S))
     stage.run(_SETTLE_S)
