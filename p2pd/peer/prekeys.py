@@ -2,8 +2,8 @@
 
 Knows nothing of where they are published.
 Rules: ages are by our own clock; a private half lives `limits.PREKEY_KEEP_S` after its last publication.
-A date ahead of the clock is of one that was wrong: where the wait for an end begins it counts as now, so that nothing is
-lost and nothing lives for ever, and a newest one dated a week ahead is as old as one of a week ago.
+A date ahead of the clock is of one that was wrong: where the wait for an end begins it counts as now, so that nothing
+is lost and nothing lives for ever, and a newest one dated a week ahead is as old as one of a week ago.
 A one-time prekey lies in its invite, and both go when it has been used.
 """
 
