@@ -557,6 +557,11 @@ PER_SOURCE_STORE_BYTES_PER_DAY = 4 * MIB
 PER_SERVER_STORE_BYTES_PER_DAY = 64 * MIB
 """New bytes kept for one /24 or /48 (private: one key) in a day; the larger for servers of our table (R10)."""
 QUOTA_BYTES = 256 * MIB
+PRICE_FROM = 0.5
+PRICE_DOUBLES = 0.025
+PRICE_MAX = 128
+"""In a store that is fuller than the first, a byte costs twice as many of its source's bytes of a day for each such
+further part of the store, at most so many (R34): who has brought little can always bring a record more."""
 LISTEN_S = 40 * MINUTE_S
 LISTEN_RENEW_S = 15 * MINUTE_S
 LISTEN_SEARCH_S = 2 * HOUR_S
