@@ -23,6 +23,7 @@ from p2pd.types import AddressKey, Day, RecordKey
 from p2pd.wire.record import Family, record_key
 from p2pd.wire.rpc import Get
 
+pytestmark = pytest.mark.slow
 DAY = limits.DAY_S
 FEW = 3
 """Servers of a network in which nobody's clock is corrected: with two people they are four peers to each."""

@@ -190,6 +190,7 @@ def test_a_clock_that_was_wrong_for_a_moment_costs_nothing(home: Home, name: str
     assert rotation.held(home)[-1] != newest, "the weeks go on"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROTATIONS)
 @pytest.mark.parametrize("wrong_s", [3_600, -3_600, YEAR, -YEAR])
 def test_nothing_lives_on_for_a_date_of_a_clock_that_was_wrong(home: Home, name: str, wrong_s: int) -> None:
@@ -206,6 +207,7 @@ def test_nothing_lives_on_for_a_date_of_a_clock_that_was_wrong(home: Home, name:
     assert home.survivors() == []
 
 
+@pytest.mark.slow
 def test_whatever_the_clock_does_prekeys_are_bounded_and_no_id_is_given_twice(home: Home) -> None:
     ids = []
     for jump in range(3 * limits.PREKEYS):
@@ -254,6 +256,7 @@ def test_a_first_message_that_comes_after_its_prekey_is_reported(
     assert sender.store.message(message.message).state is MessageState.EXPIRED  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_id_of_a_session_outlives_the_prekey_that_could_begin_it_once_more(friends: tuple[Person, Person]) -> None:
     sender, reader = friends
     device = reader.profile_device(START)

@@ -67,6 +67,7 @@ class Siege:
         return self.store.take(record, source, now).refusal is Refusal.KEPT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("networks", "fullest"), [(1, 0.30), (5, 0.62), (25, 0.70), (180, 0.99)])
 def test_who_fills_a_store_pays_more_and_more_and_people_are_stored(networks: int, fullest: float) -> None:
     siege = Siege(networks).run()
@@ -77,6 +78,7 @@ def test_who_fills_a_store_pays_more_and_more_and_people_are_stored(networks: in
         assert min(siege.taken) < siege.taken[0] / 4, "what the same networks bring in a day becomes less"
 
 
+@pytest.mark.slow
 def test_the_promise_ends_where_protocol_md_says() -> None:
     cost = limits.PRICE_FROM + limits.PRICE_DOUBLES * (2**7 - 1) + (0.5 - 7 * limits.PRICE_DOUBLES) * limits.PRICE_MAX
     a_network = LIFE_DAYS * limits.PER_SOURCE_STORE_BYTES_PER_DAY / limits.QUOTA_BYTES
@@ -85,6 +87,7 @@ def test_the_promise_ends_where_protocol_md_says() -> None:
     assert Siege(240).run().refused > 0
 
 
+@pytest.mark.slow
 def test_without_a_price_a_few_networks_shut_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PRICE_MAX", 1)
     siege = Siege(20).run()
