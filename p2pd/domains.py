@@ -58,7 +58,6 @@ class Domain(Enum):
     SIGN_LISTEN = b"p2pd/1 sign listen"
     SIGN_DEVICE = b"p2pd/1 sign device"
     SIGN_PREKEYS = b"p2pd/1 sign prekeys"
-    SIGN_CERTIFICATE = b"p2pd/1 sign node certificate"
 
 
 def framed(parts: tuple[bytes, ...]) -> bytes:

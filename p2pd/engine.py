@@ -86,7 +86,7 @@ class Engine(Application):
     def _wire(self) -> None:
         keys, store, random, dht = self._keys, self._store, self._random, self._dht
         bits = 0 if self._settings.dht.private else self._settings.inbox_bits
-        prekeys = Prekeys(store, keys.device, random)
+        prekeys = self._prekeys = Prekeys(store, keys.device, random)
         sessions = self._sessions = Sessions(keys, store, prekeys, random)
         history = self._history = History(store, self._effects)
         ways = self._ways = Ways(keys, store, dht, self._effects, random, self._ways_settings(), self._ways_owner())
@@ -195,7 +195,10 @@ class Engine(Application):
 
     def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
         """Where this machine is now, by itself: first of all, after every change, and when it wakes from a sleep."""
-        self._ways.on_addresses(endpoints, self._dht.enter(now))
+        now = self._dht.enter(now)
+        self._ways.on_addresses(endpoints, now)
+        for machine in (self._mailroom, self._invites, self._publisher):
+            machine.on_woken(now)
 
     def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
         """A router lets everything for this endpoint through to us; None: no more."""
@@ -209,7 +212,7 @@ class Engine(Application):
         """Something is due."""
         if not self._started:
             self._started = True
-            self._house_at = now.steady + limits.HOUSEKEEPING_S
+            self._house_at = now.steady + limits.HOUSEKEEPING_FIRST_S
             begin_anew_where_restored(self._store, self._sessions, self._outbox, self._random, now)
             self._dht.start(self._settings.bootstrap, now)
         self._dht.on_timer(now)
@@ -258,7 +261,10 @@ class Engine(Application):
     def _keep_house(self, now: Now) -> None:
         self._house_at = now.steady + limits.HOUSEKEEPING_S
         self._outbox.expire(now)
+        self._prekeys.expire(now)  # before the ids of sessions begun with them, or one might begin once more
         self._people.rotate_pairs(now)
+        if not self._settings.storage_only:
+            own.drop_old_secrets(self._store, now)
         for contact in self._people.listed():
             self._sessions.expire(contact.identity, now)
         self._store.wipe_deleted()

@@ -137,6 +137,8 @@ RELAY_ENDPOINTS = 2
 PREKEY_ROTATE_S = 7 * DAY_S
 PREKEY_KEEP_S = 70 * DAY_S
 """Private halves live so long after their last publication: longer than any mail can be under way."""
+PREKEYS = PREKEY_KEEP_S // PREKEY_ROTATE_S + 2
+"""Kept at most, whatever the clock does: with one a week, no others are young enough."""
 CONTACTS = 5_000
 INVITES = 64
 """Open invites: each is listened for at one address, near midnight at two; so all of them take half of `LISTENS`."""
@@ -454,11 +456,12 @@ MAILBOX_AFTER_ABSENT_S = 0.05
 PROFILE_RETRY_S = 60
 PAIR_ROTATE_S = 7 * DAY_S
 PAIR_READ_S = 45 * DAY_S
-"""An old generation of a pair secret is read so long after the next came into use."""
+"""An old generation of a pair secret is read so long after a later one came into use."""
 ACKNOWLEDGE_BY_MAIL_S = 1.0
 """Acknowledgements for one writer gather so long before they go by mailbox."""
-ROLLOVER_S = 15 * MINUTE_S
-"""So long before and after midnight UTC yesterday's and tomorrow's addresses are watched too; beyond `CLOCK_SKEW_S`."""
+ROLLOVER_S = 2 * CLOCK_SKEW_S + 5 * MINUTE_S
+"""So long before and after midnight UTC yesterday's and tomorrow's addresses are watched too: the clocks of two ends
+may be off in opposite directions."""
 MAIL_BATCH = 64
 """Records that one put of mail carries."""
 RING_LIFE_S = DAY_S
@@ -566,6 +569,11 @@ PER_SOURCE_STORE_BYTES_PER_DAY = 4 * MIB
 PER_SERVER_STORE_BYTES_PER_DAY = 64 * MIB
 """New bytes kept for one /24 or /48 (private: one key) in a day; the larger for servers of our table (R10)."""
 QUOTA_BYTES = 256 * MIB
+PRICE_FROM = 0.5
+PRICE_DOUBLES = 0.025
+PRICE_MAX = 128
+"""In a store that is fuller than the first, a byte costs twice as many of its source's bytes of a day for each such
+further part of the store, at most so many (R34): who has brought little can always bring a record more."""
 LISTEN_S = 40 * MINUTE_S
 LISTEN_RENEW_S = 15 * MINUTE_S
 LISTEN_SEARCH_S = 2 * HOUR_S
@@ -682,6 +690,9 @@ PUBLIC_INBOX_BITS = 12
 REQUEST_GAPS_S = (1, 2, 5, 15, 60, 300, HOUR_S)
 """Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
 HOUSEKEEPING_S = HOUR_S
+HOUSEKEEPING_FIRST_S = 10 * MINUTE_S
+"""After a start nothing is deleted for its age before: a clock that was wrong has been set by then, or peers have
+told."""
 
 # --- the databases ---------------------------------------------------------------------------------------------------
 

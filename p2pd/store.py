@@ -52,6 +52,8 @@ class PairSecret:
     """The sequence of the item by which we proposed it; 0 where they did, or for generation 0."""
     usable: bool = True
     """For writing: the reader is known to have it."""
+    retired_ms: int = 0
+    """When a later one came into use, wall clock; 0 where none has."""
 
 
 @dataclass(frozen=True, slots=True)

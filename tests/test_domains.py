@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import p2pd
 from p2pd.domains import Domain, derive_key, domain_hash, framed
 from tests.second.formats import label_hash
 
@@ -15,6 +17,11 @@ def test_labels_are_unique_readable_and_of_this_version() -> None:
     assert len(set(values)) == len(Domain.__members__), "an alias: two names for one label"
     for value in values:
         assert re.fullmatch(rb"p2pd/1 [a-z0-9][a-z0-9 ,]+", value)
+
+
+def test_every_label_is_in_use() -> None:
+    sources = "".join(path.read_text() for path in Path(p2pd.__file__).parent.rglob("*.py"))
+    assert [name for name in Domain.__members__ if f"Domain.{name}" not in sources] == []
 
 
 def test_no_framed_label_begins_another() -> None:

@@ -24,7 +24,7 @@ from p2pd import limits
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Outcome
 from p2pd.chat.mail import tombstone
-from p2pd.chat.mailroom import days_watched, until_next_watch_s
+from p2pd.chat.mailroom import days_watched, read_through, sweep_is_due, until_next_watch_s
 from p2pd.chat.names import checked_name
 from p2pd.chat.people import People
 from p2pd.chat.requests import Asked, Requests, inbox_address, invite_is_over
@@ -88,6 +88,7 @@ class Invites:
         self._started = False
         self._listen_at: float | None = None
         self._sweep_at: float | None = None
+        self._swept_ms = 0
         self._settled = False
         """Whether all was read once since the start: what is read first may be read poorly, and ends no invite."""
         self._unread: deque[tuple[Reading, int]] = deque()
@@ -143,6 +144,13 @@ class Invites:
             self._sweep_at, self._listen_at = now.steady, now.steady + settle_s
             self.on_timer(now)
 
+    def on_woken(self, now: Now) -> None:
+        """The machine may have slept while the wall's clock went on: what is due by that is due."""
+        if self._sweep_at is not None and sweep_is_due(self._swept_ms, now):
+            self._sweep_at = now.steady
+        if self._listen_at is not None:
+            self._listen_at = now.steady
+
     def next_deadline(self) -> float | None:
         """When something is to be read again, steady seconds."""
         return min((when for when in (self._sweep_at, self._listen_at) if when is not None), default=None)
@@ -153,6 +161,7 @@ class Invites:
             self._listen(now)
         if self._sweep_at is not None and self._sweep_at <= now.steady:
             self._sweep_at = now.steady + (limits.SWEEP_S if self._settled else limits.SWEEP_SETTLED_S)
+            self._swept_ms = now.wall_ms
             self._sweep(now)
             self._settled = True
 
@@ -189,7 +198,7 @@ class Invites:
     def _sweep(self, now: Now) -> None:
         self._unread.clear()  # what an earlier sweep has left is read by this one
         for invite in self._store.invites():
-            oldest = max(min(invite.read_day, now.day) - 1, now.day - limits.SWEEP_DAYS + 1)
+            oldest = max(read_through(invite.read_day, now) - 1, now.day - limits.SWEEP_DAYS + 1)
             last_ms = invite.expires_ms + limits.CLOCK_SKEW_S * 1000
             days = range(oldest, min(now.day, last_ms // limits.DAY_MS) + 1)
             is_over = invite_is_over(invite.expires_ms, now)
@@ -229,7 +238,7 @@ class Invites:
             self._sweep_at = min(self._sweep_at or soon, soon)
         elif invite is not None and reading.last:
             self._end(invite, "expired", now)
-        elif invite is not None and invite.read_day < reading.through:
+        elif invite is not None and invite.read_day != reading.through:
             self._store.save_invite(replace(invite, read_day=reading.through))
 
     # --- who comes ---

@@ -76,6 +76,7 @@ class Mailroom:
         self._rings = Rings(keys, store)
         self._listeners: dict[tuple[bytes, int], ListenHandle] = {}
         self._sweep_at: float | None = None
+        self._swept_ms = 0
         self._next_sweep_s: float = limits.SWEEP_SETTLED_S
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, tuple[float, int]] = {}
@@ -98,6 +99,13 @@ class Mailroom:
         if self._listen_at is not None:
             self._listen_at = now.steady
 
+    def on_woken(self, now: Now) -> None:
+        """The machine may have slept while the wall's clock went on: what is due by that is due."""
+        if self._sweep_at is not None and sweep_is_due(self._swept_ms, now):
+            self._sweep_at = now.steady
+        if self._listen_at is not None:
+            self._listen_at = now.steady
+
     def next_deadline(self) -> float | None:
         """When something is to be read again, steady seconds."""
         due = [
@@ -113,6 +121,7 @@ class Mailroom:
             self._listen(now)
         if self._sweep_at is not None and self._sweep_at <= now.steady:
             self._sweep_at, self._next_sweep_s = now.steady + self._next_sweep_s, limits.SWEEP_S
+            self._swept_ms = now.wall_ms
             self._sweep_all(now)
         for identity, (_, tries) in [again for again in self._again.items() if again[1][0] <= now.steady]:
             del self._again[identity]
@@ -207,7 +216,7 @@ class Mailroom:
         ]
 
     def _sweep_all(self, now: Now) -> None:
-        since = int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big")
+        since = read_through(int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big"), now)
         days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
         for contact in self._accepted():
             self._sweep_contact(contact, now)
@@ -217,14 +226,14 @@ class Mailroom:
 
     def _sweep_contact(self, contact: Contact, now: Now, *, tries: int = 0) -> None:
         """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""
-        oldest = max(contact.swept_day - 1, now.day - limits.SWEEP_DAYS + 1)
+        oldest = max(read_through(contact.swept_day, now) - 1, now.day - limits.SWEEP_DAYS + 1)
         days = [now.day, *range(now.day - 1, oldest - 1, -1), now.day + 1]
         directions = pairs.reading(self._keys, contact)
         places = [
             MailAddress(direction, day, index)
             for day in days
             for direction in directions
-            if direction.used_on(day)
+            if direction.used_on(day, now.day)
             for index in range(self._indexes(contact, day))
         ]
         sweep = Sweep(len(places), places=set(places), tries=tries)
@@ -277,7 +286,7 @@ class Mailroom:
         sweep.waiting -= 1
         contact = self._store.contact(identity)
         complete = sweep.whole and sweep.complete and sweep.waiting == 0
-        if complete and contact is not None and contact.swept_day < now.day:
+        if complete and contact is not None and contact.swept_day != now.day:
             self._store.save_contact(replace(contact, swept_day=now.day))
 
     def _in_order(self, where: MailAddress, items: list[SetItem]) -> list[tuple[SetItem, bytes]]:
@@ -329,6 +338,16 @@ def days_watched(now: Now) -> list[int]:
     if into_s < limits.ROLLOVER_S:
         return [now.day, now.day - 1]
     return [now.day, now.day + 1] if into_s >= limits.DAY_S - limits.ROLLOVER_S else [now.day]
+
+
+def read_through(day: int, now: Now) -> int:
+    """The day through which was read; 0 where a clock that was wrong said a later one than today."""
+    return day if day <= now.day else 0
+
+
+def sweep_is_due(swept_ms: int, now: Now) -> bool:
+    """Whether the last sweep was as long ago as another follows, by the wall's clock."""
+    return abs(now.wall_ms - swept_ms) >= limits.SWEEP_S * 1000
 
 
 def until_next_watch_s(now: Now) -> float:

@@ -1,7 +1,8 @@
 """The secrets that two devices share: which generation writes, which are read, when a new one is due.
 
 Knows no network.  Rules: generation 0 follows from the device keys; the lower identity proposes a later one every
-seven days; it writes with it once the other has acknowledged the proposal; both read an old one 45 days more.
+seven days; it writes with it once the other has acknowledged the proposal; both read an old one 45 days more, from when
+they write with a later one themselves.  For dates ahead of the clock see `p2pd.peer.prekeys`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,9 +30,10 @@ class Direction:
         """The mailbox's key of a day."""
         return pair_address(self.pair.secret, self.sender, self.recipient, day, index)
 
-    def used_on(self, day: int) -> bool:
-        """Whether anyone can have written with it on that day: not before both had it."""
-        return not self.pair.generation or self.pair.made_ms // limits.DAY_MS <= day + 1
+    def used_on(self, day: int, today: int) -> bool:
+        """Whether anyone can have written with it on that day: not before both had it, by a clock that is not set."""
+        made = self.pair.made_ms // limits.DAY_MS
+        return not self.pair.generation or made <= day + 1 or made > today + 1
 
     def seal_key(self) -> bytes:
         """What mail is sealed with."""
@@ -96,21 +98,33 @@ def due_proposal(own: OwnKeys, contact: Contact, random: RandomSource, now: Now)
     if own.identity_key > contact.identity or not contact.pair_secrets:
         return None
     newest = max(contact.pair_secrets, key=lambda pair: pair.generation)
-    rotated = newest.generation and now.wall_ms - newest.made_ms < limits.PAIR_ROTATE_S * 1000
+    rotated = newest.generation and abs(now.wall_ms - newest.made_ms) < limits.PAIR_ROTATE_S * 1000
     if rotated or not newest.usable:
         return None
     return PairSecret(newest.generation + 1, random.bytes(32), now.wall_ms, usable=False)
 
 
 def with_pair(contact: Contact, pair: PairSecret, now: Now) -> Contact:
-    """The contact with a new or changed generation, and without those that nobody writes with any more."""
+    """The contact with a new or changed generation; one that is usable retires those before it."""
     others = [known for known in contact.pair_secrets if known.generation != pair.generation]
-    kept = [
-        known
-        for known in others
-        if not known.generation or now.wall_ms - known.made_ms < (limits.PAIR_ROTATE_S + limits.PAIR_READ_S) * 1000
-    ]
-    newest = sorted([*kept, pair], key=lambda known: known.generation)
+    if pair.usable:
+        others = [_retired(known, now) if 0 < known.generation < pair.generation else known for known in others]
+    newest = sorted([*others, pair], key=lambda known: known.generation)
     if len(newest) > limits.PAIR_GENERATIONS:
         newest = [*newest[:1], *newest[1 - limits.PAIR_GENERATIONS :]]
     return replace(contact, pair_secrets=tuple(newest))
+
+
+def without_old(contact: Contact, now: Now) -> Contact:
+    """The contact without the generations that nobody writes with any more."""
+    kept = tuple(
+        replace(pair, retired_ms=min(pair.retired_ms, now.wall_ms))
+        for pair in contact.pair_secrets
+        if not pair.retired_ms or now.wall_ms - pair.retired_ms < limits.PAIR_READ_S * 1000
+    )
+    return replace(contact, pair_secrets=kept) if kept != contact.pair_secrets else contact
+
+
+def _retired(pair: PairSecret, now: Now) -> PairSecret:
+    """Retired now, unless it was before; not before it was made, whatever the clock says."""
+    return pair if pair.retired_ms else replace(pair, retired_ms=max(now.wall_ms, pair.made_ms))

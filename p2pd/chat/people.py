@@ -401,9 +401,12 @@ class People:
     # --- time ---
 
     def rotate_pairs(self, now: Now) -> None:
-        """Proposes new generations where they are ours to propose and due."""
+        """Proposes new generations where they are ours to propose and due, and forgets old ones."""
         for contact in self.listed():
-            self._rotate_pair(contact, now)
+            kept = pairs.without_old(contact, now)
+            if kept is not contact:
+                self._store.save_contact(kept)
+            self._rotate_pair(kept, now)
 
     def _rotate_pair(self, contact: Contact, now: Now) -> None:
         pair = pairs.due_proposal(self._keys, contact, self._random, now)

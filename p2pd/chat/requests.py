@@ -2,8 +2,9 @@
 
 Knows no links.
 Rules: asking needs the other's profile, which gives the device, its prekey and the price of the inbox; the request is
-sealed once and put under every day's inbox again until it is answered or given up.  By an invite it goes into the
-inbox of that alone, at no price; when the invite has expired unanswered, it is sealed anew for the public inbox.
+sealed for the prekey of their newest profile and put under every day's inbox again until it is answered or given up:
+the private half of an older one may be gone.  By an invite it goes into the inbox of that alone, at no price; when the
+invite has expired unanswered, it is sealed anew for the public inbox.
 What lies in our own inbox is opened, entered like any envelope, and ended by a tombstone that only we can sign.
 """
 
@@ -28,12 +29,12 @@ from p2pd.effects import EffectQueue, SolveStamp
 from p2pd.errors import PeerError
 from p2pd.peer.own import OwnKeys, certified_device
 from p2pd.peer.prekeys import Prekeys
-from p2pd.peer.published import INBOX, PROFILE, open_profile, personal_address, signed_record
+from p2pd.peer.published import INBOX, PROFILE, checked_prekey, open_profile, personal_address, signed_record
 from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStore
 from p2pd.types import AddressKey, DeviceKey, IdentityKey, ItemId, Now, RandomSource
 from p2pd.wire.content import Request, decode_content_body
-from p2pd.wire.envelope import ContactRequest
+from p2pd.wire.envelope import ContactRequest, FirstContact
 from p2pd.wire.invite import Invitation, invite_proof
 from p2pd.wire.padding import pad, unpad
 from p2pd.wire.person import DeviceContent, Profile, ProfileDevice
@@ -218,9 +219,16 @@ class Requests:
             self._asking.pop(identity, None)
             return
         contact, item = self._in_time(contact, item, now)
-        if not item.request or former != contact.device:
+        if not item.request or former != contact.device or not self._is_sealed_to(device, identity):
             item = self._seal(contact, device, item, now)
         self._put(contact, item, profile.inbox_bits, now)
+
+    def _is_sealed_to(self, device: ProfileDevice, identity: IdentityKey) -> bool:
+        """Whether the session with them has an answer, or was begun with the prekey of this profile."""
+        session = self._sessions.current(identity)
+        if session is None or not session.header:
+            return session is not None
+        return FirstContact.decode(session.header).prekey == checked_prekey(identity, device).id
 
     def _in_time(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[Contact, OutboxItem]:
         """Without their invite where that is over: then they are asked anew, and in public."""

@@ -12,6 +12,9 @@ Rules (R2, R10):
 | sets | item | same id, other bytes | refused: what is held is never evicted |
 | open set | full | item with more stamp bits than the least | replaces that one |
 
+What the store grows by costs the more of its source's bytes of a day, the fuller it is (R34): to fill it takes very
+many networks, and who brings little finds room.  What replaces or ends something costs its size.
+
 An open item is kept under its id and its digest, so that nobody takes another's id; a tombstone ends all of that id.
 """
 
@@ -84,6 +87,13 @@ class Holdings:
         if self._digests is None:  # only servers that are asked pay for the index
             self._digests = {short: None for key in self.keys() for short, _ in self.digests(key)}
         return short in self._digests
+
+    @property
+    def price(self) -> int:
+        """How many of its source's bytes of a day a byte costs now."""
+        beyond = self.bytes / self._quota_bytes - limits.PRICE_FROM if self._quota_bytes else 1.0
+        doublings = int(max(0.0, beyond) / limits.PRICE_DOUBLES)
+        return int(min(2**doublings, limits.PRICE_MAX))
 
     def by_kind(self) -> dict[str, dict[str, int]]:
         """Records and bytes of each kind, for who looks after the node."""
@@ -190,7 +200,8 @@ class Holdings:
         if self.bytes + size - _size(replaced) > self._quota_bytes:
             return Kept(Refusal.QUOTA)
         sources = self._servers if source.is_server else self._strangers
-        if not sources.take(source.name, now.steady, size):
+        growth = max(0, size - _size(replaced))
+        if not sources.take(source.name, now.steady, size + growth * (self.price - 1)):
             return Kept(Refusal.QUOTA)
         self._replace(replaced, _row(record, slot, record.data, expires_s=expires_s, bits=bits))
         return Kept(Refusal.KEPT, is_new=True)

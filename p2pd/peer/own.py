@@ -113,11 +113,22 @@ def rotate_secret(store: UserStore, random: RandomSource, now: Now, *, shielded:
         if held.retired_ms or held.shielded is not shielded
         else HeldSecret(held.secret, held.made_ms, now.wall_ms, shielded)
         for held in secrets(store)
-        if not held.retired_ms or now.wall_ms - held.retired_ms < limits.SECRET_READ_S * 1000
     ]
     fresh = HeldSecret(random.bytes(32), now.wall_ms, shielded=shielded)
     _save_secrets(store, [fresh, *kept][: limits.CONTACT_SECRETS])
     return fresh.secret
+
+
+def drop_old_secrets(store: UserStore, now: Now) -> None:
+    """Forgets the retired secrets that are read no more; a date ahead of the clock counts as now (see `prekeys`)."""
+    held = secrets(store)
+    kept = [
+        HeldSecret(each.secret, each.made_ms, min(each.retired_ms, now.wall_ms), each.shielded)
+        for each in held
+        if not each.retired_ms or now.wall_ms - each.retired_ms < limits.SECRET_READ_S * 1000
+    ]
+    if kept != held:
+        _save_secrets(store, kept)
 
 
 def _save_secrets(store: UserStore, held: list[HeldSecret]) -> None:

@@ -2,6 +2,8 @@
 
 Knows nothing of where they are published.
 Rules: ages are by our own clock; a private half lives `limits.PREKEY_KEEP_S` after its last publication.
+A date ahead of the clock is of one that was wrong: where the wait for an end begins it counts as now, so that nothing
+is lost and nothing lives for ever, and a newest one dated a week ahead is as old as one of a week ago.
 A one-time prekey lies in its invite, and both go when it has been used.
 """
 
@@ -27,11 +29,8 @@ class Prekeys:
     def publish(self, now: Now) -> SignedPrekey:
         """The signed newest prekey, made now where it is older than a week; its life is counted from here."""
         kept = self._store.prekeys()
-        newest = kept[-1] if kept else None
-        if newest is None or now.wall_ms - newest.made_ms >= limits.PREKEY_ROTATE_S * 1000:
-            newest = self._make((newest.id if newest else 0) + 1, now)
+        newest = kept[-1] if kept and not self.is_due(now) else self._make((kept[-1].id if kept else 0) + 1, now)
         self._store.save_prekey(replace(newest, published_ms=now.wall_ms))
-        self._drop_old(kept, now)
         public = _pair(newest).public()
         content = PrekeyContent(newest.id, public.x25519, public.kem, newest.made_ms // 1000).encode()
         return SignedPrekey(content, self._device.sign(Domain.SIGN_PREKEYS, content))
@@ -49,19 +48,32 @@ class Prekeys:
         """A session was begun with this pair: none ever is again."""
         self._store.remove_invite(id)
 
+    def is_due(self, now: Now) -> bool:
+        """Whether the next publication is another's."""
+        kept = self._store.prekeys()
+        return not kept or abs(now.wall_ms - kept[-1].made_ms) >= limits.PREKEY_ROTATE_S * 1000
+
     def rotates_ms(self) -> int:
         """When the next one is due, wall clock; 0: now."""
         kept = self._store.prekeys()
         return kept[-1].made_ms + limits.PREKEY_ROTATE_S * 1000 if kept else 0
 
+    def expire(self, now: Now) -> None:
+        """Removes those that no first contact can name any more."""
+        kept = self._store.prekeys()
+        for prekey in kept:
+            if prekey.published_ms > now.wall_ms:
+                self._store.save_prekey(replace(prekey, published_ms=now.wall_ms))
+        over = {prekey.id for prekey in kept if now.wall_ms - prekey.published_ms >= limits.PREKEY_KEEP_S * 1000}
+        over |= {prekey.id for prekey in kept[: -limits.PREKEYS]}
+        if kept and kept[-1].id in over:  # its id is not given twice
+            self._store.save_prekey(self._make(kept[-1].id + 1, now))
+        for id in sorted(over):
+            self._store.remove_prekey(id)
+
     def _make(self, id: int, now: Now) -> Prekey:
         pair = new_prekey(id, now.wall_ms, self._random)
         return Prekey(id, now.wall_ms, now.wall_ms, pair.x25519 + pair.kem)
-
-    def _drop_old(self, kept: list[Prekey], now: Now) -> None:
-        for prekey in kept[:-1]:
-            if now.wall_ms - prekey.published_ms > limits.PREKEY_KEEP_S * 1000:
-                self._store.remove_prekey(prekey.id)
 
 
 def _pair(prekey: Prekey) -> PrekeyPair:

@@ -22,6 +22,8 @@ from p2pd.store import UserStore
 from p2pd.types import NodeKey, Now, RandomSource
 from p2pd.wire.person import Presence, Profile, ProfileDevice
 
+_RENEW_MS = limits.PRESENCE_RENEW_S * 1000
+
 
 class Publisher:
     """Keeps our profile and presence on the DHT."""
@@ -72,6 +74,14 @@ class Publisher:
         """Where we can be reached may be another: said at once where it is, or where nobody took what was said."""
         if self._where() != self._published or self._is_lost:
             self.presence_changed(now)
+
+    def on_woken(self, now: Now) -> None:
+        """The machine may have slept while the wall's clock went on: what is due by that is due."""
+        if self._presence_due is not None and abs(now.wall_ms - self._presence_made_ms) >= _RENEW_MS:
+            self._presence_due = now.steady
+        turned = self._profile_made_ms // limits.DAY_MS != now.day or self._prekeys.is_due(now)
+        if self._profile_due is not None and turned:
+            self._profile_due = now.steady
 
     def next_deadline(self) -> float | None:
         """When something is to be published again, steady seconds."""

@@ -71,9 +71,18 @@ def test_the_lower_identity_proposes_every_week_and_one_at_a_time(friends: tuple
 
 def test_old_generations_go_but_not_the_first(friends: tuple[Person, Person]) -> None:
     one, other = friends
-    contact = with_pairs(one.contact(other), secret(1), secret(2, after(limits.PAIR_ROTATE_S)))
-    later = after(limits.PAIR_ROTATE_S + limits.PAIR_READ_S)
-    assert generations(pairs.with_pair(contact, secret(3, later), later)) == [0, 2, 3]
+    contact = pairs.with_pair(with_pairs(one.contact(other), secret(1)), secret(2), START)
+    later = after(limits.PAIR_READ_S)
+    assert generations(pairs.without_old(contact, after(-1, later))) == [0, 1, 2]
+    assert generations(pairs.without_old(contact, later)) == [0, 2]
+
+
+def test_a_generation_is_not_retired_by_one_that_cannot_be_written_with_yet(friends: tuple[Person, Person]) -> None:
+    one, other = friends
+    contact = pairs.with_pair(with_pairs(one.contact(other), secret(1)), secret(2, usable=False), START)
+    assert generations(pairs.without_old(contact, after(limits.PAIR_READ_S))) == [0, 1, 2]
+    known = pairs.with_pair(contact, secret(2), after(limits.PAIR_READ_S))
+    assert generations(pairs.without_old(known, after(limits.PAIR_READ_S + 1))) == [0, 1, 2], "its mail is under way"
 
 
 def test_generations_are_bounded_whatever_is_proposed(friends: tuple[Person, Person]) -> None:
@@ -89,8 +98,8 @@ def test_generations_are_bounded_whatever_is_proposed(friends: tuple[Person, Per
 def test_a_generation_is_not_looked_for_on_days_before_it(friends: tuple[Person, Person]) -> None:
     one, other = friends
     new, zero = pairs.reading(one.keys, with_pairs(one.contact(other), secret(1)))
-    assert [new.used_on(START.day + days) for days in (-2, -1, 0, 9)] == [False, True, True, True]
-    assert zero.used_on(0)
+    assert [new.used_on(START.day + days, START.day) for days in (-2, -1, 0, 9)] == [False, True, True, True]
+    assert zero.used_on(0, START.day)
 
 
 def certificate(person: Person, device: bytes, made_s: int) -> DeviceCertificate:

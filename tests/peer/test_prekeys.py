@@ -7,10 +7,6 @@ from p2pd.wire.person import PrekeyContent
 from tests.cast import START, Person, after
 
 
-def ids(person: Person) -> list[int]:
-    return [prekey.id for prekey in person.store.prekeys()]
-
-
 def test_the_device_signs_the_newest(stack: ExitStack) -> None:
     person = Person("alice", stack)
     assert person.prekeys.rotates_ms() == 0
@@ -31,21 +27,3 @@ def test_a_new_one_comes_after_a_week(stack: ExitStack) -> None:
     assert published == [1, 1, 2, 2]
     assert person.prekeys.find(1) is not None
     assert person.prekeys.find(3) is None
-
-
-def test_a_private_half_lives_from_its_last_publication(stack: ExitStack) -> None:
-    person = Person("alice", stack)
-    person.prekeys.publish(START)
-    last = limits.PREKEY_ROTATE_S - 1
-    person.prekeys.publish(after(last))
-    person.prekeys.publish(after(last + limits.PREKEY_KEEP_S))
-    assert ids(person) == [1, 2]
-    person.prekeys.publish(after(last + limits.PREKEY_KEEP_S + 1))
-    assert ids(person) == [2]
-
-
-def test_a_clock_set_back_makes_no_new_one(stack: ExitStack) -> None:
-    person = Person("alice", stack)
-    person.prekeys.publish(START)
-    person.prekeys.publish(after(-limits.PREKEY_KEEP_S))
-    assert ids(person) == [1]

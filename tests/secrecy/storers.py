@@ -1,8 +1,10 @@
-"""What storers learn: everything that they keep, log and are sent is searched, and asked whose it is.
+"""What storers and relays learn: everything that they keep, log and are sent is searched, and asked whose it is.
 
 40 nodes; two of them talk, over a link and, one after the other away, by mail.  Of the 38 others the databases, the
 logs, every datagram and every question as it was opened are searched for what the two have said, are called, and hold
 as keys.  What a node key of theirs asks for is looked at too: only their own routing may be.
+In another town the two are behind routers that let nobody through, and talk by relays; there the frames that the relays
+carried, as they see them, are searched as well, and for the nodes' keys too: a relay knows throwaway ones.
 
 Then a classifier (`linking.py`) gets two records of two days as a storer sees them, all but source addresses.
 """
@@ -13,19 +15,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from p2pd import limits
 from p2pd.dht.questions import Question
 from p2pd.dht.serving import Serving
+from p2pd.errors import PeerError
+from p2pd.peer.relaying import Relaying
 from p2pd.sim.probes import replaced
 from p2pd.sim.resident import Resident
 from p2pd.sim.town import Town
 from p2pd.types import Endpoint
 from p2pd.wire.address import encode_address, encode_letters
+from p2pd.wire.relay import Through, decode_relay_message
 from p2pd.wire.rpc import Find, Get, Listen, Store
 from tests.secrecy import linking
 from tests.secrecy.line import Line, Measure
 
 FULL_FROM = 1_000
 SERVERS, FEW_SERVERS = 38, 10
+RELAYS = 6
+LINK_SIZES = len(limits.SIZE_CLASSES) + 2
+"""Of what a relay carries: the size classes, and the two messages of the handshake."""
 MARKS = ("the otters meet at nine", "nobody knows of the cellar", "bring seven lanterns", "yes, by the old mill")
 NAMES = ("Aurelia-Quennell", "Bartholomew-Ixworth", "petname-Zanzibar", "petname-Quixote")
 Z = 3.29
@@ -35,7 +44,8 @@ Z = 3.29
 def run(count: int, seed: int) -> Line:
     """The search once, in a small town where `count` is small; the classifier with `count` pairs of records."""
     town = _Town(seed, SERVERS if count >= FULL_FROM else FEW_SERVERS)
-    hits = town.search()
+    relayed = _Relayed((seed, "relayed"), RELAYS)
+    hits = [*town.search(), *relayed.search()]
     plain, habit = linking.accuracy(count, seed, habit=False), linking.accuracy(count, seed, habit=True)
     chance = Z * math.sqrt(0.25 / plain.tests)
     return Line(
@@ -43,8 +53,13 @@ def run(count: int, seed: int) -> Line:
         count,
         [
             Measure("secrets found with storers", len(hits), most=0),
-            Measure("secrets looked for", len(town.secrets), least=40),
-            Measure("bytes searched", town.searched, least=100_000),
+            Measure("secrets looked for", len(town.secrets) + len(relayed.secrets), least=60),
+            Measure("bytes searched", town.searched + relayed.searched, least=100_000),
+            Measure("frames of the two carried by relays", len(relayed.carried), least=20),
+            Measure("texts that only relays carried", relayed.by_relay, least=2),
+            Measure("sizes of these frames", len(set(map(len, relayed.carried))), most=LINK_SIZES),
+            Measure("keys of their nodes known to relays", relayed.nodes_known, most=0),
+            Measure("throwaway keys known to relays", relayed.guests_known, least=2),
             Measure("public keys of the nodes found, as they must be", town.control, least=2),
             Measure("records of the two held by storers", town.held, least=1),
             Measure("questions about mail under a node's own key", town.named, most=0),
@@ -75,14 +90,21 @@ class _Log(logging.Handler):
 class _Town:
     """The network, the two who talk, and all that the others saw."""
 
-    def __init__(self, seed: int, servers: int) -> None:
+    private = True
+    kind = "public"
+
+    def __init__(self, seed: object, servers: int) -> None:
+        self.guests: list[bytes] = []
+        self.frames: list[bytes] = []
         self.packets: list[bytes] = []
         self.questions: list[tuple[bytes, Any]] = []
         self.log = _Log()
         with ExitStack() as stack:
             stack.enter_context(_logged(self.log))
             stack.enter_context(replaced(Serving, "answer", _noted(Serving.answer, self.questions)))
-            self.town = Town(seed, servers=servers, replicas=4)
+            stack.enter_context(replaced(Relaying, "on_opened", self._on_guest(Relaying.on_opened)))
+            stack.enter_context(replaced(Relaying, "on_frame", self._on_frame(Relaying.on_frame)))
+            self.town = Town(seed, servers=servers, replicas=4, private=self.private)
             self.town.world.taps.append(self._tap)
             self.alice, self.bob = self._talk()
         self.secrets = dict(_secrets(self.alice)) | dict(_secrets(self.bob))
@@ -95,15 +117,26 @@ class _Town:
         self.packets.append(data)
 
     def _talk(self) -> tuple[Resident, Resident]:
+        town, (alice, bob) = self.town, self._meet()
+        alice.send(NAMES[2], MARKS[0])
+        town.until(lambda: bob.received(NAMES[3]) == [MARKS[0]], 300)
+        self._go_on(alice, bob)
+        town.world.run(60)
+        return alice, bob
+
+    def _meet(self) -> tuple[Resident, Resident]:
         town = self.town
-        alice, bob = town.person(), town.person()
+        alice, bob = town.person(kind=self.kind), town.person(kind=self.kind)
         for person, name in ((alice, NAMES[0]), (bob, NAMES[1])):
             person.do(lambda engine, now, name=name: engine.set_name(name, now))  # type: ignore[misc]
         alice.add(bob, NAMES[2])
         bob.add(alice, NAMES[3])
-        town.until(lambda: town.accepted(alice, NAMES[2]) and town.accepted(bob, NAMES[3]))
-        alice.send(NAMES[2], MARKS[0])
-        town.until(lambda: bob.received(NAMES[3]) == [MARKS[0]])
+        town.until(lambda: town.accepted(alice, NAMES[2]) and town.accepted(bob, NAMES[3]), 300)
+        return alice, bob
+
+    def _go_on(self, alice: Resident, bob: Resident) -> None:
+        """They write while the other is away."""
+        town = self.town
         bob.down()
         written = [alice.send(NAMES[2], MARKS[1]), alice.send(NAMES[2], " ".join([MARKS[2]] * 200))]
         town.until(lambda: all(alice.state(message).value == "stored" for message in written), 300)
@@ -114,8 +147,20 @@ class _Town:
         town.until(lambda: bob.state(answer).value == "stored", 300)
         alice.up()
         town.until(lambda: alice.received(NAMES[2]) == [MARKS[3]], 300)
-        town.world.run(60)
-        return alice, bob
+
+    def _on_guest(self, original: Any) -> Any:
+        def on_opened(relaying: Relaying, link: int, node: bytes, now: Any) -> None:
+            self.guests.append(node)
+            original(relaying, link, node, now)
+
+        return on_opened
+
+    def _on_frame(self, original: Any) -> Any:
+        def on_frame(relaying: Relaying, link: int, frame: bytes, now: Any) -> None:
+            self.frames.append(frame)
+            original(relaying, link, frame, now)
+
+        return on_frame
 
     @property
     def held(self) -> int:
@@ -156,10 +201,60 @@ class _Town:
         for server in self.town.servers:
             yield f"the databases of {server.host}", _pages(server)
             yield f"the records of {server.host}", _records(server)
+        yield "what relays were sent", b"\n".join([*self.guests, *self.frames])
         yield "the packets", b"\n".join(self.packets)
         opened = (asker + body.encode() for asker, body in self.questions)
         yield "the questions, opened", b"\n".join(opened)
         yield "the logs", "\n".join(self.log.lines).encode()
+
+
+class _Relayed(_Town):
+    """Two behind routers that let nobody through: relays carry what they say while both are there."""
+
+    private = False
+    kind = "symmetric"
+    by_relay = 0
+    """Texts that were delivered over a relay."""
+
+    def _go_on(self, alice: Resident, bob: Resident) -> None:
+        for writer, reader, to, of, text in (
+            (alice, bob, NAMES[2], NAMES[3], MARKS[1]),
+            (bob, alice, NAMES[3], NAMES[2], MARKS[3]),
+            (alice, bob, NAMES[2], NAMES[3], " ".join([MARKS[2]] * 200)),
+        ):
+            self.town.until(lambda writer=writer, reader=reader: _relay(writer, reader) is not None, 300)  # type: ignore[misc]
+            message = writer.send(to, text)
+            self.town.until(lambda reader=reader, of=of, text=text: reader.received(of)[-1:] == [text], 300)  # type: ignore[misc]
+            found = reader.store.message(message.message)
+            self.by_relay += found is not None and found.via == "relay"
+
+    @property
+    def carried(self) -> list[bytes]:
+        """The frames of links that went through relays, as they see them."""
+        return [said.frame for frame in self.frames if isinstance(said := _said(frame), Through)]
+
+    @property
+    def nodes_known(self) -> int:
+        """Whether relays were told a node key of the two."""
+        told = b"".join([*self.guests, *self.frames])
+        return sum(person.key in told for person in (self.alice, self.bob))
+
+    @property
+    def guests_known(self) -> int:
+        """Under how many keys somebody has come."""
+        return len(set(self.guests))
+
+
+def _relay(person: Resident, other: Resident) -> bytes | None:
+    link = person.engine._ways.links.up(other.identity)
+    return link.relay if link is not None else None
+
+
+def _said(frame: bytes) -> Any:
+    try:
+        return decode_relay_message(frame)
+    except PeerError:
+        return None
 
 
 def _is_in(secret: bytes, dump: bytes) -> bool:
