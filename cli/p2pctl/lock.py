@@ -39,6 +39,7 @@ def lock(caller: Caller) -> None:
 @click.pass_obj
 def unlock(caller: Caller, passphrase_fd: int | None) -> None:
     """Give a locked daemon its passphrase, and return once it answers again."""
+    caller.require_daemon()
     caller.call("unlock", passphrase=given(passphrase_fd))
     _await(caller, lambda code: code == "", "the daemon has not started yet")
     address = str(caller.call("status").get("address"))

@@ -93,6 +93,14 @@ def test_unlock_gives_the_passphrase_and_waits(
     assert ("unlock", {"passphrase": "secret"}) in daemon.calls
 
 
+def test_nobody_is_asked_where_no_daemon_runs(p2pctl: Run, typed: list[str]) -> None:
+    typed.append("secret")
+    done = p2pctl("unlock")
+    assert (done.code, done.out) == (3, "")
+    assert "p2pctl" in done.err
+    assert typed == ["secret"]
+
+
 def test_without_a_terminal_nobody_is_asked(p2pctl: Run, daemon: FakeDaemon) -> None:
     done = p2pctl("unlock")
     assert (done.code, done.out) == (9, "")
