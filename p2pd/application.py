@@ -255,7 +255,7 @@ class Application:
         now = self._dht.enter(now)
         if request_id and (known := self._store.message_by_request(request_id)):
             return known
-        checked_text(text)  # first, so that a text which cannot go adds nobody
+        checked_text(text, expire_s)  # first, so that a text which cannot go adds nobody
         answered = self.message(reply).message if reply else b""
         try:
             contact = self._people.find(to)

@@ -165,6 +165,9 @@ PARENTS = 3
 MAIL_LIFE_S = 14 * DAY_S
 OUTBOX_LIFE_S = 30 * DAY_S
 """After this the sender is told `expired` (R33)."""
+TEXT_SHOWN_MIN_S = 10
+"""A text that has an end stays with its reader for so long at least: one of the two clocks may be wrong by up to
+`CLOCK_WRONG_MS`, or by more where nobody corrects it, and its writer is told that it was delivered."""
 MAIL_REISSUE_S = 12 * DAY_S
 """Mail not acknowledged after this is put again under the day's address."""
 UNACKNOWLEDGED = 512

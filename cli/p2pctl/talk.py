@@ -40,7 +40,7 @@ STATE_COLOURS = {"queued": "yellow", "stored": "cyan", "delivered": "green", "re
 @person("to", metavar="TO")
 @click.argument("words", nargs=-1, required=True, metavar="TEXT...|-")
 @click.option("--reply", metavar="ID", help="The message that this one answers.")
-@click.option("--expire", metavar="TIME", help="Give up after this long: 1d, 12h, 30m.")
+@click.option("--expire", metavar="TIME", help="Give up after this long: 1d, 12h, 30m; 30d at most.")
 @click.option("--wait", "level", type=click.Choice(["stored", "delivered", "read"]), help="Wait until it is that far.")
 @click.option("--id-only", is_flag=True, help="Print the message's id and nothing else.")
 @click.option("--request-id", metavar="ID", help="Repeat an earlier call safely: the same id never sends twice.")

@@ -32,15 +32,15 @@ class Conversation:
         """Takes a text for a contact; it is on its way when this turn is committed.
 
         Raises:
-            UsageError: it is empty or too long; RefusedError: the contact is blocked.
+            UsageError: it is empty, too long or shall last too long; RefusedError: the contact is blocked.
         """
-        data = checked_text(text)
+        data = checked_text(text, expire_s)
         if contact.state is ContactState.BLOCKED:
             raise RefusedError(f"{contact.petname} is blocked", hint=f"p2pctl contact unblock {contact.petname}")
         id = MessageId(self._random.bytes(limits.MESSAGE_ID_BYTES))
         clock = self._history.tick(now)
         parents = self._parents(contact)
-        expires_ms = now.wall_ms + min(expire_s, limits.OUTBOX_LIFE_S) * 1000 if expire_s else 0
+        expires_ms = now.wall_ms + expire_s * 1000 if expire_s else 0
         cut = _cut(data)
         sequences = [
             self._outbox.add(
@@ -89,16 +89,14 @@ class Conversation:
             raise PeerError("not_accepted")
         if self._store.message(content.message, contact=contact.identity) is not None:
             return  # shown before, or recalled
-        if text.expires_s and text.expires_s <= now.wall_s:
-            return  # it may have been here before, and be forgotten
-        self._expiry.expect(text.expires_s * 1000, now)
+        expires_ms = _end_ms(text, now)
+        self._expiry.expect(expires_ms, now)
         if text.parts == 1:
             self._show(contact, content, text, text.text, via, now)
             return
         if not text.text:
             raise PeerError("malformed", "an empty part")
         self._make_room(contact, content.message, len(text.text))
-        expires_ms = text.expires_s * 1000
         self._store.save_part(Part(contact.identity, content.message, text.part, text.parts, text.text, expires_ms))
         parts = self._store.parts(contact.identity, content.message)
         if len(parts) == text.parts and all(part.parts == text.parts for part in parts):
@@ -136,13 +134,21 @@ class Conversation:
             state=MessageState.RECEIVED,
             via=via,
             reply=text.reply,
-            expires_ms=text.expires_s * 1000,
+            expires_ms=_end_ms(text, now),
         )
         self._history.received(contact, message, text.parents, now)
 
 
-def checked_text(text: str) -> bytes:
-    """The text's UTF-8; raises `UsageError`."""
+def _end_ms(text: Text, now: Now) -> int:
+    """When a text that has just come is to be forgotten here; 0: never."""
+    return max(text.expires_s * 1000, now.wall_ms + limits.TEXT_SHOWN_MIN_S * 1000) if text.expires_s else 0
+
+
+def checked_text(text: str, expire_s: int = 0) -> bytes:
+    """The text's UTF-8; raises `UsageError` where it, or how long it shall last, is not allowed."""
+    if expire_s > limits.OUTBOX_LIFE_S:
+        most = f"{limits.OUTBOX_LIFE_S // limits.DAY_S}d"
+        raise UsageError(f"a text with an end lasts {most} at most", hint=f"give {most} or less, or no end")
     try:
         data = text.encode()
     except UnicodeEncodeError:

@@ -10,7 +10,8 @@ Knows no paths.
 
 Rules: the end is a moment of the wall clock, the same at both ends, and comes early or late where a clock is wrong; it
 is looked at whenever anything is due, so that a clock that was set, or a restart, puts nothing off.
-What comes after its end is not shown: it may be a repetition of what is forgotten already.
+What comes after its end, or shortly before, stays for a moment all the same: by whichever clock is right its time may
+not be up, and its writer is told that it was delivered.
 """
 
 from dataclasses import replace

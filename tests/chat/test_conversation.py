@@ -72,16 +72,6 @@ def test_the_blocked_are_not_written_to_and_the_pending_wait(friends: Pair) -> N
     assert sender.outbox.next_deadline() is None
 
 
-def test_an_expiry_that_is_too_far_is_the_outboxs_own(friends: Pair) -> None:
-    sender, reader = friends
-    sender.conversation.send(sender.contact(reader), "x", START, expire_s=10**12)
-    (item,) = sender.store.outbox(reader.identity)
-    assert item.expires_ms == START.wall_ms + limits.OUTBOX_LIFE_S * 1000
-    cable = Cable(sender, reader)
-    cable.run()
-    assert reader.texts(sender) == ["x"]
-
-
 def test_parts_in_any_order_make_the_text(friends: Pair) -> None:
     sender, reader = friends
     for sequence, number in enumerate((2, 0, 1), 1):

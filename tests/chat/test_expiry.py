@@ -3,7 +3,7 @@
 import pytest
 
 from p2pd import limits
-from p2pd.errors import PeerError
+from p2pd.errors import PeerError, UsageError
 from p2pd.store import Message, MessageState
 from p2pd.types import Now
 from p2pd.wire.content import Text
@@ -103,16 +103,31 @@ def test_a_clock_that_is_set_back_ends_it_later_and_is_looked_at_hourly(friends:
     assert texts(friends) == [[], []]
 
 
-def test_what_comes_after_its_end_is_not_shown(friends: Pair) -> None:
+@pytest.mark.parametrize("ahead_s", [LIFE_S - 1, LIFE_S + 1, limits.DAY_S])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_text_is_shown_for_a_moment_to_a_reader_whose_clock_is_ahead(friends: Pair, parts: int, ahead_s: int) -> None:
+    """Its writer is told that it was delivered."""
     sender, reader = friends
-    body = Text(b"again", expires_s=START.wall_s + LIFE_S)
-    reader.receive(sender, letter(sender, reader, 1, body, id=message_id(7)))
-    assert reader.texts(sender) == ["again"]
-    reader.expiry.on_timer(after(LIFE_S))
-    # The same message once more, under another number, as after a restored home.
-    reader.receive(sender, letter(sender, reader, 2, body, id=message_id(7)), after(LIFE_S + 1))
+    reader.expiry.on_timer(START)
+    came = Now(START.steady, START.wall_ms + ahead_s * 1000)
+    for part in range(parts):
+        body = Text(b"passing", part, parts, expires_s=START.wall_s + LIFE_S)
+        reader.receive(sender, letter(sender, reader, part + 1, body, id=message_id(7)), came)
+        reader.expiry.on_timer(came)
+    assert reader.store.counters(sender.identity).received == parts
+    assert reader.texts(sender) == ["passing" * parts]
+    assert reader.expiry.next_deadline() == came.steady + limits.TEXT_SHOWN_MIN_S
+    reader.expiry.on_timer(after(limits.TEXT_SHOWN_MIN_S - 1, came))
+    assert reader.texts(sender) == ["passing" * parts]
+    reader.expiry.on_timer(after(limits.TEXT_SHOWN_MIN_S, came))
     assert reader.texts(sender) == []
-    assert reader.store.counters(sender.identity).received == 2
+
+
+def test_what_lasts_too_long_is_refused(friends: Pair) -> None:
+    with pytest.raises(UsageError, match="30d at most"):
+        send(friends, "x", limits.OUTBOX_LIFE_S + 1)
+    send(friends, "x", limits.OUTBOX_LIFE_S)
+    assert texts(friends) == [["x"], []]
 
 
 def test_parts_that_never_become_a_text_go_too(friends: Pair) -> None:

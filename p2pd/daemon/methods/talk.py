@@ -44,7 +44,7 @@ async def send(
     ],
     text: Annotated[str, "what to say, 1 byte to 256 KiB of UTF-8"],
     reply: Annotated[str, "the id of the message that this one answers"] = "",
-    expire: Annotated[Duration, "give up after this long: seconds, or 1d, 12h, 30m"] = 0,
+    expire: Annotated[Duration, "give up after this long: seconds, or 1d, 12h, 30m; 30d at most"] = 0,
     request_id: Annotated[str, "a name of the caller's for this call: repeating it never sends twice"] = "",
     wait: Annotated[Literal["", "stored", "delivered", "read"], "answer only once it is that far"] = "",
     timeout_s: Annotated[float, "how long to wait; then the error is time_up, and the message goes on"] = limits.WAIT_S,

@@ -111,6 +111,7 @@ async def test_a_message_that_expired_is_not_waited_for(client: Client) -> None:
         {"text": ""},
         {"text": "x", "expire": "soon"},
         {"text": "x", "expire": "0s"},
+        {"text": "x", "expire": "31d"},
         {"text": "x", "wait": "seen"},
         {"text": "x", "wait": "read", "timeout_s": -1},
         {"text": "x", "reply": "0"},
