@@ -178,8 +178,10 @@ class Engine(Application):
         self._dht.contacted.on_unlinked(link)
         self._ways.on_link_closed(link, reason, now)
 
-    def on_link_drained(self, link: int, now: Now) -> None:
-        """A link has little unsent again: nothing to do, since acknowledgements pace what is sent."""
+    def on_link_taken(self, link: int, size_bytes: int, now: Now) -> None:
+        """Another end has taken so much more: of what we carry to it, since acknowledgements pace what we say."""
+        self._dht.enter(now)
+        self._ways.relaying.on_taken(link, size_bytes)
 
     def on_request(self, exchange: int, node: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
         """A node asks over QUIC."""

@@ -362,11 +362,18 @@ ACK_PACKETS = 16
 """So many QUIC packets are acknowledged at once."""
 LINK_FRAMES_IN_HAND = 64
 """Frames of one link given to the core and not taken yet; the rest waits in the link's window."""
-LINK_UNSENT_HIGH_BYTES = 256 * KIB
-LINK_UNSENT_LOW_BYTES = 64 * KIB
-"""`on_link_drained` comes when a link has fallen below this after it stood above the other."""
+LINK_PREFIX_BYTES = 4
+"""A frame's length, before it on the stream."""
+LINK_TAKEN_STEP_BYTES = 32 * KIB
+"""`on_link_taken` comes when a link's peer has taken so much more."""
 RELAY_UNSENT_MAX_BYTES = 512 * KIB
-"""The same bound for a link that a relay carries others' frames on: 64 MiB where all `RELAY_LINKS` are slow."""
+"""The same bound as the next for a link that a relay carries others' frames on: 64 MiB where all `RELAY_LINKS` are
+slow."""
+RELAY_UNTAKEN_BYTES = RELAY_UNSENT_MAX_BYTES * 3 // 4
+RELAY_SHARE_BYTES = KIB
+"""Where one to whom a relay carries has not taken the former, a channel that has more than the latter on its way there
+ends: it shall not cost them their link and all other channels.  The latter has room for a frame of the second size
+class; that of `RELAY_CHANNELS`, and what the relay says itself, fit between the former and the end of the link."""
 LINK_UNSENT_MAX_BYTES = 4 * MIB
 """A link whose peer leaves more than this unacknowledged is closed: more than `LINK_WINDOW` of the largest frames."""
 EXCHANGE_S = 10.0

@@ -9,7 +9,7 @@
 from p2pd import limits
 from p2pd.errors import PeerError
 
-LENGTH_BYTES = 4
+LENGTH_BYTES = limits.LINK_PREFIX_BYTES
 
 
 def encode_frame(frame: bytes) -> bytes:

@@ -36,8 +36,11 @@ class Engine(Protocol):
         """A link that was up is down, and not by our `CloseLink`."""
         ...
 
-    def on_link_drained(self, link: int, now: Now) -> None:
-        """A link with much unsent has little unsent again."""
+    def on_link_taken(self, link: int, size_bytes: int, now: Now) -> None:
+        """The peer has taken so much more of what we sent on a link, with `limits.LINK_PREFIX_BYTES` a frame.
+
+        It comes in steps of at least `limits.LINK_TAKEN_STEP_BYTES`.
+        """
         ...
 
     def on_request(self, exchange: int, node: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
@@ -112,8 +115,9 @@ class LinkClosed:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkDrained:
+class LinkTaken:
     link: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ Input = (
     | LinkFailed
     | Frame
     | LinkClosed
-    | LinkDrained
+    | LinkTaken
     | RequestArrived
     | ResponseArrived
     | StampSolved
@@ -185,8 +189,8 @@ def deliver(engine: Engine, value: Input, now: Now) -> None:
             engine.on_link_failed(link, reason, now)
         case LinkClosed(link, reason):
             engine.on_link_closed(link, reason, now)
-        case LinkDrained(link):
-            engine.on_link_drained(link, now)
+        case LinkTaken(link, size_bytes):
+            engine.on_link_taken(link, size_bytes, now)
         case RequestArrived(exchange, node, endpoint, payload):
             engine.on_request(exchange, node, endpoint, payload, now)
         case ResponseArrived(exchange, payload):
@@ -216,7 +220,7 @@ def summary(value: Input) -> str:
             return f"Response {exchange} of {'no' if payload is None else len(payload)} bytes"
         case LinkOpened(link, node, _, _, _, kind):
             return f"LinkOpened {link} of kind {kind.name} with {node.hex()[:8]}"
-        case LinkFailed(link, _) | LinkClosed(link, _) | LinkDrained(link):
+        case LinkFailed(link, _) | LinkClosed(link, _) | LinkTaken(link, _):
             return f"{type(value).__name__} {link}"
         case StampSolved(job, _):
             return f"StampSolved {job}"

@@ -18,7 +18,7 @@ from p2pd.effects import LinkKind, OpenLink
 from p2pd.errors import PeerError, QuotaError
 from p2pd.net.connection import CLOSED_BY_CHOICE, CLOSED_FULL, Connection, Credentials
 from p2pd.net.frames import LENGTH_BYTES, FrameReader, encode_frame
-from p2pd.net.inputs import Frame, Input, LinkClosed, LinkDrained, LinkFailed, LinkOpened
+from p2pd.net.inputs import Frame, Input, LinkClosed, LinkFailed, LinkOpened, LinkTaken
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.timers import Timers
 from p2pd.types import NodeKey, RandomSource
@@ -36,7 +36,8 @@ class Link:
         self.connection = connection
         self.stream = stream
         self.up = False
-        self.crowded = False
+        self._untold = 0
+        """Bytes of frames that were sent, and not yet said to be taken."""
         self._frames = FrameReader()
         self._in_hand = 0
         self._links = links
@@ -44,6 +45,11 @@ class Link:
     @property
     def unsent(self) -> int:
         return self.connection.quic.unsent(self.stream)
+
+    def send(self, data: bytes, now: float) -> None:
+        """Send a frame, encoded."""
+        self._untold += len(data)
+        self.write(data, now)
 
     def write(self, data: bytes, now: float) -> None:
         """Send bytes on the stream."""
@@ -82,9 +88,12 @@ class Link:
             raise PeerError("link stream reset")
 
     def on_progress(self, connection: Connection, now: float) -> None:
-        if self.crowded and self.unsent <= limits.LINK_UNSENT_LOW_BYTES:
-            self.crowded = False
-            self._links.emit(LinkDrained(self.number))
+        if self._untold < limits.LINK_TAKEN_STEP_BYTES:
+            return
+        taken = self._untold - self.unsent
+        if taken >= limits.LINK_TAKEN_STEP_BYTES:
+            self._untold -= taken
+            self._links.emit(LinkTaken(self.number, taken))
 
     def on_ended(self, connection: Connection, reason: str, now: float) -> None:
         self._links.lost(self, reason)
@@ -175,8 +184,7 @@ class Links:
             self.quic.counts["link too slow"] += 1
             link.connection.close(CLOSED_FULL, "too slow")
         else:
-            link.write(data, now)
-            link.crowded = link.crowded or unsent > limits.LINK_UNSENT_HIGH_BYTES
+            link.send(data, now)
         self.quic.touch(link.connection)
 
     def close(self, number: int, reason: str) -> None:

@@ -4,10 +4,12 @@ Knows two keys, which stand for nobody, and sizes; what it carries is sealed by 
 Rules: it dials nobody, so no one is reached through it who has not asked to be.  A link is for waiting or for calling,
 never for both.  Everything is bounded: links, channels and calls of a link, what it may say, and the bytes that it may
 send to others.  Whatever makes no sense ends the link it came on.  Who does nothing makes room for who comes.
+Who takes slowly keeps their link: the channel ends that has more on its way to them than its share, and nobody calls.
 
     guest: here -> waits (Reserve)          a channel: Call -> both ends say Through -> HangUp, or the end of a link
 """
 
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,6 +41,66 @@ class Far:
 
 
 @dataclass(slots=True)
+class Said:
+    """What was said on a link at a stretch, of one channel; 0: of none."""
+
+    channel: int
+    size: int
+    weight: int
+
+
+class Untaken:
+    """What was said on a link, in order, and its other end has not taken.
+
+    A frame weighs as one of the smallest size class at least: so few are kept that their number needs no bound.
+    """
+
+    def __init__(self) -> None:
+        self._said: deque[Said] = deque()
+        self._of: Counter[int] = Counter()
+        self._weight = 0
+
+    @property
+    def is_much(self) -> bool:
+        """Whether one channel more would find no room for its share."""
+        return self._weight + limits.RELAY_SHARE_BYTES > limits.RELAY_UNTAKEN_BYTES
+
+    def has_room(self, channel: int, frame: bytes) -> bool:
+        """Whether a channel may add this to it."""
+        weight = _weight(frame)
+        fits = self._weight + weight <= limits.RELAY_UNTAKEN_BYTES
+        return fits or self._of[channel] + weight <= limits.RELAY_SHARE_BYTES
+
+    def add(self, channel: int, frame: bytes) -> None:
+        """This is said, on behalf of a channel or of none."""
+        if not self._said or self._said[-1].channel != channel:
+            self._said.append(Said(channel, 0, 0))
+        last, weight = self._said[-1], _weight(frame) if channel else limits.LINK_PREFIX_BYTES + len(frame)
+        last.size += limits.LINK_PREFIX_BYTES + len(frame)
+        last.weight += weight
+        self._of[channel] += weight
+        self._weight += weight
+
+    def take(self, size_bytes: int) -> None:
+        """So much more is taken."""
+        while self._said and size_bytes:
+            first = self._said[0]
+            taken = min(first.size, size_bytes)
+            weight = first.weight if taken == first.size else taken
+            size_bytes, first.size, first.weight = size_bytes - taken, first.size - taken, first.weight - weight
+            self._weight -= weight
+            self._of[first.channel] -= weight
+            if not first.size:
+                self._said.popleft()
+            if not self._of[first.channel]:
+                del self._of[first.channel]
+
+
+def _weight(frame: bytes) -> int:
+    return max(limits.LINK_PREFIX_BYTES + len(frame), limits.SIZE_CLASSES[0])
+
+
+@dataclass(slots=True)
 class Guest:
     """Who has come to us as to a relay."""
 
@@ -49,6 +111,7 @@ class Guest:
     last_channel: int = 0
     """The highest number used for a channel on this link, by either side."""
     channels: dict[int, Far] = field(default_factory=dict)
+    untaken: Untaken = field(default_factory=Untaken)
     calls: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_CALLS_PER_S, limits.RELAY_CALLS_BURST))
     bytes: TokenBucket = field(default_factory=lambda: TokenBucket(limits.RELAY_BYTES_PER_S, limits.RELAY_BYTES_BURST))
     messages: TokenBucket = field(
@@ -130,6 +193,12 @@ class Relaying:
         for far in guest.channels.values():
             self._end(far, Over.GONE)
 
+    def on_taken(self, link: int, size_bytes: int) -> None:
+        """They have taken so much more of what was said to them."""
+        guest = self._guests.get(link)
+        if guest is not None:
+            guest.untaken.take(size_bytes)
+
     def on_frame(self, link: int, frame: bytes, now: Now) -> None:
         """They say something."""
         guest = self._guests.get(link)
@@ -175,7 +244,7 @@ class Relaying:
         if callee is None or callee is guest:
             self._say(guest.link, HangUp(call.channel, Over.NOBODY))
             return
-        if max(len(guest.channels), len(callee.channels)) >= limits.RELAY_CHANNELS:
+        if max(len(guest.channels), len(callee.channels)) >= limits.RELAY_CHANNELS or callee.untaken.is_much:
             self._say(guest.link, HangUp(call.channel, Over.FULL))
             return
         callee.last_channel += 1
@@ -190,13 +259,21 @@ class Relaying:
             self._count("no_channel")
             return
         if not guest.bytes.take(now.steady, len(through.frame)):
-            self._count("relay_budget")
-            self._hang_up(guest, through.channel, Over.BUDGET)
-            self._say(guest.link, HangUp(through.channel, Over.BUDGET))
+            self._end_both(guest, through.channel, "relay_budget")
+            return
+        untaken, carried = self._guests[far.link].untaken, Through(far.channel, through.frame).encode()
+        if not untaken.has_room(far.channel, carried):
+            self._end_both(guest, through.channel, "relay_untaken")
             return
         self._frames += 1
         self._bytes += len(through.frame)
-        self._say(far.link, Through(far.channel, through.frame))
+        untaken.add(far.channel, carried)
+        self._effects.append(SendFrame(far.link, carried))
+
+    def _end_both(self, guest: Guest, channel: int, why: str) -> None:
+        self._count(why)
+        self._hang_up(guest, channel, Over.BUDGET)
+        self._say(guest.link, HangUp(channel, Over.BUDGET))
 
     def _hang_up(self, guest: Guest, channel: int, reason: Over) -> None:
         if channel == 0 and self._waiting.get(guest.key) == guest.link:
@@ -211,4 +288,6 @@ class Relaying:
             self._say(far.link, HangUp(far.channel, reason))
 
     def _say(self, link: int, message: RelayMessage) -> None:
-        self._effects.append(SendFrame(link, message.encode()))
+        frame = message.encode()
+        self._guests[link].untaken.add(0, frame)
+        self._effects.append(SendFrame(link, frame))

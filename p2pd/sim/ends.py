@@ -49,7 +49,8 @@ class End:
     """Frames so far."""
     unsent_bytes: int = 0
     """Given to the link and not arrived."""
-    crowded: bool = False
+    untold_bytes: int = 0
+    """Arrived, and not yet said to be taken."""
     unacknowledged: bool = False
     repeating: bool = False
     lands_at: float = 0.0

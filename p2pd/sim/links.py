@@ -62,7 +62,6 @@ class Links:
             self._over(end, "too slow")
             self._tell_other(end)
             return
-        end.crowded = end.crowded or end.unsent_bytes > limits.LINK_UNSENT_HIGH_BYTES
         self._push(end)
 
     def close(self, host: Host, number: int) -> None:
@@ -232,13 +231,14 @@ class Links:
         for sending in flying:
             if other.open:
                 self._give(other.host, "on_frame", other.number, sending.frame)
-        if end.crowded and end.open and end.unsent_bytes <= limits.LINK_UNSENT_LOW_BYTES:
-            end.crowded = False
-            self._agenda.after(0, partial(self._drained, end))
+        end.untold_bytes += sum(limits.LINK_PREFIX_BYTES + len(sending.frame) for sending in flying)
+        if end.open and end.untold_bytes >= limits.LINK_TAKEN_STEP_BYTES:
+            self._agenda.after(0, partial(self._taken, end, end.untold_bytes))
+            end.untold_bytes = 0
 
-    def _drained(self, end: End) -> None:
+    def _taken(self, end: End, size_bytes: int) -> None:
         if end.open:
-            self._give(end.host, "on_link_drained", end.number)
+            self._give(end.host, "on_link_taken", end.number, size_bytes)
 
     def _acknowledged(self, end: End, other: End) -> None:
         """The acknowledgement is on its way; that it will come is known now, since nothing asks in between."""

@@ -6,7 +6,7 @@ from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.effects import LinkKind, OpenLink
 from p2pd.net.connection import Connection
-from p2pd.net.inputs import Frame, LinkClosed, LinkDrained, LinkFailed, LinkOpened
+from p2pd.net.inputs import Frame, LinkClosed, LinkFailed, LinkOpened, LinkTaken
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 from tests.net.pair import Node, Wire, linked
@@ -156,26 +156,27 @@ def test_no_more_than_the_limit_of_small_frames_is_in_hand() -> None:
 
 @pytest.mark.slow
 def test_twenty_megabytes_pass_in_bounded_memory() -> None:
+    """Who sends as its peer takes, by what `on_link_taken` says, has little unsent at any time."""
     wire = Wire()
     a, b = Node(wire, 1), Node(wire, 2)
     ours, _ = linked(wire, a, b)
-    frame = bytes(20_000)
-    left = 1_000
-    most = 0
-    crowded = 0
+    frame, left, sent, most, high = bytes(20_000), 1_000, 0, 0, 256 * limits.KIB
+
+    def taken() -> int:
+        return sum(each.size_bytes for each in a.of(LinkTaken))
+
     while left:
-        while left and a.links.unsent(ours) <= limits.LINK_UNSENT_HIGH_BYTES:
+        while left and sent - taken() <= high:
             a.send(ours, frame)
-            left -= 1
-        most = max(most, a.links.unsent(ours))
-        crowded += 1
-        drained = len(a.of(LinkDrained))
+            left, sent = left - 1, sent + len(frame) + limits.LINK_PREFIX_BYTES
+        most, before = max(most, a.links.unsent(ours)), taken()
         a.flush()
-        wire.run(10.0, lambda drained=drained: len(a.of(LinkDrained)) > drained)
+        wire.run(10.0, lambda before=before: taken() > before)
     wire.run(10.0)
     assert sum(map(len, b.frames())) == 20_000_000
-    assert most <= limits.LINK_UNSENT_HIGH_BYTES + len(frame) + 4
-    assert len(a.of(LinkDrained)) in (crowded, crowded - 1)
+    assert most <= high + len(frame) + limits.LINK_PREFIX_BYTES
+    assert all(each.size_bytes >= limits.LINK_TAKEN_STEP_BYTES for each in a.of(LinkTaken))
+    assert 0 <= sent - taken() < limits.LINK_TAKEN_STEP_BYTES
 
 
 def test_a_peer_that_takes_nothing_is_cut_off_at_the_hard_bound() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from p2pd import limits
 from p2pd.effects import CloseLink, EffectQueue, SendFrame
-from p2pd.peer.relaying import Relaying
+from p2pd.peer.relaying import Relaying, Untaken
 from p2pd.types import Endpoint, NodeKey
 from p2pd.wire.relay import (
     Call,
@@ -218,12 +218,79 @@ def test_bytes_beyond_the_budget_end_the_channel_on_which_they_come(relay: Relay
     relay.hear(WAITER)
     frame = Through(1, bytes(limits.RELAYED_FRAME_BYTES))
     fit = limits.RELAY_BYTES_BURST // limits.RELAYED_FRAME_BYTES
-    assert relay.say(CALLER, *[frame] * fit) == []
+    for _ in range(fit):
+        assert relay.say(CALLER, frame) == []
+        assert relay.hear(WAITER) == [frame]
+        relay.machine.on_taken(WAITER, limits.LINK_FRAME_BYTES)
     assert relay.say(CALLER, frame) == [HangUp(1, Over.BUDGET)]
-    assert relay.hear(WAITER)[fit:] == [HangUp(1, Over.BUDGET)]
+    assert relay.hear(WAITER) == [HangUp(1, Over.BUDGET)]
     relay.now += limits.RELAYED_FRAME_BYTES / limits.RELAY_BYTES_PER_S
     relay.say(CALLER, Call(2, key(WAITER)), Through(2, frame.frame))
     assert len(relay.hear(WAITER)) == 2
+
+
+def untaken_bytes(relay: Relay, link: int) -> int:
+    """What has been said on a link since it was asked last, as the stream has it."""
+    return sum(limits.LINK_PREFIX_BYTES + len(message.encode()) for message in relay.hear(link))
+
+
+def test_who_pushes_more_than_a_slow_reader_takes_loses_its_channel_and_the_others_go_on(relay: Relay) -> None:
+    relay.come(OTHER)
+    relay.say(OTHER, Call(1, key(WAITER)))
+    relay.say(CALLER, Call(1, key(WAITER)))
+    frame = Through(1, bytes(limits.RELAYED_FRAME_BYTES))
+    heard: list[RelayMessage] = []
+    while not heard:
+        heard = relay.say(CALLER, frame)
+    assert heard == [HangUp(1, Over.BUDGET)]
+    assert dict(relay.counts) == {"relay_untaken": 1}
+    assert relay.machine.carried.channels == 1
+    small = Through(1, bytes(limits.SIZE_CLASSES[1]))
+    assert relay.say(OTHER, small) == [], "there is room for what is no push"
+    said = untaken_bytes(relay, WAITER)
+    assert limits.RELAY_UNTAKEN_BYTES - limits.LINK_FRAME_BYTES < said < limits.RELAY_UNSENT_MAX_BYTES
+    relay.machine.on_taken(WAITER, said)
+    assert relay.say(CALLER, Call(2, key(WAITER)), Through(2, frame.frame)) == []
+    assert relay.say(OTHER, frame) == []
+    assert relay.hear(WAITER) == [Called(3, key(CALLER)), Through(3, frame.frame), frame]
+
+
+def test_nobody_calls_who_has_not_taken_what_others_said(relay: Relay) -> None:
+    relay.come(OTHER)
+    relay.say(CALLER, Call(1, key(WAITER)))
+    while relay.machine.carried.channels:
+        relay.say(CALLER, Through(1, bytes(limits.SIZE_CLASSES[0])))
+    assert relay.say(OTHER, Call(1, key(WAITER))) == [HangUp(1, Over.FULL)]
+    relay.machine.on_taken(WAITER, limits.LINK_TAKEN_STEP_BYTES)
+    assert relay.say(OTHER, Call(2, key(WAITER)), Through(2, b"now")) == []
+
+
+def test_all_channels_of_a_reader_that_takes_nothing_fit_before_the_end_of_its_link(relay: Relay) -> None:
+    callers = range(-100, -100 - limits.RELAY_CHANNELS, -1)
+    relay.come(*callers)
+    for caller in callers:
+        assert relay.say(caller, Call(1, key(WAITER))) == []
+    for caller in callers:
+        size = limits.RELAYED_FRAME_BYTES if caller == callers[0] else limits.SIZE_CLASSES[1]
+        while not relay.say(caller, Through(1, bytes(size))):
+            pass
+    assert relay.machine.carried.channels == 0
+    assert untaken_bytes(relay, WAITER) < limits.RELAY_UNSENT_MAX_BYTES
+    assert relay.closed == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30_000)), max_size=40), st.randoms())
+def test_what_is_taken_is_counted_whatever_the_steps(said: list[tuple[int, int]], chance: Random) -> None:
+    untaken, left = Untaken(), 0
+    for channel, size in said:
+        untaken.add(channel, bytes(size))
+        left += limits.LINK_PREFIX_BYTES + size
+        taken = chance.randint(0, left)
+        untaken.take(taken)
+        left -= taken
+        assert left <= untaken._weight == sum(untaken._of.values())
+    untaken.take(left)
+    assert (untaken._weight, len(untaken._said), dict(untaken._of)) == (0, 0, {})
 
 
 def test_calls_are_few(relay: Relay) -> None:

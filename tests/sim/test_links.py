@@ -267,18 +267,19 @@ class TestDialling:
 
 
 class TestCrowding:
-    def test_a_crowded_link_says_when_it_is_drained(self) -> None:
+    def test_a_link_says_what_its_peer_has_taken(self) -> None:
         stage = Stagehand()
         ours, _ = stage.link()
         stage.world.cut([A])
-        count = limits.LINK_UNSENT_HIGH_BYTES // 20_000 + 1
-        stage.want(A, *(SendFrame(ours, bytes(20_000)) for _ in range(count)))
+        stage.want(A, *(SendFrame(ours, bytes(20_000)) for _ in range(10)))
         stage.world.run(1)
-        assert not stage[A].heard("on_link_drained")
+        assert not stage[A].heard("on_link_taken")
         stage.world.heal()
         stage.world.run(5)
-        assert stage[A].heard("on_link_drained") == [(ours,)]
-        assert len(got(stage, B)) == count
+        taken = sum(size_bytes for _, size_bytes in stage[A].heard("on_link_taken"))
+        whole = 10 * (20_000 + limits.LINK_PREFIX_BYTES)
+        assert whole - limits.LINK_TAKEN_STEP_BYTES < taken <= whole
+        assert len(got(stage, B)) == 10
 
     def test_a_link_whose_peer_does_not_keep_up_is_closed(self) -> None:
         stage = Stagehand()
