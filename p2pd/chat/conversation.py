@@ -8,6 +8,7 @@ from p2pd import limits
 from p2pd.chat.expiry import Expiry
 from p2pd.chat.history import CLOCK_COUNTER_BITS, History
 from p2pd.chat.outbox import Outbox
+from p2pd.chat.requests import why_unsent
 from p2pd.errors import PeerError, RefusedError, UsageError
 from p2pd.store import Contact, ContactState, Direction, Message, MessageState, Part, UserStore
 from p2pd.types import MessageId, Now, RandomSource
@@ -69,7 +70,7 @@ class Conversation:
         message = self._history.sent(message, now)
         self._expiry.expect(expires_ms, now)
         if contact.state is ContactState.PENDING:
-            self._history.step(contact.identity, id, "waits until they accept the contact request", now)
+            self._history.step(contact.identity, id, why_unsent(contact), now)
         self._outbox.pump(contact.identity, now)
         return message
 

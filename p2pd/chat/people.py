@@ -166,7 +166,7 @@ class People:
             raise RefusedError(f"{known.petname} is blocked", hint=f"p2pctl contact unblock {known.petname}")
         if link.invitation is not None and invite_is_over(link.invitation.expires_s * 1000, now):
             raise FailedError("this invite has expired", hint="ask for another one, or add them by their address alone")
-        if known is not None and known.state is ContactState.PENDING and link.invitation is not None:
+        if known is not None and known.state is ContactState.PENDING and (link.invitation or known.invitation):
             self._requests.ask_by(known, link.invitation, now)
             known = self._store.contact(link.identity) or known
             return known if path is PathChoice.AUTO else self.set_path(known, path, now), None

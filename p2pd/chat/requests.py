@@ -33,6 +33,7 @@ from p2pd.peer.published import INBOX, PROFILE, checked_prekey, open_profile, pe
 from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStore
 from p2pd.types import AddressKey, DeviceKey, IdentityKey, ItemId, Now, RandomSource
+from p2pd.wire.address import encode_address
 from p2pd.wire.content import Request, decode_content_body
 from p2pd.wire.envelope import ContactRequest, FirstContact
 from p2pd.wire.invite import Invitation, invite_proof
@@ -109,8 +110,8 @@ class Requests:
         self._asking[contact] = Asking(now.steady)
         self.on_timer(now)
 
-    def ask_by(self, contact: Contact, invitation: Invitation, now: Now) -> None:
-        """They were asked in their public inbox, and now there is an invite of theirs."""
+    def ask_by(self, contact: Contact, invitation: Invitation | None, now: Now) -> None:
+        """They are asked already: from now on by this invite of theirs, or in their public inbox."""
         self._store.save_contact(replace(contact, invitation=invitation))
         item = self._request_item(contact.identity)
         if item is not None:
@@ -325,7 +326,7 @@ class Requests:
     def _where(self, identity: IdentityKey) -> str:
         contact = self._store.contact(identity)
         if contact is not None and contact.invitation is not None:
-            return "in the inbox of their invite, waiting for them to be there"
+            return f"in the inbox of their invite, waiting for them to be there{_if_used(contact)}"
         return "in their public inbox, waiting for them to accept"
 
     def _until_again_s(self, identity: IdentityKey, now: Now) -> float:
@@ -406,6 +407,19 @@ class Requests:
 def invite_is_over(expires_ms: int, now: Now) -> bool:
     """Whether an invite has expired whatever the other's clock says, within tolerance."""
     return now.wall_ms > expires_ms + limits.CLOCK_SKEW_S * 1000
+
+
+def why_unsent(contact: Contact) -> str:
+    """Why nothing is sent to someone who has not accepted yet, and what may help."""
+    return f"waits until they accept the contact request{_if_used(contact)}"
+
+
+def _if_used(contact: Contact) -> str:
+    """Nobody is told whether an invite for one was used: who was first is a matter of its owner's."""
+    if contact.invitation is None or not contact.invitation.one_time_id:
+        return ""
+    ask = f"p2pctl contact add {encode_address(contact.identity)}"
+    return f"; their invite is for one person, and answers nobody once another has used it: then ask by {ask}"
 
 
 def _is_contact(contact: Contact | None) -> bool:

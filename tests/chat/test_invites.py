@@ -16,7 +16,7 @@ from p2pd.peer import own
 from p2pd.peer.published import INBOX, personal_address, signed_record
 from p2pd.store import ContactState, Invite, MessageState
 from p2pd.types import ItemId, Now
-from p2pd.wire.address import Link
+from p2pd.wire.address import Link, encode_address
 from p2pd.wire.content import Accept, decode_content_body
 from p2pd.wire.record import OpenItem, Record, Tombstone
 from tests.cast import START, Person, after
@@ -525,6 +525,25 @@ def test_where_their_profile_is_missing_the_request_waits_and_says_so(alice: Per
     (put,) = requests_put(bob)
     sweep(alice, put.records[0], now=later)
     assert alice.contact(bob).state is ContactState.ACCEPTED
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_who_waits_by_an_invite_for_one_learns_that_it_may_be_used_and_asks_in_public(
+    alice: Person, bob: Person, once: bool
+) -> None:
+    come(bob, alice, make(alice, once=once))
+    bob.conversation.send(bob.contact(alice), "are you there?", NOON)
+    for message in bob.store.history(alice.identity, limit=9):
+        told = str([(step.what, step.detail) for step in bob.store.steps(message.message)])
+        assert (f"contact add {encode_address(alice.identity)}" in told) is once
+    bob.people.add(Link(alice.identity), NOON)
+    bob.dht.serve([profile(alice, NOON)], NOON)
+    (put,) = requests_put(bob)
+    assert put.address == personal_address(alice.identity, INBOX, b"", NOON.day)
+    alice.requests.on_inbox_record(put.records[0].parse(), NOON.day, NOON)
+    assert [contact.identity for contact in alice.people.requests()] == [bob.identity]
+    with pytest.raises(FailedError, match="contact already"):
+        bob.people.add(Link(alice.identity), NOON)
 
 
 def test_an_unanswered_request_goes_public_when_the_invite_has_expired(alice: Person, bob: Person) -> None:
