@@ -313,7 +313,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """An invite of ours that is open: it is removed when it is used up, revoked, or expired and read to the end."""
+    """An invite of ours: it is removed when several have used it up, it is revoked, or expired and read to the end."""
 
     id: int
     """From 1, never used twice; its one-time prekey's too."""
@@ -328,6 +328,10 @@ class Invite:
     """Who came in by it; fewer than `limits.INVITE_PERSONS`."""
     read_day: int = 0
     """The last day whose inbox was read completely."""
+    spent: bool = False
+    """Its one-time prekey is used and deleted: it lets nobody in, and shows who comes too late."""
+    late: tuple[IdentityKey, ...] = ()
+    """Who says to have come by it since; `limits.INVITE_PERSONS` at most."""
 
 
 @dataclass(frozen=True, slots=True)

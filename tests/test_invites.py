@@ -8,6 +8,7 @@ from p2pd import limits
 from p2pd.sim.crashes import CrashedError, Moment
 from p2pd.sim.resident import Resident
 from p2pd.sim.town import Town
+from p2pd.wire.address import encode_address
 
 pytestmark = pytest.mark.slow
 WEEK_S = 7 * limits.DAY_S
@@ -81,7 +82,10 @@ def test_the_second_who_comes_by_an_invite_for_one_is_not_let_in() -> None:
     town.world.run(600)
     assert not knows(alice, carol)
     assert alice.engine.requests() == []
-    assert alice.engine.invites() == []
+    assert states(alice) == ["open", "used", "late"]
+    assert [each.late for each in alice.engine.invites()] == [(carol.identity,)]
+    alice.do(lambda engine, now: engine.contact_add(encode_address(carol.identity), now))
+    town.until(lambda: met(alice, carol), 60)
 
 
 def test_several_come_by_one_invite_and_one_who_was_removed_does_not_come_back() -> None:

@@ -41,7 +41,7 @@ def invite(context: click.Context, once: bool, ttl: str | None, petname: str | N
 @invite.command("list", examples=["p2pctl invite list", "p2pctl invite list --json"])
 @click.pass_obj
 def list_invites(caller: Caller) -> None:
-    """Show the invites that are open."""
+    """Show the invites that are open, and who came by one that was used."""
     invites = caller.rows("invite.list")
     if caller.as_json:
         for entry in invites:
@@ -58,6 +58,9 @@ def list_invites(caller: Caller) -> None:
             for entry in invites
         ]
         show("\n".join(table(("id", "for", "until", "came", "as"), rows)))
+        for entry in invites:
+            for address in entry.get("late") or ():
+                show(harmless_line(f"{address} came by {entry['id']} when it was used: p2pctl contact add"))
     else:
         show("no invite is open; make one with: p2pctl invite --once")
 

@@ -5,15 +5,16 @@ Knows no links and no letters.
 | an invite | becomes |
 |---|---|
 | made | open |
-| for one person: the first message of a session with its one-time prekey is opened | gone, in that turn |
+| for one person: the first message of a session with its one-time prekey is opened | spent, in that turn |
 | for several: somebody new comes by it | open, or gone with the last of `limits.INVITE_PERSONS` |
+| spent: somebody else comes by it | spent; our user is told who they say they are, once |
 | revoked | gone, whatever lies in its inbox |
-| expired | open until its inboxes were once more read to the end, then gone |
+| expired | open, or spent, until its inboxes were once more read to the end, then gone |
 
-Rules: an open invite is listened for at today's inbox, and its inboxes of all days since they were last read completely
-are read at a start, a minute later and every six hours.  Who comes by it proves that they have its secret, and is
-accepted in the turn that reads their request; who is blocked or rejected stays so.
-A row that is gone is all that is needed to refuse whatever comes later.
+Rules: an invite that is not gone is listened for at today's inbox, and its inboxes of all days since they were last
+read completely are read at a start, a minute later and every six hours.  Who comes by it proves that they have its
+secret, and is accepted in the turn that reads their request; who is blocked or rejected stays so.
+A row or a key that is gone is all that is needed to refuse whatever comes later.
 """
 
 from collections import deque
@@ -40,7 +41,7 @@ from p2pd.errors import NotFoundError, PeerError, QuotaError, UsageError
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.published import INBOX
 from p2pd.store import Contact, ContactState, Invite, UserStore
-from p2pd.types import Now, RandomSource
+from p2pd.types import IdentityKey, Now, RandomSource
 from p2pd.wire.address import encode_address
 from p2pd.wire.envelope import Envelope, FirstContact
 from p2pd.wire.invite import Invitation, invite_proof
@@ -104,8 +105,12 @@ class Invites:
         """
         if not 0 < life_s <= limits.INVITE_LIFE_MAX_S:
             raise UsageError(f"an invite lasts 1 second to {limits.INVITE_LIFE_MAX_S // limits.DAY_S} days")
-        if len(self._store.invites()) >= limits.INVITES:
-            raise QuotaError(f"{limits.INVITES} invites are open", hint="revoke one: p2pctl invite list")
+        kept = self._store.invites()
+        if len(kept) >= limits.INVITES:
+            spent = next((invite for invite in kept if invite.spent), None)
+            if spent is None:
+                raise QuotaError(f"{limits.INVITES} invites are open", hint="revoke one: p2pctl invite list")
+            self._store.remove_invite(spent.id)
         id = int.from_bytes(self._store.value(_NEWEST) or b"", "big") + 1
         invite = Invite(
             id,
@@ -123,8 +128,8 @@ class Invites:
         return invite
 
     def listed(self) -> list[Invite]:
-        """The open ones, the oldest first."""
-        return self._store.invites()
+        """The open ones, and those to which somebody came too late, the oldest first."""
+        return [invite for invite in self._store.invites() if invite.late or not invite.spent]
 
     def revoke(self, id: str, now: Now) -> Invite:
         """Nobody comes in by it any more; raises `NotFoundError`."""
@@ -272,6 +277,10 @@ class Invites:
         self._check(invite, asked)
         identity = asked.asker.identity
         known = self._store.contact(identity)
+        if invite.spent:
+            if known is None:
+                self._came_late(invite, identity, now)
+            raise PeerError("used_invite", "by someone else")
         if known is None and invite.let_in.count(identity):
             raise PeerError("used_invite", "by someone who was removed since")
         if known is None and len(self._people.listed()) >= limits.CONTACTS:
@@ -283,23 +292,36 @@ class Invites:
             contact = self._people.accept(contact, now, wish=invite.petname)
         if contact is not None and contact.state is ContactState.ACCEPTED:
             self._used(invite, contact, now)
-        elif self._store.invite(invite.id) is None:  # its one-time prekey was spent on something else than a request
-            self._end(invite, "used", now)
+        elif (spent := self._store.invite(invite.id)) is not None and spent.spent:  # not on a request
+            self._event(spent, "used", now)
         return outcome
+
+    def _came_late(self, invite: Invite, identity: IdentityKey, now: Now) -> None:
+        """They have the invite, and say that this is their address: nobody else's is harmed if our user asks there."""
+        if identity in (*invite.let_in, *invite.late, self._keys.identity_key):
+            return
+        if len(invite.late) < limits.INVITE_PERSONS:
+            self._store.save_invite(replace(invite, late=(*invite.late, identity)))
+            self._history.event(
+                "invite", {"id": str(invite.id), "state": "late", "address": encode_address(identity)}, now
+            )
 
     def _check(self, invite: Invite, asked: Asked) -> None:
         envelope = asked.request.envelope
         if not equal(asked.request.proof, invite_proof(invite.secret, self._keys.identity_key, envelope)):
             raise PeerError("bad_invite_proof")
         header = FirstContact.decode(Envelope.decode(envelope).first_contact)
-        if header.one_time != (invite.id if invite.one_time else 0):
+        if header.one_time != (invite.id if invite.one_time or invite.spent else 0):
             raise PeerError("wrong_one_time_prekey")
 
     def _used(self, invite: Invite, contact: Contact, now: Now) -> None:
         if contact.identity in invite.let_in:
             return
         used = replace(invite, let_in=(*invite.let_in, contact.identity))
-        if invite.one_time or len(used.let_in) >= limits.INVITE_PERSONS:
+        if invite.one_time:
+            self._store.save_invite(replace(used, one_time=b"", spent=True))
+            self._event(used, "used", now, contact)
+        elif len(used.let_in) >= limits.INVITE_PERSONS:
             self._end(used, "used", now, contact)
         else:
             self._store.save_invite(used)
@@ -307,7 +329,8 @@ class Invites:
 
     def _end(self, invite: Invite, state: str, now: Now, contact: Contact | None = None) -> None:
         self._store.remove_invite(invite.id)
-        self._event(invite, state, now, contact)
+        if not (invite.spent and state == "expired"):  # it was over before
+            self._event(invite, state, now, contact)
         self._changed(now)
 
     def _changed(self, now: Now) -> None:

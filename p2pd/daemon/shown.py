@@ -119,11 +119,12 @@ def shown_invite(invite: Invite) -> Answer:
     """One invite of `invite list`, without what would let somebody in."""
     return {
         "id": str(invite.id),
-        "once": bool(invite.one_time),
+        "once": bool(invite.one_time) or invite.spent,
         "as": invite.petname,
         "made_at": moment(invite.made_ms),
         "expires_at": moment(invite.expires_ms),
         "let_in": [encode_address(identity) for identity in invite.let_in],
+        "late": [encode_address(identity) for identity in invite.late],
     }
 
 

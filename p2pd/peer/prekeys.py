@@ -46,7 +46,9 @@ class Prekeys:
 
     def use_one_time(self, id: int) -> None:
         """A session was begun with this pair: none ever is again."""
-        self._store.remove_invite(id)
+        invite = self._store.invite(id)
+        if invite is not None:
+            self._store.save_invite(replace(invite, one_time=b"", spent=True))
 
     def is_due(self, now: Now) -> bool:
         """Whether the next publication is another's."""

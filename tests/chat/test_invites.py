@@ -145,7 +145,9 @@ def test_the_one_time_key_is_in_the_agreement_and_gone_with_its_first_use(alice:
     assert alice.prekeys.find_one_time(invite.id) is not None
     sweep(alice, record)
     assert alice.prekeys.find_one_time(invite.id) is None
-    assert alice.store.invite(invite.id) is None
+    spent = alice.store.invite(invite.id)
+    assert spent is not None
+    assert (spent.one_time, spent.spent) == (b"", True)
     assert alice.invites.listed() == []
     assert states(alice) == ["open", "used"]
     assert events(alice)[-1]["name"] == alice.contact(bob).petname
@@ -157,7 +159,7 @@ def test_what_comes_by_a_used_invite_is_refused_and_counted(alice: Person, bob: 
     first, second = come(bob, alice, invite), come(carol, alice, invite)
     sweep(alice, first, second)
     assert alice.store.contact(carol.identity) is None
-    assert alice.counts["closed_invite"] == 1
+    assert alice.counts["used_invite"] == 1
     find(alice, again(second, alice, invite, NOON, b""), NOON)
     assert alice.store.contact(carol.identity) is None
     assert alice.counts["used_one_time_prekey"] == 1
@@ -176,7 +178,8 @@ def test_a_replayed_request_is_refused_a_thousand_times(alice: Person, bob: Pers
         alice.dht.take_puts()
     assert alice.store.contact(bob.identity) is None
     assert alice.store.sessions(bob.identity) == []
-    assert alice.counts["closed_invite" if once else "used_invite"] == 1_000
+    assert alice.counts["used_invite"] == 1_000
+    assert "late" not in states(alice)
 
 
 def test_an_invite_for_several_lets_in_several_but_not_without_end(
@@ -381,8 +384,61 @@ def test_what_is_pushed_is_let_in_at_once(alice: Person, bob: Person) -> None:
     alice.invites.on_timer(after(limits.SETTLE_S, NOON))
     push(alice, record)
     assert alice.contact(bob).state is ContactState.ACCEPTED
-    alice.invites.on_timer(after(limits.SETTLE_S, NOON))
+    late = after(8 * DAY_S, NOON)
+    alice.invites.on_timer(late)
     assert all(listen.closed for listen in alice.dht.listens)
+    alice.dht.serve([], late)
+    assert (alice.store.invites(), states(alice)) == ([], ["open", "used"])
+
+
+def test_who_comes_by_a_used_invite_is_told_of_once_and_can_be_asked(
+    alice: Person, bob: Person, stack: ExitStack
+) -> None:
+    carol = Person("carol", stack, now=NOON)
+    invite = make(alice)
+    first, second = come(bob, alice, invite), come(carol, alice, invite)
+    sweep(alice, first)
+    alice.invites.on_timer(after(limits.SETTLE_S, NOON))
+    for moment in (NOON, after(60, NOON)):
+        push(alice, again(second, alice, invite, moment), moment)
+    push(alice, again(first, alice, invite, NOON))
+    address = encode_address(carol.identity)
+    assert events(alice)[2:] == [{"id": str(invite.id), "state": "late", "address": address}]
+    assert [each.late for each in alice.invites.listed()] == [(carol.identity,)]
+    assert alice.store.contact(carol.identity) is None
+    alice.people.add(Link(carol.identity), NOON)
+    alice.dht.serve([profile(carol, NOON)], NOON)
+    (put,) = requests_put(alice)
+    carol.requests.on_inbox_record(put.records[0].parse(), NOON.day, NOON)
+    assert carol.contact(alice).state is ContactState.ACCEPTED
+    alice.invites.revoke(str(invite.id), NOON)
+    assert alice.invites.listed() == []
+
+
+def test_who_has_not_the_invite_is_not_told_of_as_late(alice: Person, bob: Person, stack: ExitStack) -> None:
+    carol, invite = Person("carol", stack, now=NOON), make(alice)
+    sweep(alice, come(bob, alice, invite))
+    alice.invites.on_timer(after(limits.SETTLE_S, NOON))
+    carol.people.add(Link(alice.identity), NOON)
+    carol.dht.serve([profile(alice, NOON)], NOON)
+    (put,) = requests_put(carol)
+    push(alice, again(put.records[0], alice, invite, NOON))
+    assert (alice.counts["bad_invite_proof"], states(alice)) == (1, ["open", "used"])
+
+
+def test_used_invites_and_those_who_come_late_are_bounded(
+    alice: Person, bob: Person, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INVITES", 2)
+    monkeypatch.setattr(limits, "INVITE_PERSONS", 1)
+    first = make(alice)
+    records = [come(person, alice, first) for person in (bob, Person("carol", stack), Person("dave", stack))]
+    sweep(alice, *records)
+    assert states(alice) == ["open", "used", "late"]
+    kept = [make(alice), make(alice)]
+    assert alice.store.invites() == kept
+    with pytest.raises(QuotaError):
+        make(alice)
 
 
 def test_an_invite_made_while_up_is_listened_for_at_once(alice: Person, bob: Person) -> None:

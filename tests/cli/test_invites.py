@@ -97,6 +97,8 @@ def test_invites_are_listed_and_revoked(p2pctl: Run, daemon: FakeDaemon) -> None
     assert [line.split()[:2] for line in lines] == [["id", "for"], ["3", "one"], ["4", "several"]]
     assert [row.rstrip().endswith(end) for row, end in zip(lines[1:], ("bob", "-"), strict=True)] == [True, True]
     assert len(p2pctl("invite", "list", "--json").out.splitlines()) == 2
+    daemon.set("invite.list", {"invites": [{**MADE, "late": ["p2p:late"]}]})
+    assert p2pctl("invite", "list").out.splitlines()[-1] == "p2p:late came by 3 when it was used: p2pctl contact add"
     daemon.set("invite.list", {"invites": []})
     assert "p2pctl invite --once" in p2pctl("invite", "list").out
     daemon.set("invite.revoke", MADE)

@@ -17,6 +17,7 @@ _INVITE = {
     "made_at": "when",
     "expires_at": "until when it can be used",
     "let_in": "list of the addresses of those who came by it",
+    "late": "list of the addresses that others named who came when it was used; `contact.add` asks there",
 }
 
 
@@ -40,7 +41,7 @@ async def invite(
 
 @method("invite.list", result={"invites": "list of " + ", ".join(f"`{key}`" for key in _INVITE)})
 async def invite_list(service: Service) -> Answer:
-    """The open invites."""
+    """The open invites, and used ones by which others came too late."""
     return await service.ask(lambda engine, now: {"invites": [shown_invite(each) for each in engine.invites()]})
 
 
