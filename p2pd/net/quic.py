@@ -2,8 +2,8 @@
 
 Datagrams go in with their source and the time, datagrams go out through `send`; `flush` after every batch.
 It does not know what streams carry: an `Owner` per connection does.
-Rules: only a whole Initial packet creates state; what fits no connection is dropped without an answer; a connection
-that has ended is forgotten at once.
+Rules: only a whole Initial packet creates state, and none that answers a dial of ours which is over; what fits no
+connection is dropped without an answer; a connection that has ended is forgotten at once.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # public, thoug
 from aioquic.quic.packet import QuicHeader, QuicPacketType, pull_quic_header
 
 from p2pd import limits
+from p2pd.dht.bounded import Recent
 from p2pd.errors import PeerError, QuotaError
 from p2pd.net.admission import CID_BYTES, Admission
 from p2pd.net.connection import (
@@ -52,6 +53,8 @@ class QuicEndpoint:
         self._by_cid: dict[bytes, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._outgoing = 0
+        self._left: Recent[bytes, None] = Recent(limits.DIALS * limits.DIAL_ENDPOINTS)
+        """Our ids of dials and links that are over: a server repeats its first packets, which look like a caller's."""
         self._dirty: dict[Connection, None] = {}
         self._timers: Timers[Connection] = Timers()
         self._unread = 0
@@ -113,7 +116,8 @@ class QuicEndpoint:
 
     def _admit(self, header: QuicHeader, data: bytes, source: Endpoint, now: float) -> Connection | None:
         """The connection that a stranger's first packet opens; None if it was told to come again."""
-        if header.packet_type != QuicPacketType.INITIAL or header.version != VERSION:
+        initial = header.packet_type == QuicPacketType.INITIAL and header.version == VERSION
+        if not initial or header.destination_cid in self._left:
             raise PeerError("no such connection")
         if len(data) < limits.QUIC_DATAGRAM_BYTES or len(header.destination_cid) < CID_BYTES:
             raise PeerError("short first packet")
@@ -231,6 +235,7 @@ class QuicEndpoint:
         self.counts.update(connection.counts)
         if connection.outgoing:
             self._outgoing -= 1
+            self._left.put(connection.quic.host_cid, None)
         else:
             self.admission.closed(connection)
         if connection.owner is not None:

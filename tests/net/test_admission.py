@@ -5,7 +5,7 @@ from aioquic.quic.connection import QuicConnection
 
 from p2pd import limits
 from p2pd.net.connection import Connection, Credentials, client_configuration
-from p2pd.net.inputs import LinkOpened
+from p2pd.net.inputs import LinkFailed, LinkOpened
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint
 from tests.net.pair import Node, SeededRandom, Wire, linked, signing_key
@@ -84,6 +84,30 @@ def test_the_unauthenticated_are_capped_and_the_newest_are_heard() -> None:
     honest.open(1, victim)
     wire.run(0.1, lambda: bool(honest.of(LinkOpened)))
     assert honest.of(LinkOpened)
+
+
+def test_what_still_answers_a_dial_that_was_given_up_is_no_caller() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    late: list[tuple[Endpoint, Endpoint, bytes]] = []
+
+    def held_up(packet: tuple[Endpoint, Endpoint, bytes]) -> bool:
+        if packet[0] == b.endpoint:
+            late.append(packet)
+        return packet[0] == b.endpoint
+
+    wire.loses = held_up
+    a.open(1, b)
+    wire.run(limits.DIAL_S + 1)
+    assert a.of(LinkFailed)
+    assert len(a.quic) == 0
+    assert late
+    wire.loses = lambda packet: False
+    wire.packets.extend(late)
+    wire.carry()
+    assert (len(a.quic), a.quic.admission.half_open) == (0, 0)
+    assert a.quic.counts["no such connection"] >= 1
+    linked(wire, b, a)
 
 
 def test_a_half_open_connection_goes_for_another_of_the_address_that_has_most() -> None:
