@@ -211,7 +211,7 @@ class Joining:
     def on_lost(self, now: Now) -> None:
         """A node lost its place; with none left, begin again."""
         if len(self._table) == 0:
-            self._has_looked = False
+            self._has_looked = self.has_looked_around = False
             self._retry_s = limits.JOIN_RETRY_MIN_S
             if self._retry:
                 self._retry.cancel()

@@ -169,8 +169,12 @@ class Relays:
 
     def start(self, now: Now) -> None:
         """The node has joined: it waits at relays once it knows servers enough to choose from."""
-        self._due = now.steady + (0.0 if self._nodes.has_looked_around else limits.RELAY_CHOICE_S)
+        self._due = self._choice(now)
         self.on_timer(now)
+
+    def _choice(self, now: Now) -> float:
+        """When there are servers enough to choose from, steady seconds."""
+        return now.steady + (0.0 if self._nodes.has_looked_around else limits.RELAY_CHOICE_S)
 
     def on_looked_around(self, now: Now) -> None:
         """Servers of many places are known."""
@@ -181,7 +185,7 @@ class Relays:
     def need_changed(self, now: Now) -> None:
         """Whether we want to wait at relays may be another."""
         if self._due is not None:
-            self._failures, self._due = 0, now.steady
+            self._failures, self._due = 0, min(self._due, self._choice(now))
             self.on_timer(now)
 
     def next_deadline(self) -> float | None:

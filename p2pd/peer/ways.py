@@ -195,7 +195,8 @@ class Ways:
                 self.reach.on_passage(now)
         if self._looked_around is not self._dht.has_looked_around:
             self._looked_around = self._dht.has_looked_around
-            self.relays.on_looked_around(now)
+            if self._looked_around:
+                self.relays.on_looked_around(now)
 
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine is somewhere else, or was asleep: every link is in doubt, and every wish is tried anew."""

@@ -179,6 +179,9 @@ def test_who_comes_knows_first_one_server_and_then_those_around() -> None:
         known[newcomer.has_looked_around].append(len(newcomer.servers()))
     assert known[False][0] <= 1
     assert known[True][0] >= 20
+    newcomer.on_addresses((Endpoint("2001:db8::1", 4_000),), network.world.now)
+    assert not newcomer.joined
+    assert not newcomer.has_looked_around, "whom it knew it cannot reach from where it is now"
 
 
 def test_three_nodes_make_stored_two_of_two() -> None:

@@ -176,6 +176,7 @@ def test_who_has_just_come_looks_around_before_it_chooses(node: Node) -> None:
     node.relays.start(node.now)
     assert node.dialled() == []
     node.later(limits.RELAY_CHOICE_S / 2)
+    node.relays.need_changed(node.now)
     assert node.dialled() == []
     node.table.peers, node.table.has_looked_around = everybody, True
     node.relays.on_looked_around(node.now)
