@@ -235,11 +235,11 @@ STRANGERS += (("public", NARROW), (NARROW, "public"))
 
 
 def first_contact(town: Town) -> Iterator[Finding]:
-    """Two who have never talked: a request, its acceptance, and a message each way."""
+    """Two who have never talked: a request, its acceptance, and messages each way."""
     for asker, asked in STRANGERS:
         alice, bob = town.person("alice"), town.person("bob")
         for person, access in ((alice, asker), (bob, asked)):
-            _plug(person, access)
+            _connect(person, access)
             person.start()
         joined = all(person.joins(ALL_S / 2) for person in (alice, bob))
         finding = Finding("first-contact", f"{asker} to {asked}", {"joined": joined})
@@ -261,7 +261,7 @@ def first_contact(town: Town) -> Iterator[Finding]:
         yield finding
 
 
-def _plug(person: Person, access: str) -> None:
+def _connect(person: Person, access: str) -> None:
     if access in LINES:
         person.access = person.lab.plug_line(LINES[access], person.machine)
     else:
