@@ -653,6 +653,15 @@ CONTACTED_S = 10 * MINUTE_S
 """Hosts that we have written to in this time are no strangers: routers still let their packets in (RFC 4787 asks for 2
 minutes of UDP mapping, 5 by default)."""
 EXCHANGES_OPEN = 1_024
+WINDOW_START = 64
+WINDOW_MIN = 4
+"""Questions under way at first, and at the least: on the narrowest line 5 KB, a second of 40 kbit/s."""
+WINDOW_ANSWERS = 8
+WINDOW_LATE_S = 1.0
+"""The window is halved where the quickest of the last answers took so much longer than the shortest ever."""
+HELD_S = 4.0
+"""A question that the window holds back for so long has failed: whoever waits asks others."""
+RPCS_LATE = 256
 FRAGMENTS_AFTER_S = 1.0
 """A request over QUIC unanswered for so long, and for `FRAGMENTS_AFTER_ROUND_TRIPS`, is asked in fragments beside it:
 most are answered in three round trips, and where QUIC does not pass, this is what it costs to find out."""
@@ -674,6 +683,8 @@ QUIC_OUTRUN = 3
 """Nodes in a row whose answers came in fragments and not over QUIC, before QUIC is taken to be blocked here."""
 QUIC_TRUSTED_S = HOUR_S
 """Where something has passed over QUIC, it is not taken to be blocked for so long."""
+QUIC_FAIR_S = 0.5
+"""Where round trips are longer, everything is late, and that QUIC is later says nothing: a narrow line may be full."""
 QUIC_AGAIN_S = (MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S, HOUR_S)
 """Waits before QUIC is tried again where it did not pass; the last goes on."""
 

@@ -100,7 +100,8 @@ class Exchanges:
         exchange = self._open[number]
 
         def then(answer: bytes | Body | None, later: Now) -> None:
-            if answer is not None and outrun:
+            had_its_chance = self._rpc.round_trips.typical_s < limits.QUIC_FAIR_S
+            if answer is not None and outrun and had_its_chance:
                 self.passage.on_outrun(exchange.peer, later)
             if answer is not None or not exchange.over_quic:
                 self._end(number, self._decoded(answer, later) if isinstance(answer, bytes) else answer, later)

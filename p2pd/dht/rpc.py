@@ -16,6 +16,7 @@ Rules:
 | repeated | answered; failed after three |
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.round_trips import RoundTrips
 from p2pd.dht.settings import DhtSettings
 from p2pd.dht.suspects import Suspects
+from p2pd.dht.window import Window
 from p2pd.effects import EffectQueue, SendDatagram
 from p2pd.errors import PeerError
 from p2pd.types import Endpoint, NodeKey, Now, RandomSource
@@ -61,6 +63,11 @@ class _Open:
     slow: bool = False
     repeated: bool = False
     alarm: Alarm | None = None
+
+    def delay_s(self, now: Now) -> float:
+        """How long its answer took at least: it may be that to the repetition."""
+        since_s = now.steady - self.sent_s
+        return since_s - self.timeout_s if since_s >= self.timeout_s else since_s
 
 
 class Rpc:
@@ -104,7 +111,12 @@ class Rpc:
             settings.source_per_s * limits.PACE, settings.source_burst * limits.PACE
         )
         self._waiting = 0
-        """Questions held back by the pace."""
+        """Questions held back by the pace, or by the window."""
+        self._window = Window()
+        self._held: deque[tuple[float, Callable[[Now], None], Then]] = deque()
+        """Those held back by the window: until when, steady seconds, how to ask, and who waits."""
+        self._late: Recent[bytes, _Open] = Recent(limits.RPCS_LATE)
+        """Questions given up, of which a late answer shows how slow the line is."""
         self._agreements = TokenBucket(limits.AGREEMENTS_PER_S, limits.AGREEMENTS_BURST)
 
     # --- asking
@@ -123,6 +135,11 @@ class Rpc:
         """Ask a question, as `own` or as our node; `then` gets the answer, or None when it failed."""
         if len(self._open) + self._waiting >= limits.RPCS_OPEN:
             self._alarms.at(now.steady, lambda later: then(None, later))
+            return
+        if len(self._open) >= self._window.most:
+            self._waiting += 1
+            again = partial(self._ask_again, peer, body, then, cause=cause, own=own, on_slow=on_slow)
+            self._held.append((now.steady + limits.HELD_S, again, then))
             return
         if not self._private and not self._pace.take(peer.key, now.steady):
             # It would drop more than its rate allows: what waits counts as slow, and no strike comes of it.
@@ -156,6 +173,16 @@ class Rpc:
         self._waiting -= 1
         self.ask(peer, body, then, now, cause=cause, own=own, on_slow=on_slow)
 
+    def _ask_held(self, now: Now) -> None:
+        """The window has room again; who has waited too long is told so, and has asked others since."""
+        while self._held and (len(self._open) < self._window.most or self._held[0][0] <= now.steady):
+            until_s, again, then = self._held.popleft()
+            if now.steady < until_s:
+                again(now)
+            else:
+                self._waiting -= 1
+                then(None, now)
+
     def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
         """Send what is not answered."""
         serves = self._handler.serves_to(peer.endpoint)
@@ -171,6 +198,7 @@ class Rpc:
     def forget_tokens(self) -> None:
         """We are at another address: questions prove nothing there by the tokens of before."""
         self._tokens.forget_given()
+        self._window.forget()
 
     def hello(self, endpoint: Endpoint) -> None:
         """Ask a bare endpoint for its key."""
@@ -205,9 +233,11 @@ class Rpc:
         question = self._open[id]
         if now.steady >= question.sent_s + limits.HARD_TIMEOUTS * question.timeout_s:
             self._close(id)
+            self._late.put(id, question)
             self._times(question.body).unanswered()
             self._handler.on_unanswered(question.peer, now)
             question.then(None, now)
+            self._ask_held(now)
             return
         if not question.repeated and now.steady >= question.sent_s + question.timeout_s:
             question.repeated = True
@@ -304,13 +334,19 @@ class Rpc:
     def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, now: Now) -> Cause:
         question = self._open.get(packet.id)
         if question is None or question.peer != peer or question.own is not own:
-            raise PeerError("unasked")
+            late = self._late.find(packet.id)
+            if late is None or late.peer != peer:
+                raise PeerError("unasked")
+            self._late.pop(packet.id)
+            self._window.add(late.delay_s(now), len(self._open), now.steady)
+            raise PeerError("late")
         self._tokens.keep(peer, packet.token, now)
         if isinstance(packet.body, Failed) and packet.body.reason == Refusal.TOKEN and not question.repeated:
             question.repeated = True
             question.token = packet.token
             self._send_question(packet.id, question, now)
             return question.cause
+        self._window.add(question.delay_s(now), len(self._open), now.steady)
         self._close(packet.id)
         if not question.repeated:
             self._times(question.body).add(peer.key, now.steady - question.sent_s)
@@ -318,6 +354,7 @@ class Rpc:
             self._times(question.body).unanswered()  # in time: where all are late, nothing else would ever tell
         self._handler.on_answered(peer, packet.serves, now)
         question.then(packet.body, now)
+        self._ask_held(now)
         return question.cause
 
     def _on_question(self, peer: Peer, own: SigningKey, packet: Packet, size: int, now: Now) -> Cause:
