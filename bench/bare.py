@@ -24,6 +24,8 @@ from p2pd.types import Endpoint
 
 ECHO, SINK = b"E", b"S"
 CHUNK = bytes(16 * limits.KIB)
+UNSENT_HIGH_BYTES, UNSENT_LOW_BYTES = 256 * limits.KIB, 64 * limits.KIB
+"""Bulk waits while more than the first is unsent, until no more than the second is."""
 
 
 class Bare:
@@ -139,9 +141,9 @@ async def _bulk(port: int, size: int) -> float:
     begun = perf_counter()
     for left in range(size // len(CHUNK), 0, -1):
         bare.quic.send_stream_data(stream, CHUNK, end_stream=left == 1)
-        if bare.unsent(stream) > limits.LINK_UNSENT_HIGH_BYTES:
+        if bare.unsent(stream) > UNSENT_HIGH_BYTES:
             bare.flush()
-            while bare.unsent(stream) > limits.LINK_UNSENT_LOW_BYTES:
+            while bare.unsent(stream) > UNSENT_LOW_BYTES:
                 await bare.progress()
     bare.flush()
     while not bare.arrived.get(stream):

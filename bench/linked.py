@@ -11,14 +11,14 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from time import perf_counter
 
-from bench.bare import CHUNK, ECHO
+from bench.bare import CHUNK, ECHO, UNSENT_HIGH_BYTES, UNSENT_LOW_BYTES
 from bench.echo import PAYLOAD, far_end, say, until_told
 from bench.processes import resident_bytes
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.effects import OpenLink, SendFrame
 from p2pd.net.clock import SystemRandom
-from p2pd.net.inputs import Frame, Input, LinkDrained, LinkFailed, LinkOpened
+from p2pd.net.inputs import Frame, Input, LinkFailed, LinkOpened, LinkTaken
 from p2pd.net.network import Network
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
@@ -76,8 +76,9 @@ class End:
                 self.up.add(value.link)
             case LinkFailed():
                 raise AssertionError(value.reason)
-            case LinkDrained():
-                self.drained.set()
+            case LinkTaken(link, _):
+                if self.network.unsent(link) <= UNSENT_LOW_BYTES:
+                    self.drained.set()
             case Frame(link, frame):
                 if not self.echo:
                     self.frames[link] += 1
@@ -131,7 +132,7 @@ class Near:
         before = end.frames[BULK]
         for _ in range(size // len(CHUNK)):
             end.send(BULK, CHUNK)
-            if end.network.unsent(BULK) > limits.LINK_UNSENT_HIGH_BYTES:
+            if end.network.unsent(BULK) > UNSENT_HIGH_BYTES:
                 end.drained.clear()
                 end.network.flush()
                 await end.drained.wait()

@@ -255,19 +255,20 @@ class Relaying:
 
     def _pass(self, guest: Guest, through: Through, now: Now) -> None:
         far = guest.channels.get(through.channel)
-        if far is None:  # hung up meanwhile
+        there = self._guests.get(far.link) if far is not None else None
+        if far is None or there is None:  # hung up, or gone, meanwhile
             self._count("no_channel")
             return
         if not guest.bytes.take(now.steady, len(through.frame)):
             self._end_both(guest, through.channel, "relay_budget")
             return
-        untaken, carried = self._guests[far.link].untaken, Through(far.channel, through.frame).encode()
-        if not untaken.has_room(far.channel, carried):
+        carried = Through(far.channel, through.frame).encode()
+        if not there.untaken.has_room(far.channel, carried):
             self._end_both(guest, through.channel, "relay_untaken")
             return
         self._frames += 1
         self._bytes += len(through.frame)
-        untaken.add(far.channel, carried)
+        there.untaken.add(far.channel, carried)
         self._effects.append(SendFrame(far.link, carried))
 
     def _end_both(self, guest: Guest, channel: int, why: str) -> None:
@@ -288,6 +289,7 @@ class Relaying:
             self._say(far.link, HangUp(far.channel, reason))
 
     def _say(self, link: int, message: RelayMessage) -> None:
-        frame = message.encode()
-        self._guests[link].untaken.add(0, frame)
-        self._effects.append(SendFrame(link, frame))
+        guest, frame = self._guests.get(link), message.encode()
+        if guest is not None:
+            guest.untaken.add(0, frame)
+            self._effects.append(SendFrame(link, frame))

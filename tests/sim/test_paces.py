@@ -68,5 +68,6 @@ def test_a_relays_budget_is_watched(kept: bool) -> None:
         frame = Through(1, bytes(limits.RELAYED_FRAME_BYTES)).encode()
         for _ in range(limits.RELAY_BYTES_BURST // limits.RELAYED_FRAME_BYTES + 2):
             relaying.on_frame(2, frame, now)
+            relaying.on_taken(1, 2 * len(frame))
     assert stage.judge.paces.carried_bytes > limits.RELAY_BYTES_BURST // 2
     assert [violation.invariant for violation in stage.judge.violations] == ([] if kept else ["bounds"] * 2)
