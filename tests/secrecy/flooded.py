@@ -37,7 +37,7 @@ HELD_S = 10
 """How long connections are held beside which texts are timed."""
 CONNECTIONS_OF_OURS = 16
 """More than a daemon in a network of six has for itself."""
-KEPT_MIB = 64.0
+KEPT_MIB = 40.0
 """What may stay of memory after a flood: what the system's allocator and Python's keep for the next time."""
 MIB = limits.MIB
 
