@@ -708,6 +708,11 @@ STOP_S = 5.0
 """A daemon that was asked to stop has ended after this."""
 PUBLIC_INBOX_BITS = 12
 """The price of our public inbox outside private networks: 2.7 core-seconds (c6)."""
+REQUEST_BITS_A_DAY = 2
+REQUEST_BITS = 16
+"""Who waits for an answer pays so many bits more for each day, up to this (R34): a public inbox that was filled at its
+own price, 64 items for three core-minutes, is open again the day after to one who pays 11 core-seconds, and shut
+again only for 45 core-minutes.  An inbox that asks more is paid what it asks."""
 REQUEST_GAPS_S = (1, 2, 5, 15, 60, 300, HOUR_S)
 """Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
 HOUSEKEEPING_S = HOUR_S

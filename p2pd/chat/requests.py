@@ -3,7 +3,8 @@
 Knows no links.
 Rules: asking needs the other's profile, which gives the device, its prekey and the price of the inbox; the request is
 sealed for the prekey of their newest profile and put under every day's inbox again until it is answered or given up:
-the private half of an older one may be gone.  By an invite it goes into the inbox of that alone, at no price; when the
+the private half of an older one may be gone.  An inbox that asks a price may have been filled by who paid it: each of
+the first days more is paid.  By an invite it goes into the inbox of that alone, at no price; when the
 invite has expired unanswered, it is sealed anew for the public inbox.
 What lies in our own inbox is opened, entered like any envelope, and ended by a tombstone that only we can sign.
 """
@@ -55,6 +56,8 @@ class Asking:
     waiting_days: int = 0
     """Profiles that are still looked for."""
     best: Profile | None = None
+    price: int = 0
+    """Bits of the stamp that their public inbox asked for last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +223,14 @@ class Requests:
             self._asking.pop(identity, None)
             return
         contact, item = self._in_time(contact, item, now)
+        asking = self._asking.setdefault(identity, Asking(now.steady))
+        asking.price = 0 if contact.invitation is not None else profile.inbox_bits
         if not item.request or former != contact.device or not self._is_sealed_to(device, identity):
             item = self._seal(contact, device, item, now)
-        self._put(contact, item, profile.inbox_bits, now)
+        elif asking.price and (left_s := self._paid_for_s(item, asking.price, now)) > 0:
+            asking.busy, asking.due = False, now.steady + left_s
+            return
+        self._put(contact, item, asking.price, now)
 
     def _is_sealed_to(self, device: ProfileDevice, identity: IdentityKey) -> bool:
         """Whether the session with them has an answer, or was begun with the prekey of this profile."""
@@ -261,18 +269,19 @@ class Requests:
         first = next(iter(self._store.outbox(identity, limit=1)), None)
         return first if first is not None and isinstance(decode_content_body(first.body), Request) else None
 
-    def _put(self, contact: Contact, item: OutboxItem, bits: int, now: Now) -> None:
+    def _put(self, contact: Contact, item: OutboxItem, price: int, now: Now) -> None:
         identity, by = contact.identity, contact.invitation
         address = personal_address(identity, INBOX, by.secret if by else b"", now.day)
         signer = SigningKey(self._random.bytes(32))
         id = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
         content = OpenItem(address, id, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
         record = signed_record(content, signer)
-        if by is not None or not bits:
+        if not price:
             self._put_record(identity, record, now)
             return
+        bits = min(_bits(item, price, now.wall_ms), limits.STAMP_BITS_MAX)
         self._stamps[self._next_job] = (identity, record)
-        self._effects.append(SolveStamp(self._next_job, record.digest, min(bits, limits.STAMP_BITS_MAX), Domain.STAMP))
+        self._effects.append(SolveStamp(self._next_job, record.digest, bits, Domain.STAMP))
         self._next_job += 1
 
     def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
@@ -318,7 +327,7 @@ class Requests:
             return
         if stored:
             asking.busy, asking.failures = False, 0
-            asking.due = now.steady + self._until_again_s(identity, now)
+            asking.due = now.steady + self._until_again_s(identity, asking.price, now)
         else:
             self._explain(identity, "too few storers", now)
             self._again(asking, now)
@@ -329,11 +338,16 @@ class Requests:
             return f"in the inbox of their invite, waiting for them to be there{_if_used(contact)}"
         return "in their public inbox, waiting for them to accept"
 
-    def _until_again_s(self, identity: IdentityKey, now: Now) -> float:
+    def _paid_for_s(self, item: OutboxItem, price: int, now: Now) -> float:
+        """How long a request that lies in a public inbox, put there before a restart, needs no other stamp."""
+        wait_s = _public_wait_s(item, price, item.put_ms)
+        return min(wait_s, item.put_ms / 1000 + wait_s - now.wall_s) if item.put_ms else 0.0
+
+    def _until_again_s(self, identity: IdentityKey, price: int, now: Now) -> float:
         """Until the request is put again: at the latest when the invite by which it goes is over."""
-        contact = self._store.contact(identity)
+        contact, item = self._store.contact(identity), self._request_item(identity)
         if contact is None or contact.invitation is None:
-            return limits.MAIL_REISSUE_S
+            return _public_wait_s(item, price, now.wall_ms) if item is not None else limits.MAIL_REISSUE_S
         left_s = contact.invitation.expires_s + limits.CLOCK_SKEW_S + 1 - now.wall_s
         return max(1, min(left_s, limits.MAIL_REISSUE_S))
 
@@ -407,6 +421,18 @@ class Requests:
 def invite_is_over(expires_ms: int, now: Now) -> bool:
     """Whether an invite has expired whatever the other's clock says, within tolerance."""
     return now.wall_ms > expires_ms + limits.CLOCK_SKEW_S * 1000
+
+
+def _bits(item: OutboxItem, price: int, at_ms: int) -> int:
+    """What is paid for a place in a public inbox: its price, and more with each day without an answer (R34)."""
+    days = max(0, at_ms - item.made_ms) // limits.DAY_MS
+    return min(price + limits.REQUEST_BITS_A_DAY * days, max(price, limits.REQUEST_BITS))
+
+
+def _public_wait_s(item: OutboxItem, price: int, put_ms: int) -> float:
+    """From one put into a public inbox to the next: a day, as long as more is paid the next time."""
+    dearer = price > 0 and _bits(item, price, put_ms) < limits.REQUEST_BITS
+    return limits.DAY_S if dearer else limits.MAIL_REISSUE_S
 
 
 def why_unsent(contact: Contact) -> str:

@@ -147,6 +147,58 @@ def test_a_price_is_paid(alice: Person, bob: Person) -> None:
     assert requests_put(alice) == []
 
 
+def paid(asker: Person, asked: Person, now: Now, price: int) -> int | None:
+    """The bits of the stamp with which a request that is due goes out and is stored; None where it is not put."""
+    asker.requests.on_timer(now)
+    asker.dht.serve([profile(asked, now, bits=price)], now)
+    jobs = [effect for effect in asker.effects.take() if isinstance(effect, SolveStamp)]
+    for job in jobs:
+        asker.requests.on_stamp(job.job, b"n" * 8, now)
+        requests_put(asker)[0].answer(now)
+    return jobs[0].bits if jobs else None
+
+
+@pytest.mark.parametrize(
+    ("price", "bits", "waits"),
+    [
+        (12, (12, 14, 16, 16), (1, 1, 12, 12)),
+        (15, (15, 16, 16), (1, 12, 12)),
+        (16, (16, 16), (12, 12)),
+        (20, (20, 20), (12, 12)),
+    ],
+)
+def test_who_waits_pays_more_each_day(
+    alice: Person, bob: Person, price: int, bits: tuple[int, ...], waits: tuple[int, ...]
+) -> None:
+    ask(alice, bob)
+    now = START
+    for expected, days in zip(bits, waits, strict=True):
+        assert paid(alice, bob, now, price) == expected
+        assert alice.requests.next_deadline() == now.steady + days * limits.DAY_S
+        now = after(days * limits.DAY_S, now)
+
+
+def test_a_restart_pays_for_nothing_twice(alice: Person, bob: Person) -> None:
+    ask(alice, bob)
+    assert paid(alice, bob, START, 12) == 12
+    alice.start()
+    back = after(limits.HOUR_S)
+    alice.requests.start(back)
+    assert paid(alice, bob, back, 12) is None
+    due = after(limits.DAY_S)
+    assert alice.requests.next_deadline() == pytest.approx(due.steady)
+    assert paid(alice, bob, due, 12) == 14
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_was_wrong_asks_no_more_than_the_most(alice: Person, bob: Person, days: int) -> None:
+    ask(alice, bob, now=after(days * limits.DAY_S))
+    alice.dht.take_gets()
+    alice.requests.ask(bob.identity, START)
+    assert paid(alice, bob, START, 12) == (16 if days < 0 else 12)
+    assert alice.requests.next_deadline() == START.steady + (12 if days < 0 else 1) * limits.DAY_S
+
+
 def test_a_price_that_could_not_be_paid_is_tried_later(alice: Person, bob: Person) -> None:
     ask(alice, bob)
     alice.dht.serve([profile(bob, bits=9)], START)
