@@ -104,6 +104,7 @@ class Listen:
 class ScriptedDht:
     """Stands in for `p2pd.dht.node.Dht`; `tests/test_cast.py` compares the two."""
 
+    key: NodeKey = NodeKey(b"the one it stands for".ljust(32))
     joined: bool = True
     quic_blocked: bool = False
     has_looked_around: bool = True

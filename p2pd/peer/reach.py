@@ -322,10 +322,11 @@ class Reach:
             self._store.save_contact(replace(known, endpoints=hints))
 
     def _in_order(self, contact: IdentityKey, presence: Presence) -> list[Waiting]:
-        """The relay of a link that is in doubt comes last."""
+        """The relay of a link that is in doubt comes last; that they wait at us as well helps nobody who calls."""
         up = self._links.up(contact)
         doubted = up.relay if up is not None else None
-        return sorted(presence.relays, key=lambda waiting: waiting.relay == doubted)
+        others = (waiting for waiting in presence.relays if waiting.relay != self._dht.key)
+        return sorted(others, key=lambda waiting: waiting.relay == doubted)
 
     def _call_next(self, identity: IdentityKey, attempt: Attempt, now: Now) -> None:
         """Calls by the next relay that can be called; the one after it has its turn if nothing comes of that."""

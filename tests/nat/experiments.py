@@ -130,32 +130,43 @@ def linked(
 
 
 def stream(alice: Person, bob: Person, event: Callable[[], object]) -> dict[str, Any]:
-    """1,000 messages at an even pace, with something that happens before the one in the middle."""
+    """1,000 messages at an even pace, with something that happens before the one in the middle; `counted`'s figures."""
     begun = time.monotonic()
     for number in range(STREAM):
         if number == STREAM // 2:
+            event_begun = time.time()
             event()
+            event_ended = time.time()
         time.sleep(max(0.0, begun + number * STREAM_EVERY_S - time.monotonic()))
         alice.call("send", to="bob", text=f"number {number}")
     wanted = {f"number {number}" for number in range(STREAM)}
     deadline = time.monotonic() + ALL_S
     while not wanted <= set(bob.texts_from("alice")) and time.monotonic() < deadline:
         time.sleep(1.0)
-    return counted(bob.call("history", to="alice", limit=10_000)["messages"], wanted)
+    return counted(bob.call("history", to="alice", limit=10_000)["messages"], wanted, (event_begun, event_ended))
 
 
-def counted(history: list[dict[str, Any]], wanted: set[str]) -> dict[str, Any]:
-    """How many of the texts that were sent a history lacks or has twice, and the longest wait for the next one."""
+def counted(history: list[dict[str, Any]], wanted: set[str], event: tuple[float, float]) -> dict[str, Any]:
+    """How many of the texts that were sent a history lacks or has twice, and the longest wait for the next one.
+
+    While the event lasts (its begin and end, as time.time() counts), nothing is sent, and whoever moves has no network:
+    a busy kernel takes seconds to take an access down.  No wait counts that time; `event_s` tells it.
+    """
     rows = [row for row in history if row["text"] in wanted]
     counts = Counter(row["text"] for row in rows)
     came = sorted(seconds(row["received_at"]) for row in rows)
-    gaps = [later - earlier for earlier, later in pairwise(came)]
+    gaps = [later - earlier - _overlap((earlier, later), event) for earlier, later in pairwise(came)]
     return {
         "lost": len(wanted) - len(counts),
         "doubled": sum(count - 1 for count in counts.values()),
         "gap_s": round(max(gaps, default=ALL_S), 2),
+        "event_s": round(event[1] - event[0], 2),
         "via": dict(Counter(row["via"] for row in rows)),
     }
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
 def judged(finding: Finding) -> Finding:

@@ -253,6 +253,12 @@ def test_relays_are_called_a_moment_later_one_after_the_other(finder: Finder) ->
     assert finder.reach.their_nat(finder.friend.identity) is NatKind.SYMMETRIC
 
 
+def test_nobody_calls_by_themselves(finder: Finder) -> None:
+    finder.find(Waiting(finder.dht.key, relay(1).endpoints, relay(1).callee), relay(2))
+    finder.at(limits.RELAY_AFTER_S)
+    assert finder.called() == [relay(2).relay]
+
+
 def test_a_call_that_fails_makes_the_next_one_immediate(finder: Finder) -> None:
     finder.find(relay(1), relay(2))
     now = finder.at(limits.RELAY_AFTER_S)
