@@ -150,7 +150,7 @@ def counted(history: list[dict[str, Any]], wanted: set[str], event: tuple[float,
     """How many of the texts that were sent a history lacks or has twice, and the longest wait for the next one.
 
     While the event lasts (its begin and end, as time.time() counts), nothing is sent, and whoever moves has no network:
-    a busy kernel takes seconds to take an access down.  No wait counts that time; `event_s` tells it.
+    half a second was seen on a busy machine.  No wait counts that time; `event_s` tells it.
     """
     rows = [row for row in history if row["text"] in wanted]
     counts = Counter(row["text"] for row in rows)
