@@ -213,9 +213,13 @@ class Rpc:
         aliases = self._aliases.find(peer) or {}
         aliases.pop(NodeKey(own.public), None)
         aliases[NodeKey(own.public)] = own
-        if len(aliases) > limits.LISTENERS_PER_KEY:
+        if len(aliases) > limits.LISTENS:  # in a small network one node may hold for all that we listen at
             del aliases[next(iter(aliases))]
         self._aliases.put(peer, aliases)
+
+    def accept_no_more(self, own: SigningKey, peer: NodeKey) -> None:
+        """What the peer writes to this key of ours is nothing any more: each key costs a try at whatever comes."""
+        (self._aliases.find(peer) or {}).pop(NodeKey(own.public), None)
 
     def _times(self, body: Body) -> RoundTrips:
         return self._receipts if isinstance(body, rpc.Store) else self.round_trips
