@@ -337,7 +337,7 @@ class Rpc:
 
     def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, now: Now) -> Cause:
         question = self._open.get(packet.id)
-        if question is None or question.peer != peer or question.own is not own:
+        if question is None or question.peer != peer or question.own.public != own.public:
             late = self._late.find(packet.id)
             if late is None or late.peer != peer:
                 raise PeerError("unasked")
