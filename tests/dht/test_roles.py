@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from p2pd import limits
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
@@ -161,3 +163,26 @@ def test_who_is_reached_by_one_family_serves_that_one() -> None:
     assert dht.serves_to(FOUR)
     dht.on_addresses((FOUR, Endpoint("2a00:2::1", 4242)), Now(20.0, 20))
     assert (dht.serves_to(SIX), dht.serves_to(FOUR)) == (False, True)
+
+
+def test_however_often_a_machine_moves_it_asks_at_one_time() -> None:
+    network = Network("restless", settings=replace(AUTO, own=(FOUR,)))
+    dht = network.start("77.1.0.1").dht
+    for number in range(10):
+        dht.on_addresses((Endpoint(f"77.2.{number}.1", 4242),), Now(10.0 + number, 10))
+    assert [alarm.ring for _, _, alarm in dht._alarms._heap].count(dht._roles._probe) == 1
+
+
+@pytest.mark.parametrize("before", [(FOUR, SIX), (FOUR,)], ids=["had", "gained"])
+def test_who_serves_one_family_goes_on_asking_for_the_other(before: tuple[Endpoint, ...]) -> None:
+    network = Network("other family", settings=OPEN)
+    hosts = network.grow(8, settle_s=5)
+    new = network.start(FOUR.host, [hosts[0]], replace(AUTO, own=before))
+    assert network.world.run_until(lambda: new.dht.serves, 3_600)
+    network.world.run(2 * limits.PROBE_S[-1])
+    network.world.call(FOUR.host, lambda now: new.dht.on_addresses((FOUR, SIX), now))
+    new.dht._table.seen(Peer(new.dht.table()[0].peer.key, Endpoint("2a00:9::1", 4242)), 1.0)
+    sent: list[str] = []
+    network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == FOUR.host else None)
+    network.world.run(1.2 * limits.PROBE_S[-1])
+    assert "2a00:9::1" in sent
