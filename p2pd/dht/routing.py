@@ -293,16 +293,18 @@ class Table:
         bucket.add_node(entry)
 
     def _add(self, entry: Entry) -> bool:
+        is_far = not is_local(entry.peer.endpoint.host)
+        self._far += is_far
+        if is_far:
+            self._leave_island()  # first: its bucket may be full of those that go
         if not self._buckets.add_contact(entry):
+            self._far -= is_far
             return False
         self._bucket(entry).touched_s = entry.seen_s
         self._entries[entry.peer.key] = entry
         self.changes += 1
         if self._diversity:
             self._diversity.add(entry.peer)
-        if not is_local(entry.peer.endpoint.host):
-            self._far += 1
-            self._leave_island()
         return True
 
     def _leave_island(self) -> None:
