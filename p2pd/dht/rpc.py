@@ -64,10 +64,10 @@ class _Open:
     repeated: bool = False
     alarm: Alarm | None = None
 
-    def delay_s(self, now: Now) -> float:
-        """How long its answer took at least: it may be that to the repetition."""
+    def delays_s(self, now: Now) -> tuple[float, float]:
+        """How long its answer took at least and at most: it may be that to the repetition."""
         since_s = now.steady - self.sent_s
-        return since_s - self.timeout_s if since_s >= self.timeout_s else since_s
+        return since_s - self.timeout_s if since_s >= self.timeout_s else since_s, since_s
 
 
 class Rpc:
@@ -342,7 +342,7 @@ class Rpc:
             if late is None or late.peer != peer:
                 raise PeerError("unasked")
             self._late.pop(packet.id)
-            self._window.add(late.delay_s(now), len(self._open), now.steady)
+            self._window.add(*late.delays_s(now), len(self._open), now.steady)
             raise PeerError("late")
         self._tokens.keep(peer, packet.token, now)
         if isinstance(packet.body, Failed) and packet.body.reason == Refusal.TOKEN and not question.repeated:
@@ -350,7 +350,7 @@ class Rpc:
             question.token = packet.token
             self._send_question(packet.id, question, now)
             return question.cause
-        self._window.add(question.delay_s(now), len(self._open), now.steady)
+        self._window.add(*question.delays_s(now), len(self._open), now.steady)
         self._close(packet.id)
         if not question.repeated:
             self._times(question.body).add(peer.key, now.steady - question.sent_s)

@@ -1,6 +1,7 @@
 """How many questions may be under way at once: fewer where the line is too narrow for them.
 
-Knows no node.  After LEDBAT (RFC 6817): what tells is the time that answers take, above the shortest ever measured.
+Knows no node.  After LEDBAT (RFC 6817): what tells is the time that answers take, above the shortest measured lately;
+lately, since a line may become longer, and would be taken for a narrow one ever after.
 Loss says nothing, since nodes die, and a node that answers late on purpose says nothing either: it is the quickest of
 the last answers that counts.
 Rules: it begins small and grows by one an answer; where even the quickest is late it is halved, once in that time.
@@ -9,6 +10,8 @@ Rules: it begins small and grows by one an answer; where even the quickest is la
 from collections import deque
 
 from p2pd import limits
+
+_UNKNOWN_S = float("inf")
 
 
 class Window:
@@ -23,15 +26,20 @@ class Window:
         self.most = limits.WINDOW_START
         """Questions that may be under way."""
         self._delays_s.clear()
-        self._shortest_s = float("inf")
+        self._before_s = self._shortest_s = _UNKNOWN_S
+        """The shortest of the time before, and of this one."""
+        self._turns_at_s = 0.0
         self._rests_until_s = 0.0
 
-    def add(self, delay_s: float, under_way: int, now_s: float) -> None:
-        """An answer took so long, or longer, while so many were under way."""
-        self._delays_s.append(delay_s)
-        self._shortest_s = min(self._shortest_s, delay_s)
-        quickest_s = min(self._delays_s)
-        if len(self._delays_s) < limits.WINDOW_ANSWERS or quickest_s <= self._shortest_s + limits.WINDOW_LATE_S:
+    def add(self, least_s: float, most_s: float, under_way: int, now_s: float) -> None:
+        """An answer took between so long and so long, while so many were under way."""
+        if now_s >= self._turns_at_s:
+            self._before_s, self._shortest_s = self._shortest_s, _UNKNOWN_S
+            self._turns_at_s = now_s + limits.WINDOW_SHORTEST_S
+        self._delays_s.append(least_s)
+        self._shortest_s = min(self._shortest_s, most_s)
+        quickest_s, shortest_s = min(self._delays_s), min(self._before_s, self._shortest_s)
+        if len(self._delays_s) < limits.WINDOW_ANSWERS or quickest_s <= shortest_s + limits.WINDOW_LATE_S:
             self.most = min(self.most + 1, limits.RPCS_OPEN)
         elif now_s >= self._rests_until_s:
             self.most = max(limits.WINDOW_MIN, min(self.most, under_way) // 2)

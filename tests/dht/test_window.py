@@ -17,7 +17,7 @@ def answered(*delays_s: float, since_s: float = 0.0) -> Window:
     """A window after one answer every tenth of a second."""
     window = Window()
     for number, delay_s in enumerate(delays_s):
-        window.add(delay_s, window.most, since_s + number / 10)
+        window.add(delay_s, delay_s, window.most, since_s + number / 10)
     return window
 
 
@@ -48,8 +48,34 @@ def test_elsewhere_it_begins_anew() -> None:
     window = answered(QUICK_S, *[LATE_S] * 200)
     window.forget()
     assert window.most == limits.WINDOW_START
-    window.add(LATE_S, 1, 100.0)
+    window.add(LATE_S, LATE_S, 1, 100.0)
     assert window.most == limits.WINDOW_START + 1
+
+
+def test_a_line_that_has_become_longer_is_taken_for_a_narrow_one_for_a_while_only() -> None:
+    window = answered(QUICK_S, *[LATE_S] * 200)
+    assert window.most == limits.WINDOW_MIN
+    for number in range(10):
+        window.add(LATE_S, LATE_S, window.most, limits.WINDOW_SHORTEST_S + number)
+    assert window.most == limits.WINDOW_MIN
+    for number in range(20):
+        window.add(LATE_S, LATE_S, window.most, 3 * limits.WINDOW_SHORTEST_S + number)
+    assert window.most > limits.WINDOW_MIN
+
+
+def test_an_answer_that_may_be_to_a_repetition_makes_no_line_short() -> None:
+    window = answered(*[1.5] * 8)
+    window.add(0.0, 1.6, 8, 1.0)
+    for number in range(20):
+        window.add(1.5, 1.5, 8, 2.0 + number)
+    assert window.most == limits.WINDOW_START + 29
+
+
+@pytest.mark.parametrize("way_s", [0.55, 0.65])
+def test_a_long_line_whose_answers_vary_is_none_either(way_s: float) -> None:
+    network = Network("long", latency_s=(way_s, way_s + 0.1))
+    hosts = network.grow(6, gap_s=5, settle_s=120)
+    assert min(network.machines[host].dht._rpc._window.most for host in hosts) >= limits.WINDOW_START
 
 
 class Asker:
