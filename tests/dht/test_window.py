@@ -6,7 +6,7 @@ from p2pd import limits
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
 from p2pd.dht.window import Window
-from p2pd.types import Endpoint, NodeKey, Now
+from p2pd.types import Endpoint, Now
 from p2pd.wire.rpc import Body, Ping
 from tests.dht.virtual import Network
 
@@ -86,19 +86,23 @@ class Asker:
         self.one, self.other = self.network.grow(2, settle_s=5)
         self.rpc = self.network.machines[self.one].dht._rpc
         self.answers: list[Body | None] = []
+        self.causes: list[Cause] = []
 
-    def ask(self, count: int) -> None:
-        other = self.network.machines[self.other]
-        peer = Peer(NodeKey(other.key), Endpoint(self.other, 4242))
+    def ask(self, count: int, cause: Cause = Cause.CHECK, *, on_and_on: bool = False) -> None:
+        peer = Peer(self.network.machines[self.other].key, Endpoint(self.other, 4242))
+
+        def then(answer: Body | None, now: Now) -> None:
+            if on_and_on:
+                self.rpc.ask(peer, Ping(), then, now, cause=cause)
+            else:
+                self.answers.append(answer)
+                self.causes.append(cause)
 
         def asking(now: Now) -> None:
             for _ in range(count):
-                self.rpc.ask(peer, Ping(), self._then, now, cause=Cause.CHECK)
+                self.rpc.ask(peer, Ping(), then, now, cause=cause)
 
         self.network.world.call(self.one, asking)
-
-    def _then(self, answer: Body | None, now: Now) -> None:
-        self.answers.append(answer)
 
 
 def test_what_has_no_room_is_asked_when_answers_come() -> None:
@@ -119,4 +123,28 @@ def test_what_waits_too_long_has_failed_unasked() -> None:
     asker.ask(100)
     asker.network.world.run(2 * limits.HELD_S)
     assert asker.answers == [None] * 100
+    assert asker.rpc._waiting == 0
+
+
+def test_who_goes_on_asking_leaves_room_for_those_who_wait() -> None:
+    asker = Asker()
+    asker.rpc._window.add = lambda *_: None  # type: ignore[method-assign]
+    asker.rpc._window.most = limits.WINDOW_MIN
+    asker.ask(limits.WINDOW_MIN, on_and_on=True)
+    asker.ask(10)
+    asker.network.world.run(2 * limits.HELD_S)
+    assert len(asker.answers) == 10
+    assert None not in asker.answers
+
+
+def test_what_others_are_given_to_keep_waits_for_what_somebody_waits_for() -> None:
+    asker = Asker()
+    asker.rpc._window.add = lambda *_: None  # type: ignore[method-assign]
+    asker.rpc._window.most = limits.WINDOW_MIN
+    asker.ask(1_000, Cause.REFRESH)
+    asker.ask(10, Cause.GET)
+    asker.network.world.run(3 * limits.HELD_S)
+    assert len(asker.answers) == 1_010
+    assert asker.causes[: 10 + 2 * limits.WINDOW_MIN].count(Cause.GET) == 10
+    assert None not in asker.answers[: 10 + 2 * limits.WINDOW_MIN]
     assert asker.rpc._waiting == 0
