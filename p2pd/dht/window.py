@@ -4,7 +4,9 @@ Knows no node.  After LEDBAT (RFC 6817): what tells is the time that answers tak
 lately, since a line may become longer, and would be taken for a narrow one ever after.
 Loss says nothing, since nodes die, and a node that answers late on purpose says nothing either: it is the quickest of
 the last answers that counts.
-Rules: it begins small and grows by one an answer; where even the quickest is late it is halved, once in that time.
+Rules: it begins small and grows by one an answer; where even the quickest is late it is halved, once in that time, and
+from then on grows by one in as many answers as it holds: the line's width has been met, and twice as many each round
+trip would keep it full.
 """
 
 from collections import deque
@@ -25,6 +27,10 @@ class Window:
         """We are somewhere else: another line."""
         self.most = limits.WINDOW_START
         """Questions that may be under way."""
+        self._is_met = False
+        """Whether the line's width has been."""
+        self._answers = 0
+        """Since it grew last."""
         self._delays_s.clear()
         self._before_s = self._shortest_s = _UNKNOWN_S
         """The shortest of the time before, and of this one."""
@@ -40,7 +46,10 @@ class Window:
         self._shortest_s = min(self._shortest_s, most_s)
         quickest_s, shortest_s = min(self._delays_s), min(self._before_s, self._shortest_s)
         if len(self._delays_s) < limits.WINDOW_ANSWERS or quickest_s <= shortest_s + limits.WINDOW_LATE_S:
-            self.most = min(self.most + 1, limits.RPCS_OPEN)
+            self._answers += 1
+            if self._answers >= self.most or not self._is_met:
+                self.most, self._answers = min(self.most + 1, limits.RPCS_OPEN), 0
         elif now_s >= self._rests_until_s:
-            self.most = max(limits.WINDOW_MIN, min(self.most, under_way) // 2)
+            self.most, self._answers = max(limits.WINDOW_MIN, min(self.most, under_way) // 2), 0
+            self._is_met = True
             self._rests_until_s = now_s + quickest_s

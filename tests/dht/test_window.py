@@ -34,6 +34,13 @@ def test_it_is_halved_once_a_round_trip_where_all_answers_are_late() -> None:
     assert answered(*settled, *[LATE_S] * 200).most == limits.WINDOW_MIN
 
 
+def test_once_it_was_halved_it_grows_by_one_a_round_trip() -> None:
+    late = [LATE_S] * limits.WINDOW_ANSWERS
+    half = answered(QUICK_S, *late).most
+    assert answered(QUICK_S, *late, *[QUICK_S] * (half - 1)).most == half
+    assert answered(QUICK_S, *late, *[QUICK_S] * (half + half + 1)).most == half + 2
+
+
 @pytest.mark.parametrize("liars", [1, 4, 7])
 def test_who_answers_late_on_purpose_changes_nothing(liars: int) -> None:
     turn = [LATE_S] * liars + [QUICK_S] * (limits.WINDOW_ANSWERS - liars)
