@@ -178,7 +178,9 @@ class Roles:
         if not question.proven:
             return Failed(Refusal.TOKEN)
         asker = question.asker
-        others = [peer for peer in self._reachers(now) if self._network(peer) != self._network(asker)]
+        others = [peer for peer in self._reachers(asker.endpoint, now) if self._network(peer) != self._network(asker)]
+        # who has only the other family cannot reach it
+        others = [peer for peer in others if peer.endpoint.is_v6 is asker.endpoint.is_v6] or others
         self._probers.put(self._network(asker), (asker, now.steady))
         if not others or not self._may_reach(asker, now):
             return Failed(Refusal.BUSY)
@@ -187,10 +189,10 @@ class Roles:
         self._rpc.ask(other, reach, _ignore, now, cause=Cause.JOIN)
         return Probing()
 
-    def _reachers(self, now: Now) -> list[Peer]:
+    def _reachers(self, asker: Endpoint, now: Now) -> list[Peer]:
         """Servers, and clients that asked for the same lately: in a small network everybody knows every server."""
         lately = [peer for peer, at_s in self._probers.values() if now.steady - at_s < limits.PROBERS_S]
-        return list(dict.fromkeys((*(entry.peer for entry in self._table.entries()), *lately)))
+        return list(dict.fromkeys((*(entry.towards(asker) for entry in self._table.entries()), *lately)))
 
     def on_reach(self, reach: Reach, question: Question, now: Now) -> Body:
         """Reach someone for another server."""

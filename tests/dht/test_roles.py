@@ -7,11 +7,13 @@ import pytest
 from p2pd import limits
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
+from p2pd.dht.questions import Question
 from p2pd.dht.roles import Roles
 from p2pd.dht.settings import DhtSettings
+from p2pd.effects import SendDatagram
 from p2pd.sim.network import World
 from p2pd.types import Endpoint, NodeKey, Now
-from p2pd.wire.rpc import Reach, pack_endpoint
+from p2pd.wire.rpc import Probe, Reach, pack_endpoint
 from tests.dht.virtual import OPEN, Network
 
 AUTO = replace(OPEN, role="auto")
@@ -186,3 +188,25 @@ def test_who_serves_one_family_goes_on_asking_for_the_other(before: tuple[Endpoi
     network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == FOUR.host else None)
     network.world.run(1.2 * limits.PROBE_S[-1])
     assert "2a00:9::1" in sent
+
+
+def test_who_is_to_reach_another_has_its_address_family_where_anybody_has() -> None:
+    network = Network("reachers", settings=OPEN)
+    machine = network.machines[network.grow(6, settle_s=5)[0]]
+    asker = Peer(NodeKey(b"a" * 32), SIX)
+    question = Question(asker, Probe(), False, True, machine.dht._node, 900)
+    asked: list[Endpoint] = []
+
+    def probe() -> None:
+        network.world.run(limits.MINUTE_S)
+        if asked:
+            machine.dht._table.seen(Peer(machine.dht.table()[0].peer.key, Endpoint("2a00:9::1", 4242)), 1.0)
+        list(machine.take_effects())
+        machine.dht._roles.on_probe(question, network.world.now)
+        asked.extend(each.to for each in machine.take_effects() if isinstance(each, SendDatagram))
+
+    probe()
+    assert not asked[0].is_v6, "it may have both"
+    for _ in range(4):
+        probe()
+    assert [endpoint.host for endpoint in asked[1:]] == ["2a00:9::1"] * 4
