@@ -658,7 +658,9 @@ WINDOW_MIN = 4
 """Questions under way at first, and at the least: on the narrowest line 5 KB, a second of 40 kbit/s."""
 WINDOW_ANSWERS = 8
 WINDOW_LATE_S = 1.0
-"""The window is halved where the quickest of the last answers took so much longer than the shortest ever."""
+"""The window is halved where the quickest of the last answers took so much longer than the shortest..."""
+WINDOW_SHORTEST_S = 10 * MINUTE_S
+"""...of this time and the one before (RFC 6817, section 3.4.2)."""
 HELD_S = 4.0
 """A question that the window holds back for so long has failed: whoever waits asks others."""
 RPCS_LATE = 256

@@ -289,6 +289,8 @@ class Ear:
     def close(self) -> None:
         """Hear no more."""
         self._is_closed = True
+        for holder in self.holders:
+            self._listens.rpc.accept_no_more(self.own, holder)
         if self._search is not None:
             self._search.stop()
         if self._alarm:

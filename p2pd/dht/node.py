@@ -451,7 +451,8 @@ class Dht:
         """A node answered our challenge: a server whose key has cost enough may enter the table (R4, R6)."""
         self._roles.on_observed(self._clock.endpoint, now)
         if not serves:
-            self._table.left(peer)
+            if self._table.left(peer):
+                self._on_lost(peer, now)
             return
         if peer.key not in self._table and not self._puzzles.satisfied(peer.key):
             self._counters.reject("puzzle", now)
@@ -467,8 +468,7 @@ class Dht:
     def on_unanswered(self, peer: Peer, now: Now) -> None:
         """A node left a question unanswered, twice."""
         if self._table.struck(peer):
-            self._listens.on_table_lost(peer.key, now)
-            self._joining.on_lost(now)
+            self._on_lost(peer, now)
 
     def on_welcome(self, peer: Peer, now: Now) -> None:
         """A bare endpoint told us its key."""
@@ -478,6 +478,11 @@ class Dht:
         self._joining.on_welcome(peer, now)
 
     # --- inside
+
+    def _on_lost(self, peer: Peer, now: Now) -> None:
+        """A node has lost its place in the table."""
+        self._listens.on_table_lost(peer.key, now)
+        self._joining.on_lost(now)
 
     def _found(self, found: Found, then: Callable[[Found, Now], None]) -> None:
         self._gets.add(found.elapsed_ms, found.rounds, went_well=bool(found.records))

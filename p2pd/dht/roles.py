@@ -24,7 +24,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from p2pd import limits
-from p2pd.dht.alarms import Alarms
+from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.contacted import Contacted
 from p2pd.dht.counters import Cause
@@ -72,6 +72,8 @@ class Roles:
         """Whether there was anybody for whom this node may have kept something on an island."""
         self._reached_from: dict[bool, dict[bytes, None]] = {False: {}, True: {}}
         self._tries = 0
+        self._alarm: Alarm | None = None
+        """When to ask next to be reached."""
         self._probers: Recent[bytes, tuple[Peer, float]] = Recent(limits.PROBERS)
         """Who asked us to have it reached, one of each network, and when."""
         self._reach_rate = TokenBucket(limits.REACH_PER_S, limits.REACH_BURST)
@@ -85,10 +87,11 @@ class Roles:
     def on_addresses(self, own: tuple[Endpoint, ...], now: Now) -> None:
         """The machine has other addresses: whoever found out that it serves must find out again."""
         moved = [is_v6 for is_v6 in (False, True) if _is_elsewhere(self._addresses, own, is_v6)]
+        gained = bool(self._addresses) and not all(has_family(self._addresses, endpoint) for endpoint in own)
         self._addresses = own
         if self._own:
             self._own = own
-        if moved and self._auto:
+        if (moved or gained) and self._auto:
             self._tries = 0
             for is_v6 in moved:
                 self._reached.pop(is_v6, None)
@@ -142,22 +145,25 @@ class Roles:
             self._reached_from[is_v6].clear()
             self._on_serving(now)
 
-    def _is_lacking(self, peer: Peer) -> bool:
-        """Whether we have the peer's address family and are not known to be reached by it."""
+    def _is_lacking(self, endpoint: Endpoint) -> bool:
+        """Whether we have its address family and are not known to be reached by it."""
         if not self._addresses:
             return not self.serves
-        return peer.endpoint.is_v6 not in self._reached and has_family(self._addresses, peer.endpoint)
+        return endpoint.is_v6 not in self._reached and has_family(self._addresses, endpoint)
 
     # --- asking to be reached
 
     def _set_probe(self, now: Now) -> None:
         wait_s = limits.PROBE_S[min(self._tries, len(limits.PROBE_S) - 1)]
-        self._alarms.at(now.steady + wait_s * self._random.uniform(0.8, 1.2), self._probe)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._alarms.at(now.steady + wait_s * self._random.uniform(0.8, 1.2), self._probe)
 
     def _probe(self, now: Now) -> None:
         known = [peer for entry in self._table.entries() for peer in (entry.peer, entry.other) if peer is not None]
-        lacking = [peer for peer in known if self._is_lacking(peer)]
-        if self._serves_all or (self.serves and not lacking):
+        lacking = [peer for peer in known if self._is_lacking(peer.endpoint)]
+        # whom to ask by a family may be known later
+        if self._serves_all or (self.serves and not any(map(self._is_lacking, self._addresses))):
             return
         self._tries += 1
         for _ in range(min(limits.REACHED_NETWORKS, len(lacking))):
@@ -172,7 +178,9 @@ class Roles:
         if not question.proven:
             return Failed(Refusal.TOKEN)
         asker = question.asker
-        others = [peer for peer in self._reachers(now) if self._network(peer) != self._network(asker)]
+        others = [peer for peer in self._reachers(asker.endpoint, now) if self._network(peer) != self._network(asker)]
+        # who has only the other family cannot reach it
+        others = [peer for peer in others if peer.endpoint.is_v6 is asker.endpoint.is_v6] or others
         self._probers.put(self._network(asker), (asker, now.steady))
         if not others or not self._may_reach(asker, now):
             return Failed(Refusal.BUSY)
@@ -181,10 +189,10 @@ class Roles:
         self._rpc.ask(other, reach, _ignore, now, cause=Cause.JOIN)
         return Probing()
 
-    def _reachers(self, now: Now) -> list[Peer]:
+    def _reachers(self, asker: Endpoint, now: Now) -> list[Peer]:
         """Servers, and clients that asked for the same lately: in a small network everybody knows every server."""
         lately = [peer for peer, at_s in self._probers.values() if now.steady - at_s < limits.PROBERS_S]
-        return list(dict.fromkeys((*(entry.peer for entry in self._table.entries()), *lately)))
+        return list(dict.fromkeys((*(entry.towards(asker) for entry in self._table.entries()), *lately)))
 
     def on_reach(self, reach: Reach, question: Question, now: Now) -> Body:
         """Reach someone for another server."""

@@ -193,13 +193,15 @@ class Table:
         entry.strikes += 1
         return entry.strikes >= limits.STRIKES and not self._falls_back(entry)
 
-    def left(self, peer: Peer) -> None:
-        """The peer serves no more, by this family at least."""
+    def left(self, peer: Peer) -> bool:
+        """The peer serves no more, by this family at least; whether that cost it its place."""
         entry = self._entries.get(peer.key)
-        if entry is not None and entry.peer.endpoint.is_v6 == peer.endpoint.is_v6:
-            self._falls_back(entry)
-        elif entry is not None:
-            entry.other = None
+        if entry is None:
+            return False
+        if entry.peer.endpoint.is_v6 == peer.endpoint.is_v6:
+            return not self._falls_back(entry)
+        entry.other = None
+        return False
 
     def keep(self, is_reached: Callable[[Endpoint], bool]) -> list[NodeKey]:
         """This machine has lost an address family: who had to leave, since nothing of theirs is reached any more."""
@@ -293,16 +295,18 @@ class Table:
         bucket.add_node(entry)
 
     def _add(self, entry: Entry) -> bool:
+        is_far = not is_local(entry.peer.endpoint.host)
+        self._far += is_far
+        if is_far:
+            self._leave_island()  # first: its bucket may be full of those that go
         if not self._buckets.add_contact(entry):
+            self._far -= is_far
             return False
         self._bucket(entry).touched_s = entry.seen_s
         self._entries[entry.peer.key] = entry
         self.changes += 1
         if self._diversity:
             self._diversity.add(entry.peer)
-        if not is_local(entry.peer.endpoint.host):
-            self._far += 1
-            self._leave_island()
         return True
 
     def _leave_island(self) -> None:

@@ -44,6 +44,8 @@ from p2pd.wire.rpc import Body, Failed, Packet, Refusal
 
 Then = Callable[[Body | None, Now], None]
 OnSlow = Callable[[Now], None]
+_Held = deque[tuple[float, Callable[[Now], None], Then]]
+"""Questions: until when each is held, steady seconds, how to ask it, and who waits."""
 _SMALL = rpc.Ping | rpc.Listen | rpc.Push | rpc.Probe | rpc.Reach
 
 
@@ -64,10 +66,10 @@ class _Open:
     repeated: bool = False
     alarm: Alarm | None = None
 
-    def delay_s(self, now: Now) -> float:
-        """How long its answer took at least: it may be that to the repetition."""
+    def delays_s(self, now: Now) -> tuple[float, float]:
+        """How long its answer took at least and at most: it may be that to the repetition."""
         since_s = now.steady - self.sent_s
-        return since_s - self.timeout_s if since_s >= self.timeout_s else since_s
+        return since_s - self.timeout_s if since_s >= self.timeout_s else since_s, since_s
 
 
 class Rpc:
@@ -113,8 +115,10 @@ class Rpc:
         self._waiting = 0
         """Questions held back by the pace, or by the window."""
         self._window = Window()
-        self._held: deque[tuple[float, Callable[[Now], None], Then]] = deque()
-        """Those held back by the window: until when, steady seconds, how to ask, and who waits."""
+        self._held: tuple[_Held, _Held] = (deque(), deque())
+        """Those held back by the window; apart from them what others are given to keep, for which nobody waits."""
+        self._freed = 0
+        """Places that came free, modulo `WINDOW_MIN`."""
         self._late: Recent[bytes, _Open] = Recent(limits.RPCS_LATE)
         """Questions given up, of which a late answer shows how slow the line is."""
         self._agreements = TokenBucket(limits.AGREEMENTS_PER_S, limits.AGREEMENTS_BURST)
@@ -139,7 +143,7 @@ class Rpc:
         if len(self._open) >= self._window.most:
             self._waiting += 1
             again = partial(self._ask_again, peer, body, then, cause=cause, own=own, on_slow=on_slow)
-            self._held.append((now.steady + limits.HELD_S, again, then))
+            self._held[cause is Cause.REFRESH].append((now.steady + limits.HELD_S, again, then))
             return
         if not self._private and not self._pace.take(peer.key, now.steady):
             # It would drop more than its rate allows: what waits counts as slow, and no strike comes of it.
@@ -175,13 +179,14 @@ class Rpc:
 
     def _ask_held(self, now: Now) -> None:
         """The window has room again; who has waited too long is told so, and has asked others since."""
-        while self._held and (len(self._open) < self._window.most or self._held[0][0] <= now.steady):
-            until_s, again, then = self._held.popleft()
-            if now.steady < until_s:
-                again(now)
-            else:
-                self._waiting -= 1
-                then(None, now)
+        for held in self._held:
+            while held and (len(self._open) < self._window.most or held[0][0] <= now.steady):
+                until_s, again, then = held.popleft()
+                if now.steady < until_s:
+                    again(now)
+                else:
+                    self._waiting -= 1
+                    then(None, now)
 
     def tell(self, peer: Peer, body: Body, now: Now, *, cause: Cause) -> None:
         """Send what is not answered."""
@@ -213,9 +218,13 @@ class Rpc:
         aliases = self._aliases.find(peer) or {}
         aliases.pop(NodeKey(own.public), None)
         aliases[NodeKey(own.public)] = own
-        if len(aliases) > limits.LISTENERS_PER_KEY:
+        if len(aliases) > limits.LISTENS:  # in a small network one node may hold for all that we listen at
             del aliases[next(iter(aliases))]
         self._aliases.put(peer, aliases)
+
+    def accept_no_more(self, own: SigningKey, peer: NodeKey) -> None:
+        """What the peer writes to this key of ours is nothing any more: each key costs a try at whatever comes."""
+        (self._aliases.find(peer) or {}).pop(NodeKey(own.public), None)
 
     def _times(self, body: Body) -> RoundTrips:
         return self._receipts if isinstance(body, rpc.Store) else self.round_trips
@@ -232,7 +241,7 @@ class Rpc:
         """The next step of the table above."""
         question = self._open[id]
         if now.steady >= question.sent_s + limits.HARD_TIMEOUTS * question.timeout_s:
-            self._close(id)
+            self._close(id, now)
             self._late.put(id, question)
             self._times(question.body).unanswered()
             self._handler.on_unanswered(question.peer, now)
@@ -251,7 +260,9 @@ class Rpc:
             if question.on_slow:
                 question.on_slow(now)
 
-    def _close(self, id: bytes) -> None:
+    def _close(self, id: bytes, now: Now) -> None:
+        """Its place is for who is told of it and asks at once, but some are for those who wait: or one long
+        conversation in fragments would have them all."""
         question = self._open.pop(id)
         awaited = self._awaited[question.peer]
         del awaited[id]
@@ -259,6 +270,9 @@ class Rpc:
             del self._awaited[question.peer]
         if question.alarm:
             question.alarm.cancel()
+        self._freed = (self._freed + 1) % limits.WINDOW_MIN
+        if not self._freed:
+            self._ask_held(now)
 
     # --- hearing
 
@@ -333,12 +347,12 @@ class Rpc:
 
     def _on_reply(self, peer: Peer, own: SigningKey, packet: Packet, now: Now) -> Cause:
         question = self._open.get(packet.id)
-        if question is None or question.peer != peer or question.own is not own:
+        if question is None or question.peer != peer or question.own.public != own.public:
             late = self._late.find(packet.id)
             if late is None or late.peer != peer:
                 raise PeerError("unasked")
             self._late.pop(packet.id)
-            self._window.add(late.delay_s(now), len(self._open), now.steady)
+            self._window.add(*late.delays_s(now), len(self._open), now.steady)
             raise PeerError("late")
         self._tokens.keep(peer, packet.token, now)
         if isinstance(packet.body, Failed) and packet.body.reason == Refusal.TOKEN and not question.repeated:
@@ -346,8 +360,8 @@ class Rpc:
             question.token = packet.token
             self._send_question(packet.id, question, now)
             return question.cause
-        self._window.add(question.delay_s(now), len(self._open), now.steady)
-        self._close(packet.id)
+        self._window.add(*question.delays_s(now), len(self._open), now.steady)
+        self._close(packet.id, now)
         if not question.repeated:
             self._times(question.body).add(peer.key, now.steady - question.sent_s)
         elif now.steady >= question.sent_s + question.timeout_s:

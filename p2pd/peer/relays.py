@@ -225,13 +225,18 @@ class Relays:
             if rested and peer.key not in kept_out and self._network(peer.endpoint) not in taken:
                 servers.append(peer)
         drawn = [servers.pop(int(self._random.uniform(0, len(servers)))) for _ in range(min(_SAMPLE, len(servers)))]
-        drawn.sort(key=lambda peer: self._nodes.round_trip_ms(peer) or 0.0)
+        drawn.sort(key=self._distance_ms)
         chosen: list[Peer] = []
         for peer in drawn:
             if len(chosen) < count and self._network(peer.endpoint) not in taken:
                 taken.add(self._network(peer.endpoint))
                 chosen.append(peer)
         return chosen
+
+    def _distance_ms(self, peer: Peer) -> float:
+        """Who was never measured has answered repeated questions only: it is slow, and must gain nothing by that."""
+        round_trip_ms = self._nodes.round_trip_ms(peer)
+        return float("inf") if round_trip_ms is None else round_trip_ms
 
     def _network(self, endpoint: Endpoint) -> bytes:
         """What falls together; in a private network, which may have one address only, an endpoint."""

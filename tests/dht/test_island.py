@@ -207,6 +207,16 @@ class TestTable:
         assert [entry.peer.endpoint.host for entry in table.entries()] == ["11.0.0.1"]
         assert not table.is_island
 
+    def test_a_node_elsewhere_ends_the_island_also_where_its_bucket_is_full_of_local_ones(self) -> None:
+        table = Table(NodeId(bytes(32)), bucket_size=1, caps=(2, 3, 16))
+        beyond = [node for number in range(40) if (node := node_of(str(number), f"10.0.0.{number}")).place >> 255]
+        far = Peer(beyond.pop().key, Endpoint("2a00:9::1", 4242))
+        assert table.seen(node_of("local", "10.0.1.1"), 1.0)
+        assert [table.seen(node, 1.0) for node in beyond[:3]].count(True) == 1, "the bucket is full"
+        assert table.seen(far, 2.0)
+        assert [entry.peer for entry in table.entries()] == [far]
+        assert table.keep(lambda endpoint: not endpoint.is_v6) == [far.key]
+
     def test_one_machine_has_few_places(self) -> None:
         table = Table(NodeId(bytes(32)), caps=(2, 3, 16))
         assert sum(table.seen(node_of(f"node {number}", "10.0.0.1"), 1.0) for number in range(50)) <= 3

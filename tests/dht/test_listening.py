@@ -9,7 +9,7 @@ from p2pd.crypto.blinding import blind_secret
 from p2pd.dht.peers import Peer
 from p2pd.types import Endpoint, NodeKey
 from p2pd.wire.record import Family, record_key
-from tests.dht.virtual import PRIVATE, Network, item_of, key_of, open_item
+from tests.dht.virtual import OPEN, PRIVATE, Network, item_of, key_of, open_item
 
 
 def test_an_item_is_heard_once_and_soon() -> None:
@@ -150,3 +150,19 @@ def test_newcomers_cost_few_look_ups_however_many_come() -> None:
             network.world.call(hosts[0], lambda now, near=near: ear.on_newcomer(near, now))
         network.world.run(0.02)
     assert 1 < len(searched) <= 1 + 300 * 0.02 / limits.LISTEN_NEARER_GAP_S
+
+
+def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them() -> None:
+    network = Network("many", settings=OPEN)
+    hosts = network.grow(5, settle_s=5)
+    listener = network.start("77.1.0.1", [hosts[0]], replace(OPEN, role="client"))
+    network.world.run(10)
+    ears = [network.listen("77.1.0.1", key_of(number)) for number in range(30)]
+    network.world.run(30)
+    for number in range(30):
+        network.put(hosts[3], [open_item(key_of(number), network.world.now, item_of(number))])
+    network.world.run(5)
+    assert [number for number, (heard, _) in enumerate(ears) if not heard] == []
+    for _, close in ears:
+        close()
+    assert not any(listener.dht._rpc._aliases.values())

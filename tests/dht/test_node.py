@@ -401,3 +401,14 @@ def test_many_questions_at_once_cost_nobody_its_place() -> None:
     assert network.world.run_until(lambda: len(ended) == 400, 120)
     assert len(dht.table()) == 4
     assert sum(machine.dht.status().rejected.get("rate", 0) for machine in network.machines.values()) == 0
+
+
+def test_whose_only_server_serves_no_more_looks_for_others_at_once() -> None:
+    network = Network("no more", settings=OPEN)
+    server, other = network.grow(2, settle_s=600)
+    network.start(server, settings=replace(OPEN, role="client"))
+    assert network.world.run_until(lambda: not network.machines[other].dht.joined, 2 * 3_600)
+    sent: list[str] = []
+    network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == other else None)
+    network.world.run(1)
+    assert server in sent

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 
+import pytest
+
 from p2pd import limits
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
+from p2pd.dht.questions import Question
 from p2pd.dht.roles import Roles
 from p2pd.dht.settings import DhtSettings
+from p2pd.effects import SendDatagram
 from p2pd.sim.network import World
 from p2pd.types import Endpoint, NodeKey, Now
-from p2pd.wire.rpc import Reach, pack_endpoint
+from p2pd.wire.rpc import Probe, Reach, pack_endpoint
 from tests.dht.virtual import OPEN, Network
 
 AUTO = replace(OPEN, role="auto")
@@ -161,3 +165,48 @@ def test_who_is_reached_by_one_family_serves_that_one() -> None:
     assert dht.serves_to(FOUR)
     dht.on_addresses((FOUR, Endpoint("2a00:2::1", 4242)), Now(20.0, 20))
     assert (dht.serves_to(SIX), dht.serves_to(FOUR)) == (False, True)
+
+
+def test_however_often_a_machine_moves_it_asks_at_one_time() -> None:
+    network = Network("restless", settings=replace(AUTO, own=(FOUR,)))
+    dht = network.start("77.1.0.1").dht
+    for number in range(10):
+        dht.on_addresses((Endpoint(f"77.2.{number}.1", 4242),), Now(10.0 + number, 10))
+    assert [alarm.ring for _, _, alarm in dht._alarms._heap].count(dht._roles._probe) == 1
+
+
+@pytest.mark.parametrize("before", [(FOUR, SIX), (FOUR,)], ids=["had", "gained"])
+def test_who_serves_one_family_goes_on_asking_for_the_other(before: tuple[Endpoint, ...]) -> None:
+    network = Network("other family", settings=OPEN)
+    hosts = network.grow(8, settle_s=5)
+    new = network.start(FOUR.host, [hosts[0]], replace(AUTO, own=before))
+    assert network.world.run_until(lambda: new.dht.serves, 3_600)
+    network.world.run(2 * limits.PROBE_S[-1])
+    network.world.call(FOUR.host, lambda now: new.dht.on_addresses((FOUR, SIX), now))
+    new.dht._table.seen(Peer(new.dht.table()[0].peer.key, Endpoint("2a00:9::1", 4242)), 1.0)
+    sent: list[str] = []
+    network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == FOUR.host else None)
+    network.world.run(1.2 * limits.PROBE_S[-1])
+    assert "2a00:9::1" in sent
+
+
+def test_who_is_to_reach_another_has_its_address_family_where_anybody_has() -> None:
+    network = Network("reachers", settings=OPEN)
+    machine = network.machines[network.grow(6, settle_s=5)[0]]
+    asker = Peer(NodeKey(b"a" * 32), SIX)
+    question = Question(asker, Probe(), False, True, machine.dht._node, 900)
+    asked: list[Endpoint] = []
+
+    def probe() -> None:
+        network.world.run(limits.MINUTE_S)
+        if asked:
+            machine.dht._table.seen(Peer(machine.dht.table()[0].peer.key, Endpoint("2a00:9::1", 4242)), 1.0)
+        list(machine.take_effects())
+        machine.dht._roles.on_probe(question, network.world.now)
+        asked.extend(each.to for each in machine.take_effects() if isinstance(each, SendDatagram))
+
+    probe()
+    assert not asked[0].is_v6, "it may have both"
+    for _ in range(4):
+        probe()
+    assert [endpoint.host for endpoint in asked[1:]] == ["2a00:9::1"] * 4

@@ -175,7 +175,8 @@ def test_without_one_family_those_with_the_other_stay() -> None:
 
 def test_who_serves_one_family_no_more_stays_by_the_other() -> None:
     table, four, six = both()
-    table.left(four)
+    assert not table.left(four)
     assert table.nearest(OWN, 20) == [six]
-    table.left(six)
+    assert table.left(six)
     assert len(table) == 0
+    assert not table.left(six)

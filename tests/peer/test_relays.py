@@ -226,6 +226,11 @@ def test_near_relays_come_before_far_ones(node: Node) -> None:
     assert {dial.node for dial in node.wait()} == nearest
 
 
+def test_who_has_only_answered_repeated_questions_is_not_near(node: Node) -> None:
+    node.table.slow = {peer.key: 500.0 for peer in node.table.peers[-2:]}
+    assert {dial.node for dial in node.wait()} == set(node.table.slow)
+
+
 def test_nobody_waits_at_the_node_of_who_shall_learn_no_address(node: Node) -> None:
     node.kept_out = {peer.key for peer in node.table.peers[1:]}
     assert [dial.node for dial in node.wait()] == [node.table.peers[0].key]
