@@ -283,8 +283,8 @@ PORT_MIN = 1_024
 INPUTS_PER_TURN = 64
 """Inputs that one turn of the driver commits together; also datagrams read from a socket at once."""
 ARRIVALS_OF_FLOW = 8
-"""Datagrams that one connection may have taken before others get their turn, some millisecond of bulk: with 16 a message
-beside bulk takes three times as long, with 4 bulk is a sixth slower."""
+"""Datagrams that one connection may have taken before others get their turn, some millisecond of bulk: with 16 a
+message beside bulk takes three times as long, with 4 bulk is a sixth slower."""
 ARRIVALS_OF_DIALLERS = 2
 """The same of first packets of strangers together, each of which may cost 1.6 ms."""
 ARRIVALS_WAITING = 512
