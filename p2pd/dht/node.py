@@ -21,7 +21,7 @@ from p2pd.dht.getting import Found, Getting
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.joining import Joining
 from p2pd.dht.listeners import Listeners
-from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
+from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnFetched, OnPush
 from p2pd.dht.measures import Timings
 from p2pd.dht.peers import Peer, has_family, is_local, node_id, source_prefix
 from p2pd.dht.puzzles import Puzzles
@@ -320,12 +320,16 @@ class Dht:
         address_signing: AddressSigning,
         on_push: OnPush,
         now: Now,
+        *,
+        reads: bool = True,
     ) -> ListenHandle:
-        """Hear at once what arrives under our open set; QuotaError beyond `limits.LISTENS`."""
+        """Hear at once what arrives under our open set, and with `reads` what lies there; raises `QuotaError`."""
         now = self._within(now)
         key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
         own = self._throwaways.key(key, now.day)
-        return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.told), now)
+        return self._listens.listen(
+            address_signing, own, lambda record, _: on_push(record, self._clock.told), now, reads=reads
+        )
 
     def _shown(self) -> int:
         """Those within see the key; in a small network everybody, ourselves beside them."""
@@ -552,14 +556,9 @@ class Dht:
             for record in records:
                 self._serving.keep(record.data, Source(self.key, is_server=True), now)
 
-    def _fetch(self, address: AddressKey, on_record: OnPush, now: Now) -> None:
-        """A holder announced something too large to push."""
-
-        def then(found: Found, later: Now) -> None:
-            for record in found.records:
-                on_record(record, later)
-
-        self.get(Family.OPEN_SET, address, then, self._clock.told)
+    def _fetch(self, address: AddressKey, then: OnFetched, now: Now) -> None:
+        """All that lies under an open set that we listen at."""
+        self.get(Family.OPEN_SET, address, lambda found, later: then(found.records, later), self._clock.told)
 
 
 def _weight(body: Body) -> float:
