@@ -385,6 +385,9 @@ EXCHANGES_PER_CONNECTION = 8
 EXCHANGES_PER_S = 50
 EXCHANGES_BURST = 100
 """Requests that one connection may make."""
+EXCHANGES_UNHEARD = 3
+"""Connections for requests that repeat their first packets while none was ever answered: where QUIC is blocked, each
+says 8 KB in vain."""
 EXCHANGE_MEMORY_BYTES = 64 * MIB
 """Requests of others, arriving or unanswered, and our answers unacknowledged; beyond it new ones are refused."""
 POOL_IDLE_S = 2.0

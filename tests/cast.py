@@ -131,8 +131,15 @@ class ScriptedDht:
         assert len(addresses) == 1
         self.puts.append(Put(list(records), progress))
 
-    def listen(self, address_signing, on_push, now):  # type: ignore[no-untyped-def]
+    def listen(self, address_signing, on_push, now, *, reads=True):  # type: ignore[no-untyped-def]
         self.listens.append(Listen(address_signing.public, on_push))
+
+        def lies_there(found: Found, later: Now) -> None:
+            for record in found.records:
+                on_push(record, later)
+
+        if reads:
+            self.gets.append(Get(Family.OPEN_SET, AddressKey(address_signing.public), lies_there))
         return self.listens[-1]
 
     def take_puts(self) -> list[Put]:

@@ -49,16 +49,6 @@ class Caller:
             error.hint = self._nearest(parameters) or error.hint
             raise
 
-    def require_daemon(self) -> None:
-        """Raises `NotRunningError` where no daemon answers: before a person is asked for what only it can use."""
-        from p2pd import client
-
-        try:
-            client.Connection(self.home).close()
-        except client.NotRunningError as error:
-            self._explain(error)
-            raise
-
     def rows(self, method: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """The daemon's answer where it is a list, bare or under the one key that holds it."""
         answer = self.call(method, **parameters)

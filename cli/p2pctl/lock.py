@@ -5,6 +5,7 @@ Knows nothing of keys: p2pd has them.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from p2pctl.harmless import harmless_line
 from p2pctl.passphrase import chosen, given, option
 from p2pctl.process import asked
 from p2pctl.terminal import show, show_json
-from p2pd.errors import P2pdError, TimeUpError, UsageError
+from p2pd.errors import LockedError, P2pdError, TimeUpError, UsageError
 
 WITHIN_S = 30.0
 """A daemon locks or starts in a second; a slow machine may take a while."""
@@ -29,9 +30,11 @@ def lock(caller: Caller) -> None:
 
     It leaves the network meanwhile: mail for you waits on other nodes.
     """
-    caller.call("lock")
-    _await(caller, lambda code: code == "locked", "the daemon has not locked itself yet")
-    show_json({"locked": True}) if caller.as_json else show("locked")
+    was_locked = _status(caller) is None
+    if not was_locked:
+        caller.call("lock")
+        _await(caller, lambda code: code == "locked", "the daemon has not locked itself yet")
+    show_json({"locked": True}) if caller.as_json else show("already locked" if was_locked else "locked")
 
 
 @command("unlock", examples=["p2pctl unlock", "p2pctl unlock --passphrase-fd 3 3< FILE"])
@@ -39,11 +42,18 @@ def lock(caller: Caller) -> None:
 @click.pass_obj
 def unlock(caller: Caller, passphrase_fd: int | None) -> None:
     """Give a locked daemon its passphrase, and return once it answers again."""
-    caller.require_daemon()
-    caller.call("unlock", passphrase=given(passphrase_fd))
-    _await(caller, lambda code: code == "", "the daemon has not started yet")
-    address = str(caller.call("status").get("address"))
-    show_json({"locked": False, "address": address}) if caller.as_json else show(f"unlocked: {harmless_line(address)}")
+    status = _status(caller)
+    said = "already unlocked"
+    if status is None:
+        said = "unlocked"
+        _open(caller, passphrase_fd)
+        _await(caller, lambda code: code == "", "the daemon has not started yet")
+        status = caller.call("status")
+    address = str(status["address"])
+    if caller.as_json:
+        show_json({"locked": False, "address": address})
+    else:  # a node that only stores has none
+        show(f"{said}: {harmless_line(address)}" if address else said)
 
 
 @command(
@@ -79,6 +89,23 @@ def passphrase(caller: Caller, remove: bool, passphrase_fd: int | None, new_pass
 
 
 _SET = "the passphrase is set; the next start asks for it, and p2pctl lock works from now on"
+
+
+def _status(caller: Caller) -> dict[str, Any] | None:
+    """The daemon's; None where it is locked."""
+    try:
+        status: dict[str, Any] = caller.call("status")
+    except LockedError:
+        return None
+    return status
+
+
+def _open(caller: Caller, passphrase_fd: int | None) -> None:
+    """Asks for the passphrase only where one is wanted: it may have been removed since the daemon was locked."""
+    try:
+        caller.call("unlock")
+    except LockedError:
+        caller.call("unlock", passphrase=given(passphrase_fd))
 
 
 def _await(caller: Caller, is_so: Callable[[str], bool], message: str) -> None:

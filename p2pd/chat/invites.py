@@ -196,7 +196,8 @@ class Invites:
         def pushed(record: VerifiedRecord, later: Now) -> None:
             self._on_records(invite.id, day, [record], later)
 
-        return self._dht.listen(blind_secret(self._keys.identity, INBOX, invite.secret, day), pushed, now)
+        signer = blind_secret(self._keys.identity, INBOX, invite.secret, day)
+        return self._dht.listen(signer, pushed, now, reads=False)  # sweeps read it, and note how far
 
     # --- reading ---
 

@@ -84,7 +84,7 @@ class Mailroom:
         self._reading = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
-        """The node has joined: read everything, and then listen, which reads the inboxes."""
+        """The node has joined: read everything, and then listen, which reads the inboxes of today."""
         self._sweep_at, self._listen_at = now.steady, now.steady + settle_s
         self.on_timer(now)
 
@@ -140,7 +140,6 @@ class Mailroom:
         for secret, day in wanted:
             if (secret, day) not in self._listeners:
                 self._listeners[secret, day] = self._listener(secret, day, now)
-                self._read_inbox(secret, day, now)
         self._listen_at = now.steady + until_next_watch_s(now)
 
     def _listener(self, secret: bytes, day: int, now: Now) -> ListenHandle:
@@ -153,16 +152,17 @@ class Mailroom:
 
     # --- inboxes ---
 
-    def _read_inbox(self, secret: bytes, day: int, now: Now, sweep: Sweep | None = None) -> None:
-        def found(result: Found, later: Now) -> None:
-            self._on_inbox_records(secret, day, result.records, later)
-            if sweep is not None:
-                sweep.waiting -= 1
-                sweep.complete = sweep.complete and result.complete
-                if sweep.waiting == 0 and sweep.complete:
-                    self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
+    def _read_inbox(self, day: int, sweep: Sweep, now: Now) -> None:
+        """The public one of a day before today."""
 
-        address = inbox_address(self._keys, secret, day)
+        def found(result: Found, later: Now) -> None:
+            self._on_inbox_records(b"", day, result.records, later)
+            sweep.waiting -= 1
+            sweep.complete = sweep.complete and result.complete
+            if sweep.waiting == 0 and sweep.complete:
+                self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
+
+        address = inbox_address(self._keys, b"", day)
         self._dht.get(Family.OPEN_SET, address, found, now, all_holders=True)
 
     def _on_inbox_records(self, secret: bytes, day: int, records: list[VerifiedRecord], now: Now) -> None:
@@ -222,7 +222,7 @@ class Mailroom:
             self._sweep_contact(contact, now)
         sweep = Sweep(len(days))
         for day in days:
-            self._read_inbox(b"", day, now, sweep)
+            self._read_inbox(day, sweep, now)
 
     def _sweep_contact(self, contact: Contact, now: Now, *, tries: int = 0) -> None:
         """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""

@@ -8,7 +8,7 @@ not look for what it has to forget: it becomes a new process (`main`), which has
 import asyncio
 from pathlib import Path
 
-from p2pd.storage.keys import master_key
+from p2pd.storage.keys import Wrapped, master_key, read_keys
 
 
 class Locked:
@@ -21,9 +21,13 @@ class Locked:
         self._over = asyncio.Event()
 
     async def open(self, passphrase: bytes) -> None:
-        """Tries a passphrase; LockedError where it is wrong, and otherwise as `master_key`."""
+        """Tries a passphrase; LockedError where it is wrong, or empty and one is wanted; otherwise as `master_key`.
+
+        It may have been removed while the daemon is locked: then none is wanted, and any will do.
+        """
         async with self._guessing:
-            self._key = await asyncio.to_thread(master_key, self._home, passphrase)
+            wanted = isinstance(read_keys(self._home), Wrapped)
+            self._key = await asyncio.to_thread(master_key, self._home, (passphrase or None) if wanted else None)
 
     def leave(self) -> None:
         """The start goes on, where a passphrase was right."""

@@ -9,7 +9,9 @@ Rules:
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
   then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew;
 - what is pushed is verified, given once, and answered always;
-- an empty push announces something large: a get brings it.
+- the set is read once, when listening begins, or by who listens; who newly promises is asked after that, alone, for
+  what it took before it knew of us;
+- an empty push announces something large: a get brings it, as it does where more than fits an answer was not read yet.
 """
 
 from collections.abc import Callable
@@ -26,11 +28,12 @@ from p2pd.dht.rpc import Rpc
 from p2pd.dht.searching import Search, Searches
 from p2pd.domains import Domain
 from p2pd.errors import PeerError, QuotaError
-from p2pd.types import AddressKey, NodeKey, Now, RandomSource, RecordKey
+from p2pd.types import AddressKey, ItemId, NodeKey, Now, RandomSource, RecordKey
 from p2pd.wire.record import Family, OpenItem, record_key
-from p2pd.wire.rpc import Body, Find, Listen, Listening, Nodes, listen_bytes
+from p2pd.wire.rpc import Body, Find, Get, Listen, Listening, Nodes, Values, listen_bytes
 
 OnPush = Callable[[VerifiedRecord, Now], None]
+OnFetched = Callable[[list[VerifiedRecord], Now], None]
 
 
 class AddressSigning(Protocol):
@@ -64,7 +67,7 @@ class Listens:
         alarms: Alarms,
         counters: Counters,
         random: RandomSource,
-        fetch: Callable[[AddressKey, OnPush, Now], None],
+        fetch: Callable[[AddressKey, OnFetched, Now], None],
         serves: Callable[[], bool],
     ) -> None:
         self.searches = searches
@@ -77,7 +80,9 @@ class Listens:
         self._ears: dict[RecordKey, Ear] = {}
         self._open_alarm: Alarm | None = None
 
-    def listen(self, address: AddressSigning, own: SigningKey, on_push: OnPush, now: Now) -> ListenHandle:
+    def listen(
+        self, address: AddressSigning, own: SigningKey, on_push: OnPush, now: Now, *, reads: bool
+    ) -> ListenHandle:
         """Hear what arrives under an open set, asking as `own`; raises `QuotaError` beyond `LISTENS`."""
         key = record_key(Family.OPEN_SET, AddressKey(address.public))
         if key not in self._ears and len(self._ears) >= limits.LISTENS:
@@ -86,6 +91,8 @@ class Listens:
             self._ears[key].close()
         ear = self._ears[key] = Ear(self, address, key, own, on_push)
         ear.search(now)
+        if reads:
+            ear.fetch(now)
         if self._open_alarm is None:
             self._keep_open(now)
 
@@ -113,7 +120,7 @@ class Listens:
     def on_kept(self, record: VerifiedRecord, now: Now) -> None:
         """We hold a new item ourselves: nobody needs to push it."""
         ear = self._ears.get(record.key)
-        if ear is not None and isinstance(record.content, OpenItem):
+        if ear is not None:
             ear.on_record(record, now)
 
     def on_push(self, holder: Peer, own: SigningKey, data: bytes, now: Now) -> bool:
@@ -122,7 +129,7 @@ class Listens:
         if not ears:
             return False
         if data:
-            return self._on_record(ears, data, now)
+            return self.on_record(ears, data, now)
         for ear in ears:
             ear.on_announcement(now)
         return True
@@ -137,7 +144,8 @@ class Listens:
         for ear in self._ears.values():
             ear.lose(key, now)
 
-    def _on_record(self, ears: list["Ear"], data: bytes, now: Now) -> bool:
+    def on_record(self, ears: list["Ear"], data: bytes, now: Now) -> bool:
+        """A record that a holder gave: it is for the one of these whose key it has; False where it is not right."""
         try:
             record = verified(data)
             check_time(record, now.wall_s)
@@ -166,7 +174,11 @@ class Ear:
         """Who is asked to push."""
         self._promised: dict[NodeKey, None] = {}
         """Who of them has said yes."""
-        self._seen: Recent[bytes, bool] = Recent(limits.LISTEN_SEEN)
+        self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
+        self._behind: list[Peer] = []
+        """Of those, who may have taken something before that we have not read."""
+        self._fetches = 0
+        """Under way."""
         self._searched_s = 0.0
         self._fetched_s = -limits.LISTEN_FETCH_GAP_S
         self._alarm: Alarm | None = None
@@ -239,12 +251,31 @@ class Ear:
             if not isinstance(body, Listening) or not body.until_s:
                 self.lose(peer.key, later)
             elif peer.key not in self._promised:
-                # what it took before it knew of us, it pushed to nobody
                 self._promised[peer.key] = None
-                self.on_announcement(later)
+                self._behind.append(peer)
+                self._catch_up(later)
 
         body = Listen(AddressKey(self._address.public), until_s, signature)
         self._listens.rpc.ask(peer, body, then, now, cause=Cause.LISTEN, own=self.own)
+
+    def _catch_up(self, now: Now) -> None:
+        """What they took before they knew of us they pushed to nobody; what is being read now need not come twice."""
+        if self._fetches or self._is_closed:
+            return
+        known = self._seen.values()[-limits.GET_KNOWN_IN_PACKET :]
+
+        def then(body: Body | None, later: Now) -> None:
+            if self._is_closed:
+                return
+            given = body.records if isinstance(body, Values) else []
+            for data in given:
+                self._listens.on_record([self], data, later)
+            if not isinstance(body, Values) or body.more:
+                self.on_announcement(later)
+
+        while self._behind:
+            peer = self._behind.pop()
+            self._listens.rpc.ask(peer, Get(self.key, known), then, now, cause=Cause.LISTEN, own=self.own)
 
     def lose(self, key: NodeKey, now: Now) -> None:
         """A holder is gone; with half of them left, others are looked for."""
@@ -269,22 +300,30 @@ class Ear:
 
     def on_record(self, record: VerifiedRecord, now: Now) -> None:
         """Give it on, once."""
-        if record.digest not in self._seen:
-            self._seen.put(record.digest, True)
+        if isinstance(record.content, OpenItem) and record.digest not in self._seen:
+            self._seen.put(record.digest, record.item)
             self._on_push(record, now)
 
     def on_announcement(self, now: Now) -> None:
         """Something large arrived: fetch it, and once more for what arrives too soon after that."""
         due_s = self._fetched_s + limits.LISTEN_FETCH_GAP_S
         if now.steady >= due_s:
-            self._fetch(now)
+            self.fetch(now)
         elif self._fetch_alarm is None:
-            self._fetch_alarm = self._listens.alarms.at(due_s, self._fetch)
+            self._fetch_alarm = self._listens.alarms.at(due_s, self.fetch)
 
-    def _fetch(self, now: Now) -> None:
+    def fetch(self, now: Now) -> None:
+        """Read all of it."""
         self._fetch_alarm, self._fetched_s = None, now.steady
         if not self._is_closed:
-            self._listens.fetch(AddressKey(self._address.public), self.on_record, now)
+            self._fetches += 1
+            self._listens.fetch(AddressKey(self._address.public), self._on_fetched, now)
+
+    def _on_fetched(self, records: list[VerifiedRecord], now: Now) -> None:
+        self._fetches -= 1
+        for record in records:
+            self.on_record(record, now)
+        self._catch_up(now)
 
     def close(self) -> None:
         """Hear no more."""

@@ -21,7 +21,7 @@ from p2pd.dht.getting import Found, Getting
 from p2pd.dht.holdings import Holdings, Source
 from p2pd.dht.joining import Joining
 from p2pd.dht.listeners import Listeners
-from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnPush
+from p2pd.dht.listening import AddressSigning, ListenHandle, Listens, OnFetched, OnPush
 from p2pd.dht.measures import Timings
 from p2pd.dht.peers import Peer, has_family, is_local, node_id, source_prefix
 from p2pd.dht.puzzles import Puzzles
@@ -43,7 +43,7 @@ from p2pd.effects import EffectQueue, Respond
 from p2pd.errors import PeerError, UsageError
 from p2pd.store import RecordStore
 from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource, RecordKey
-from p2pd.wire.record import Family, Record, record_key
+from p2pd.wire.record import Family, Record, Single, record_key
 from p2pd.wire.rpc import Body, Failed, Fragment, Refusal, Rest, Store, decode_body
 
 _SHOWN_FACTOR = 4
@@ -84,6 +84,8 @@ class Dht:
         self._size = NetworkSize(self._table, self.id)
         self._throwaways = Throwaways(node)
         self._asked_keys: Recent[Endpoint, Callable[[NodeKey, Now], None]] = Recent(limits.NEIGHBOURS)
+        self._singles: dict[RecordKey, Putting] = {}
+        """Puts of singles that are under way."""
         self._holders: Recent[RecordKey, tuple[float, list[Peer]]] = Recent(limits.HOLDERS_KNOWN)
         self._holdings = Holdings(
             records, quota_bytes=settings.quota_bytes, source_bytes_per_day=settings.store_bytes_per_day
@@ -272,6 +274,7 @@ class Dht:
         """Store records that share one key; UsageError for none, several keys, or a bad signature.
 
         `widely` is for what must reach everybody whom a put in a hurry may have asked: twice as many as usual.
+        A newer single takes the place of one that is still being put, whose `progress` is told nothing more.
         """
         now = self._within(now)
         try:
@@ -281,7 +284,18 @@ class Dht:
         if len({record.key for record in checked}) != 1:
             raise UsageError("one put stores records of one key")
         key = checked[0].key
-        Putting(
+        began_s = now.steady
+
+        def told(report: PutProgress, later: Now) -> None:
+            if report.done:
+                self._singles.pop(key, None)
+            self._stored(report, later.steady - began_s, progress)
+
+        under_way = self._singles.get(key)
+        if under_way is not None and under_way.is_older(checked[0]):
+            under_way.replace(checked, told, now)
+            return
+        putting = Putting(
             searches=self._searches,
             exchanges=self._exchanges,
             counters=self._counters,
@@ -294,22 +308,28 @@ class Dht:
             shown=self._shown(),
             known=() if widely else self._known_holders(key, now),
             remember=lambda holders, later: self._holders.put(key, (later.steady, holders)),
-            keep=lambda near, later: self._keep_own(checked, near, later),
-            progress=lambda report, later: self._stored(report, later.steady - now.steady, progress),
+            keep=self._keep_own,
+            progress=told,
             now=now,
         )
+        if isinstance(checked[0].content, Single):
+            self._singles[key] = putting
 
     def listen(
         self,
         address_signing: AddressSigning,
         on_push: OnPush,
         now: Now,
+        *,
+        reads: bool = True,
     ) -> ListenHandle:
-        """Hear at once what arrives under our open set; QuotaError beyond `limits.LISTENS`."""
+        """Hear at once what arrives under our open set, and with `reads` what lies there; raises `QuotaError`."""
         now = self._within(now)
         key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
         own = self._throwaways.key(key, now.day)
-        return self._listens.listen(address_signing, own, lambda record, _: on_push(record, self._clock.told), now)
+        return self._listens.listen(
+            address_signing, own, lambda record, _: on_push(record, self._clock.told), now, reads=reads
+        )
 
     def _shown(self) -> int:
         """Those within see the key; in a small network everybody, ourselves beside them."""
@@ -541,14 +561,9 @@ class Dht:
             for record in records:
                 self._serving.keep(record.data, Source(self.key, is_server=True), now)
 
-    def _fetch(self, address: AddressKey, on_record: OnPush, now: Now) -> None:
-        """A holder announced something too large to push."""
-
-        def then(found: Found, later: Now) -> None:
-            for record in found.records:
-                on_record(record, later)
-
-        self.get(Family.OPEN_SET, address, then, self._clock.told)
+    def _fetch(self, address: AddressKey, then: OnFetched, now: Now) -> None:
+        """All that lies under an open set that we listen at."""
+        self.get(Family.OPEN_SET, address, lambda found, later: then(found.records, later), self._clock.told)
 
 
 def _weight(body: Body) -> float:

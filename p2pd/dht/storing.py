@@ -10,7 +10,8 @@ Rules:
 - a holder counts once all records are kept there; our own copy never counts;
 - `stored` needs 8 holders, or all live servers where there are fewer, at least 2;
 - whoever fails is replaced by the next nearest, and tried again while too few have it;
-- whoever refuses a record for what it is keeps its place: a record that is out of date must not settle farther off.
+- whoever refuses a record for what it is keeps its place: a record that is out of date must not settle farther off;
+- newer records may take the place of those under way: one look-up serves both, and whoever was asked is asked anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from p2pd.dht.records import VerifiedRecord, check_receipt
 from p2pd.dht.searching import Search, Searches
 from p2pd.errors import PeerError
 from p2pd.types import NodeKey, Now, RandomSource
-from p2pd.wire.record import Tombstone
+from p2pd.wire.record import Single, Tombstone
 from p2pd.wire.rpc import Body, Failed, Find, Nodes, Refusal, Store, Stored
 
 _VERDICTS = frozenset(
@@ -115,7 +116,7 @@ class Putting:
         radius: int,
         shown: int,
         known: Sequence[Peer],
-        keep: Callable[[list[Peer], Now], None],
+        keep: Callable[[Sequence[VerifiedRecord], list[Peer], Now], None],
         remember: Callable[[list[Peer], Now], None],
         progress: Progress,
         now: Now,
@@ -127,6 +128,7 @@ class Putting:
         self._own = own
         self._key = records[0].key
         self._place = int.from_bytes(self._key, "big")
+        self._records = records
         self._parcels = parcels_of(records)
         self._replicas = replicas
         self._radius = radius
@@ -138,14 +140,35 @@ class Putting:
         self._progress = progress
         self._state = _State(copies=replicas, live=replicas)
         self._search: Search | None = None
+        self._near: list[Peer] = []
         if len(known) < replicas:
             self._look_up(now)
         else:
             self._state.converged = True
-            self._keep(list(known), now)
+            self._keep_own(list(known), now)
             self._state.spare = list(known[replicas:])
             for peer in known[:replicas]:
                 self._begin(peer, now)
+
+    def is_older(self, record: VerifiedRecord) -> bool:
+        """Whether this single is newer than the one that is being put."""
+        ours, theirs = self._records[0].content, record.content
+        return isinstance(ours, Single) and isinstance(theirs, Single) and ours.sequence < theirs.sequence
+
+    def replace(self, records: Sequence[VerifiedRecord], progress: Progress, now: Now) -> None:
+        """Newer ones of the same key take the place of these before all is done; who asked for these hears no more."""
+        state = self._state
+        self._records, self._parcels, self._progress = records, parcels_of(records), progress
+        state.refused, state.told_stored = {}, False
+        if state.converged:
+            self._keep_own(self._near, now)
+        for holder in state.holders.values():
+            holder.missing, holder.judged = dict.fromkeys(range(len(self._parcels))), False
+            self._store(holder, now)
+
+    def _keep_own(self, near: list[Peer], now: Now) -> None:
+        self._near = near
+        self._keep(self._records, near, now)
 
     def _look_up(self, now: Now) -> None:
         self._state.converged = False
@@ -183,7 +206,7 @@ class Putting:
             return
         self._searches.note_density(lookup, self._key)
         near = lookup.nearest(limits.LOOKUP_CANDIDATES)
-        self._keep(near, now)
+        self._keep_own(near, now)
         if state.widened:
             within = len(lookup.within(self._radius))
             state.copies = max(self._replicas, min(within, limits.REGION_CEILING * self._replicas))
@@ -251,12 +274,15 @@ class Putting:
             self._send(holder, index, now)
 
     def _send(self, holder: _Holder, index: int, now: Now) -> None:
-        parcel = self._parcels[index]
+        parcels = self._parcels
+        parcel = parcels[index]
         body = Store([record.data for record in parcel.records])
 
         def then(reply: Body | None, later: Now) -> None:
             holder.asking -= 1
-            if self._confirms(reply, holder.peer.key, parcel, later):
+            if parcels is not self._parcels:
+                pass  # of what is out of date; the answer to what took its place counts
+            elif self._confirms(reply, holder.peer.key, parcel, later):
                 holder.missing.pop(index, None)
             elif isinstance(reply, Stored) and any(reply.results) and _VERDICTS.issuperset(reply.results):
                 holder.judged = True

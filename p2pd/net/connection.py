@@ -94,6 +94,8 @@ class Connection:
         self.binding = b""
         self.owner: Owner | None = None
         self.keep_alive = False
+        self.repeats = True
+        """Whether a dial that has heard nothing says its first packet again."""
         self.cids: set[bytes] = {quic.host_cid}
         self.new_cids: list[bytes] = []
         self.gone_cids: list[bytes] = []
@@ -103,6 +105,7 @@ class Connection:
         self._tuning = tuning
         self._opened_at = now
         self._received_at = now
+        self._heard = False
         self._pinged_at = now
         self._asked_at: float | None = None
         self._doubted_until: float | None = None
@@ -135,7 +138,7 @@ class Connection:
 
     def receive(self, data: bytes, source: Endpoint, now: float) -> None:
         """Take one datagram."""
-        self._received_at = now
+        self._received_at, self._heard = now, True
         self._asked_at = self._doubted_until = None
         try:
             self.quic.receive_datagram(data, source, now)
@@ -150,7 +153,7 @@ class Connection:
 
     def on_timer(self, now: float) -> None:
         """Do what is due; may be called too early."""
-        deadline = self.quic.get_timer()
+        deadline = self._quic_timer()
         if deadline is not None and deadline <= now:
             self.quic.handle_timer(now)
         if self.node is None and now >= self._opened_at + self._tuning.authenticate_s:
@@ -165,12 +168,15 @@ class Connection:
 
     def deadline(self) -> float | None:
         """When `on_timer` has something to do."""
-        times = [self.quic.get_timer()]
+        times = [self._quic_timer()]
         if self.node is None:
             times.append(self._opened_at + self._tuning.authenticate_s)
         if self.keep_alive:
             times.extend((self._keepalive_at(), self._given_up_at()))
         return min((time for time in times if time is not None and time < math.inf), default=None)
+
+    def _quic_timer(self) -> float | None:
+        return self.quic.get_timer() if self._heard or self.repeats else None
 
     def _given_up_at(self) -> float:
         """When a link that gives no sign of life is over."""
@@ -276,7 +282,8 @@ class Connection:
         """End the connection; the packet that tells the peer leaves with the next `datagrams`."""
         if self._end is None:
             self._end = reason
-            self.quic.close(error_code=code, reason_phrase="")
+            if self._heard or self.repeats:  # else there is nobody to tell
+                self.quic.close(error_code=code, reason_phrase="")
 
 
 def client_configuration(credentials: Credentials, tuning: QuicTuning) -> QuicConfiguration:

@@ -2,7 +2,8 @@
 
 It does not know what is asked.
 Rules: a connection serves one pair of node and signer and is closed shortly after its last request, so that throwaway
-keys stay apart; every request is answered exactly once, by its whole answer or by None.
+keys stay apart; every request is answered exactly once, by its whole answer or by None.  Until the first node is
+proven, only a few of those dialled are told more than once: where QUIC is blocked, all that would be in vain.
 """
 
 import hashlib
@@ -81,6 +82,7 @@ class PooledConnection:
 
     def on_ready(self, connection: Connection, now: float) -> None:
         self._ready = True
+        self._exchanges.passed()
         self.send_waiting()
 
     def on_stream(self, connection: Connection, stream: int, data: bytes, end: bool, now: float) -> None:
@@ -116,6 +118,8 @@ class Exchanges:
         self._emit = emit
         self._pool: dict[PoolKey, PooledConnection] = {}
         self._under_way: dict[int, PooledConnection] = {}
+        self._has_passed = False
+        """Whether any node was ever proven."""
         self._timers: Timers[int | PoolKey] = Timers()
 
     def __len__(self) -> int:
@@ -148,6 +152,15 @@ class Exchanges:
         if not pooled.asked:
             pooled.idle_since = now
             self._timers.set(pooled.key, now + self.quic.tuning.pool_idle_s)
+
+    def passed(self) -> None:
+        """QUIC reaches a node: so it may reach the others, and what they were told may have been lost."""
+        if not self._has_passed:
+            self._has_passed = True
+            for pooled in self._pool.values():
+                if pooled.connection is not None:
+                    pooled.connection.repeats = True
+                    self.quic.touch(pooled.connection)
 
     def lost(self, pooled: PooledConnection, now: float) -> None:
         """A connection is over, and with it what was asked on it."""
@@ -193,6 +206,7 @@ class Exchanges:
             credentials = own if signer.public == own.node else Credentials.of(signer, self._random)
             pooled = PooledConnection(key, self)
             pooled.connection = self.quic.dial(wish.endpoint, wish.node, pooled, now, credentials)
+            pooled.connection.repeats = self._has_passed or len(self._pool) < limits.EXCHANGES_UNHEARD
             self._pool[key] = pooled
         return pooled
 

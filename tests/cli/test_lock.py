@@ -24,6 +24,30 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return answers
 
 
+def refuse_locked(_: object) -> Any:
+    """What a locked daemon answers to most."""
+    raise Refusal("locked", "this daemon is locked", "run: p2pctl unlock")
+
+
+@pytest.fixture
+def locked(daemon: FakeDaemon) -> FakeDaemon:
+    """A locked daemon that the passphrase opens."""
+
+    def unlock(parameters: dict[str, Any]) -> Any:
+        if not parameters.get("passphrase"):
+            raise Refusal("locked", "this home has a passphrase, and none was given")
+        return open_now(parameters)
+
+    def open_now(_: object) -> Any:
+        daemon.set("status", OWN)
+        daemon.set("id", OWN)
+        return {"unlocked": True}
+
+    daemon.set("status", refuse_locked)
+    daemon.set("unlock", unlock)
+    return daemon
+
+
 Asked = list[dict[str, Any] | None]
 
 
@@ -51,6 +75,7 @@ def test_lock_waits_until_it_is(p2pctl: Run, daemon: FakeDaemon) -> None:
             return left.pop()
         raise Refusal("locked", "this daemon is locked")
 
+    daemon.set("status", OWN)
     daemon.set("lock", {"locked": True})
     daemon.set("id", answer)
     done = p2pctl("lock")
@@ -58,12 +83,36 @@ def test_lock_waits_until_it_is(p2pctl: Run, daemon: FakeDaemon) -> None:
     assert left == []
 
 
-def test_whatever_else_is_called_ends_with_9(p2pctl: Run, daemon: FakeDaemon) -> None:
-    def refuse(_: object) -> Any:
-        raise Refusal("locked", "this daemon is locked", "run: p2pctl unlock")
+def test_what_is_so_already_is_said_in_one_line_and_nobody_is_asked(
+    p2pctl: Run, daemon: FakeDaemon, typed: list[str]
+) -> None:
+    daemon.set("status", OWN)
+    for words in (("unlock",), ("unlock", "--passphrase-fd", file_with(b"secret"))):
+        done = p2pctl(*words)
+        assert (done.code, done.out, done.err) == (0, "already unlocked: p2p:me\n", "")
+    assert json.loads(p2pctl("unlock", "--json").out) == {"locked": False, "address": "p2p:me"}
+    daemon.set("status", {"address": ""})
+    assert p2pctl("unlock").out == "already unlocked\n"
+    daemon.set("status", refuse_locked)
+    done = p2pctl("lock")
+    assert (done.code, done.out, done.err) == (0, "already locked\n", "")
+    assert json.loads(p2pctl("lock", "--json").out) == {"locked": True}
+    assert {method for method, _ in daemon.calls} == {"status"}
 
+
+def test_a_daemon_whose_home_has_no_passphrase_is_not_locked(p2pctl: Run, daemon: FakeDaemon) -> None:
+    def refuse(_: object) -> Any:
+        raise Refusal("failed", "this home has no passphrase", "set one")
+
+    daemon.set("status", OWN)
+    daemon.set("lock", refuse)
+    done = p2pctl("lock")
+    assert (done.code, done.out, done.err) == (1, "", "error: this home has no passphrase; set one\n")
+
+
+def test_whatever_else_is_called_ends_with_9(p2pctl: Run, daemon: FakeDaemon) -> None:
     for method in ("status", "send", "contact.list"):
-        daemon.set(method, refuse)
+        daemon.set(method, refuse_locked)
     for words in (("status",), ("send", "bob", "hi"), ("contact", "list"), ("start",), ("restart",)):
         done = p2pctl(*words)
         assert (done.code, done.out) == (9, ""), words
@@ -71,10 +120,7 @@ def test_whatever_else_is_called_ends_with_9(p2pctl: Run, daemon: FakeDaemon) ->
 
 
 def test_what_a_locked_daemon_logs_is_shown(p2pctl: Run, daemon: FakeDaemon) -> None:
-    def refuse(_: object) -> Any:
-        raise Refusal("locked", "this daemon is locked", "run: p2pctl unlock")
-
-    daemon.set("status", refuse)
+    daemon.set("status", refuse_locked)
     (daemon.home / "p2pd.log").write_text("locked; waiting for p2pctl unlock\n")
     done = p2pctl("logs")
     assert (done.code, done.out) == (0, "locked; waiting for p2pctl unlock\n")
@@ -82,15 +128,19 @@ def test_what_a_locked_daemon_logs_is_shown(p2pctl: Run, daemon: FakeDaemon) -> 
 
 @pytest.mark.parametrize("by_file", [True, False])
 def test_unlock_gives_the_passphrase_and_waits(
-    by_file: bool, p2pctl: Run, daemon: FakeDaemon, typed: list[str]
+    by_file: bool, p2pctl: Run, locked: FakeDaemon, typed: list[str]
 ) -> None:
-    daemon.set("unlock", {"unlocked": True})
-    daemon.set("id", OWN)
-    daemon.set("status", OWN)
     typed.append("secret")
     done = p2pctl("unlock", *(["--passphrase-fd", file_with(b"secret\nmore")] if by_file else []))
     assert (done.code, done.out) == (0, "unlocked: p2p:me\n")
-    assert ("unlock", {"passphrase": "secret"}) in daemon.calls
+    assert ("unlock", {"passphrase": "secret"}) in locked.calls
+
+
+def test_where_the_passphrase_was_removed_meanwhile_unlock_asks_nobody(p2pctl: Run, locked: FakeDaemon) -> None:
+    wants = locked.answers["unlock"]
+    locked.set("unlock", lambda _: wants({"passphrase": "any"}))
+    done = p2pctl("unlock")
+    assert (done.code, done.out) == (0, "unlocked: p2p:me\n")
 
 
 def test_nobody_is_asked_where_no_daemon_runs(p2pctl: Run, typed: list[str]) -> None:
@@ -101,18 +151,18 @@ def test_nobody_is_asked_where_no_daemon_runs(p2pctl: Run, typed: list[str]) -> 
     assert typed == ["secret"]
 
 
-def test_without_a_terminal_nobody_is_asked(p2pctl: Run, daemon: FakeDaemon) -> None:
+def test_without_a_terminal_nobody_is_asked(p2pctl: Run, locked: FakeDaemon) -> None:
     done = p2pctl("unlock")
     assert (done.code, done.out) == (9, "")
     assert "--passphrase-fd" in done.err
-    assert daemon.calls == []
+    assert locked.calls == [("status", {}), ("unlock", {})]
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"x" * 1025])
-def test_what_is_no_passphrase_is_not_sent(text: bytes, p2pctl: Run, daemon: FakeDaemon) -> None:
+def test_what_is_no_passphrase_is_not_sent(text: bytes, p2pctl: Run, locked: FakeDaemon) -> None:
     done = p2pctl("unlock", "--passphrase-fd", file_with(text))
     assert done.code == 2
-    assert daemon.calls == []
+    assert locked.calls == [("status", {}), ("unlock", {})]
     assert p2pctl("unlock", "--passphrase-fd", "999").code == 2
 
 

@@ -12,7 +12,7 @@ from p2pd import client
 from p2pd.client import NotRunningError
 from p2pd.daemon.main import _words_of
 from p2pd.errors import FailedError, LockedError, P2pdError
-from p2pd.storage.keys import master_key, read_keys
+from p2pd.storage.keys import change_passphrase, master_key, read_keys
 from p2pd.storage.user import SqliteUserStore
 from tests.daemon.process import START_S, Daemon, command, environment, run
 
@@ -166,9 +166,11 @@ def again(home: Path) -> str:
 
 
 def test_unlocked_it_is_who_it_was(locked: Daemon) -> None:
-    for wrong in ("wrong", "", PASSPHRASE.decode() + " "):
+    for wrong in ("wrong", PASSPHRASE.decode() + " "):
         with pytest.raises(LockedError, match="not the passphrase"):
             client.call("unlock", home=locked.home, passphrase=wrong)
+    with pytest.raises(LockedError, match="none was given"):
+        client.call("unlock", home=locked.home)
     assert client.call("unlock", home=locked.home, passphrase=PASSPHRASE.decode()) == {"unlocked": True}
     address = again(locked.home)
     assert client.call("id", home=locked.home)["name"] == MARK
@@ -201,6 +203,18 @@ def test_a_home_without_passphrase_cannot_be_locked(tmp_path: Path) -> None:
         client.call("lock", home=running.home)
     assert client.call("status", home=running.home)["passphrase"] is False
     running.end()
+
+
+def test_one_whose_passphrase_was_removed_opens_without_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    running = Sealed(home, PASSPHRASE)
+    client.call("lock", home=home)
+    assert running.process.stdout is not None
+    assert running.process.stdout.readline().startswith("locked control ")
+    change_passphrase(home, PASSPHRASE, None)
+    assert client.call("unlock", home=home) == {"unlocked": True}
+    assert again(home).startswith("p2p:")
+    assert running.end()[0] == 0
 
 
 def test_it_may_start_locked(home: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from p2pd import limits
 from p2pd.crypto.blinding import blind_secret
+from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
-from p2pd.types import Endpoint, NodeKey
+from p2pd.types import Endpoint, NodeKey, RecordKey
 from p2pd.wire.record import Family, record_key
 from tests.dht.virtual import OPEN, PRIVATE, Network, item_of, key_of, open_item
 
@@ -101,7 +102,10 @@ def test_an_idle_node_that_listens_uses_little() -> None:
     assert (sum(network.world.traffic(hosts[7])) - before) / (2 * 3_600) < 60
 
 
-def test_what_came_just_before_a_holder_promised_is_heard_too() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_came_just_before_a_holder_promised_is_heard_too(reads: bool) -> None:
+    """Where nothing is read at all, only holders can tell of it."""
     network = Network("race")
     hosts = network.grow(8, settle_s=3)
     key = key_of("raced ear")
@@ -110,9 +114,50 @@ def test_what_came_just_before_a_holder_promised_is_heard_too() -> None:
         dht = network.machines[hosts[1]].dht
         network.world.call(hosts[1], lambda now, dht=dht, item=item: dht.put([item], lambda report, at: None, now))
         network.world.run(0.01 * step)
-        heard, close = network.listen(hosts[0], key)
+        heard, close = network.listen(hosts[0], key, reads=reads)
         assert network.world.run_until(lambda heard=heard, step=step: len(heard) >= step + 1, 10)
         close()
+
+
+def test_what_lies_there_is_read_once_and_given_once() -> None:
+    network = Network("lying there")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("full ear")
+    sizes = [64] * 6 + [4_096] * 3
+    items = [open_item(key, network.world.now, item_of(number), bytes(size)) for number, size in enumerate(sizes)]
+    network.put(hosts[5], items)
+    begun = gets_at(network, hosts[2], record_key(Family.OPEN_SET, key.public))
+    heard, _ = network.listen(hosts[2], key)
+    network.world.run(3)
+    assert sorted(len(record.body) for record in heard) == sizes
+    assert len(begun) == 1
+
+
+def test_who_reads_by_other_means_hears_only_what_comes_and_what_holders_just_took() -> None:
+    network = Network("read elsewhere")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("lean ear")
+    begun = gets_at(network, hosts[2], record_key(Family.OPEN_SET, key.public))
+    heard, _ = network.listen(hosts[2], key, reads=False)
+    network.world.run(2)
+    assert begun == []
+    network.put(hosts[5], [open_item(key, network.world.now, item_of(1), b"hello")])
+    assert network.world.run_until(lambda: bool(heard), 0.2)
+
+
+def gets_at(network: Network, host: str, key: RecordKey) -> list[float]:
+    """When this node begins look-ups to read this key, from now on."""
+    begun: list[float] = []
+    searches = network.machines[host].dht._searches
+    start = searches.start
+
+    def counted(target, errand, now, *, cause, **options):  # type: ignore[no-untyped-def]
+        if cause is Cause.GET and target == key:
+            begun.append(now.steady)
+        return start(target, errand, now, cause=cause, **options)
+
+    searches.start = counted  # type: ignore[method-assign]
+    return begun
 
 
 def test_while_a_network_is_young_listening_follows_those_who_come_nearer() -> None:

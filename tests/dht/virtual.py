@@ -115,13 +115,16 @@ class Network:
         assert self.world.run_until(lambda: bool(told) and told[-1].done, limit_s), "a put never ended"
         return told
 
-    def listen(self, host: str, address: SigningKey) -> tuple[list[VerifiedRecord], Callable[[], None]]:
+    def listen(
+        self, host: str, address: SigningKey, *, reads: bool = True
+    ) -> tuple[list[VerifiedRecord], Callable[[], None]]:
         """What is pushed there, and how to stop."""
         heard: list[VerifiedRecord] = []
         handles = []
         dht = self.machines[host].dht
         self.world.call(
-            host, lambda now: handles.append(dht.listen(address, lambda record, _: heard.append(record), now))
+            host,
+            lambda now: handles.append(dht.listen(address, lambda record, _: heard.append(record), now, reads=reads)),
         )
         return heard, handles[0].close
 

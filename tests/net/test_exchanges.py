@@ -1,6 +1,7 @@
 """Requests between nodes: whole answers or none, and nothing that a peer can pile up."""
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -9,7 +10,7 @@ from p2pd.effects import Request
 from p2pd.net.inputs import Input, RequestArrived, ResponseArrived
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint
-from tests.net.pair import Node, Wire, linked, signing_key
+from tests.net.pair import Node, Packet, Wire, linked, signing_key
 
 SIGNER = signing_key(50)
 OTHER_SIGNER = signing_key(51)
@@ -115,6 +116,54 @@ def test_no_answer_from_nowhere_another_node_or_a_silent_core(wire: Wire, a: Nod
     wire.run(60.0)
     assert len(a.inputs) == 3, "each is answered once"
     assert len(a.quic) == len(other.quic) == len(other.acceptor) == len(a.exchanges) == 0
+
+
+def ask_nowhere(a: Node, *exchanges: int) -> None:
+    for exchange in exchanges:
+        nowhere = Endpoint(f"198.51.100.{exchange}", 1)
+        a.exchanges.ask(Request(exchange, signing_key(exchange).public, nowhere, SIGNER.seed, b"what"), a.wire.now)
+    a.flush()
+
+
+def test_into_silence_few_packets_go(wire: Wire, a: Node) -> None:
+    sent: Counter[Endpoint] = Counter()
+    wire.loses = lambda packet: True
+    send = a.quic._send
+
+    def counted(to: Endpoint, data: bytes) -> None:
+        sent[to] += 1
+        send(to, data)
+
+    a.quic._send = counted
+    ask_nowhere(a, *range(100, 120))
+    wire.run(2 * limits.EXCHANGE_S)
+    assert sorted(value.exchange for value in a.of(ResponseArrived)) == list(range(100, 120))
+    assert len(a.quic) == 0
+    assert sum(count > 1 for count in sent.values()) == limits.EXCHANGES_UNHEARD
+    assert len(sent) == 20
+
+
+def test_what_was_lost_is_said_again_once_somebody_has_answered(wire: Wire, a: Node, b: Node) -> None:
+    other = Node(wire, 3)
+    other.answers = echo
+    lost: list[bytes] = []
+
+    def loses(packet: Packet) -> bool:
+        _, to, data = packet
+        if to == b.endpoint and not lost:
+            lost.append(data)
+            return True
+        return False
+
+    wire.loses = loses
+    ask_nowhere(a, *range(100, 100 + limits.EXCHANGES_UNHEARD))
+    ask(a, b, 1)
+    wire.run(1.0)
+    assert lost
+    assert a.inputs == []
+    ask(a, other, 2)
+    wire.run(0.5)
+    assert {value.exchange for value in a.of(ResponseArrived)} == {1, 2}
 
 
 def test_a_connection_lost_answers_all_that_was_asked_on_it(wire: Wire, a: Node, b: Node) -> None:

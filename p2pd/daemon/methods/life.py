@@ -131,7 +131,9 @@ async def _go_on(service: Service, arguments: Answer, answer: Answer, push: Push
 
 
 @method("unlock", needs_person=False, while_locked=True, result={"unlocked": "true"}, afterwards=_go_on)
-async def unlock(service: Service, *, passphrase: Annotated[str, "the home's"]) -> Answer:
+async def unlock(
+    service: Service, *, passphrase: Annotated[str, "the home's; none where it was removed meanwhile"] = ""
+) -> Answer:
     """Gives a locked daemon its passphrase; it starts once it has answered."""
     if service.locked is None:
         raise FailedError("the daemon is not locked")
