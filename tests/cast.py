@@ -123,7 +123,7 @@ class ScriptedDht:
     def ask_key(self, endpoint, then, now):  # type: ignore[no-untyped-def]
         self.asked.append((endpoint, then))
 
-    def get(self, family, address, then, now, *, known=(), all_holders=False):  # type: ignore[no-untyped-def]
+    def get(self, family, address, then, now, *, all_holders=False):  # type: ignore[no-untyped-def]
         self.gets.append(Get(family, address, then))
 
     def put(self, records, progress, now, *, widely=False):  # type: ignore[no-untyped-def]

@@ -55,6 +55,4 @@ def tombstone(signer: Signer, item: ItemId, family: Family, expires_s: int) -> R
 def ring_record(inbox: AddressKey, tag: bytes, random: RandomSource, now: Now) -> Record:
     """A ring in a contacts' inbox, signed by a key made for it alone."""
     signer = SigningKey(random.bytes(32))
-    item = ItemId(random.bytes(limits.ITEM_ID_BYTES))
-    expires_s = now.wall_s + limits.RING_LIFE_S
-    return signed_record(OpenItem(inbox, item, expires_s, tag, signer.public), signer)
+    return signed_record(OpenItem(inbox, now.wall_s + limits.RING_LIFE_S, tag, signer.public), signer)

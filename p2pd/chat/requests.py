@@ -33,7 +33,7 @@ from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import INBOX, PROFILE, checked_prekey, open_profile, personal_address, signed_record
 from p2pd.peer.sessions import Sessions
 from p2pd.store import Contact, ContactState, MessageState, OutboxItem, UserStore
-from p2pd.types import AddressKey, DeviceKey, IdentityKey, ItemId, Now, RandomSource
+from p2pd.types import AddressKey, DeviceKey, IdentityKey, Now, RandomSource
 from p2pd.wire.address import encode_address
 from p2pd.wire.content import Request, decode_content_body
 from p2pd.wire.envelope import ContactRequest, FirstContact
@@ -273,8 +273,7 @@ class Requests:
         identity, by = contact.identity, contact.invitation
         address = personal_address(identity, INBOX, by.secret if by else b"", now.day)
         signer = SigningKey(self._random.bytes(32))
-        id = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
-        content = OpenItem(address, id, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
+        content = OpenItem(address, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
         record = signed_record(content, signer)
         if not price:
             self._put_record(identity, record, now)

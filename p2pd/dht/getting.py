@@ -10,7 +10,7 @@ Rules:
 - nodes outside the key's region are asked for nodes near a place that shares only its first bits (R14).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from p2pd import limits
@@ -47,7 +47,6 @@ class Gathered:
     """What has arrived of one key, each item once."""
 
     key: RecordKey
-    known: dict[ItemId, None]
     items: dict[tuple[ItemId, bytes], VerifiedRecord] = field(default_factory=dict)
     ended: dict[ItemId, VerifiedRecord] = field(default_factory=dict)
     newest: VerifiedRecord | None = None
@@ -71,8 +70,7 @@ class Gathered:
             case Tombstone():
                 self.ended[record.item] = record
             case _:
-                if record.item not in self.known:
-                    self.items[(record.item, record.digest)] = record
+                self.items[(record.item, record.digest)] = record
         self.taken[data] = record
         return record
 
@@ -85,7 +83,7 @@ class Gathered:
     @property
     def seen(self) -> list[ItemId]:
         """Ids that need not be sent again."""
-        ids = [*self.known, *dict.fromkeys(item for item, _ in self.items), *self.ended]
+        ids = [*dict.fromkeys(item for item, _ in self.items), *self.ended]
         return ids[-limits.SET_ITEMS :]
 
 
@@ -108,7 +106,6 @@ class Getting:
         width: int,
         replicas: int,
         radius: int,
-        known: Collection[ItemId],
         all_holders: bool,
         held: list[bytes],
         then: Then,
@@ -127,7 +124,7 @@ class Getting:
         self._all_holders = all_holders or not self._single
         self._then = then
         self._began_s = now.steady
-        self._gathered = Gathered(key, dict.fromkeys(list(known)[-limits.SET_ITEMS :]))
+        self._gathered = Gathered(key)
         self._asked: dict[NodeKey, int] = {}
         """Who was asked, and how many of the items named to them as known are live."""
         self._answered = 0
@@ -226,7 +223,7 @@ class Getting:
 
     def _ours(self) -> int:
         # What has ended is not counted: who holds nothing else has just as much to give.
-        return len(self._gathered.known) + len(self._gathered.live)
+        return len(self._gathered.live)
 
     def _take(self, body: Values, now: Now) -> None:
         for data in body.records:

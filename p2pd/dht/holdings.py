@@ -14,8 +14,6 @@ Rules (R2, R10):
 
 What the store grows by costs the more of its source's bytes of a day, the fuller it is (R34): to fill it takes very
 many networks, and who brings little finds room.  What replaces or ends something costs its size.
-
-An open item is kept under its id and its digest, so that nobody takes another's id; a tombstone ends all of that id.
 """
 
 from dataclasses import dataclass
@@ -33,7 +31,6 @@ from p2pd.wire.rpc import Refusal
 
 DIGEST_BYTES = 8
 """Of a record's digest, in refreshes."""
-_OPEN_SUFFIX_BYTES = 8
 _KINDS = {Family.SINGLE: "single", Family.SET: "set", Family.OPEN_SET: "open_set"}
 _TOMBSTONE = "tombstone"
 _DAY_S = float(limits.DAY_S)
@@ -148,7 +145,7 @@ class Holdings:
     def _take_tombstone(
         self, record: VerifiedRecord, content: Tombstone, rows: list[HeldRecord], source: Source, now: Now
     ) -> Kept:
-        ended = [row for row in rows if row.item[: limits.ITEM_ID_BYTES] == content.item]
+        ended = [row for row in rows if row.item == content.item]
         if any(row.tombstone for row in ended):
             return Kept(Refusal.KEPT)
         if not ended and sum(row.tombstone for row in rows) >= limits.SET_ITEMS:
@@ -158,13 +155,11 @@ class Holdings:
         return self._keep(record, content.item, ended, source, now, expires_s=expires_s)
 
     def _take_item(self, record: VerifiedRecord, rows: list[HeldRecord], source: Source, now: Now) -> Kept:
-        same = [row for row in rows if row.item[: limits.ITEM_ID_BYTES] == record.item]
-        if any(row.tombstone for row in same):
-            return Kept(Refusal.DELETED)
+        same = [row for row in rows if row.item == record.item]
+        if same:
+            return Kept(Refusal.DELETED if same[0].tombstone else Refusal.CONFLICT)
         items = [row for row in rows if not row.tombstone]
         if not isinstance(record.content, OpenItem):
-            if same:
-                return Kept(Refusal.CONFLICT)
             if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:
                 return Kept(Refusal.FULL)
             return self._keep(record, record.item, [], source, now)
@@ -182,8 +177,7 @@ class Holdings:
             if least.stamp_bits >= bits or len(least.data) < len(record.data) - _room(items):
                 return Kept(Refusal.FULL)
             outdone = [least]
-        slot = record.item + record.digest[:_OPEN_SUFFIX_BYTES]
-        return self._keep(record, slot, outdone, source, now, bits=bits)
+        return self._keep(record, record.item, outdone, source, now, bits=bits)
 
     def _keep(
         self,

@@ -5,7 +5,7 @@ Rules: pure: inputs are `on_x(..., now)`, effects go into the queue given, time 
 within a later input's turn, never before the call that asked for them has returned.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from p2pd import limits
@@ -42,7 +42,7 @@ from p2pd.dht.throwaways import Throwaways
 from p2pd.effects import EffectQueue, Respond
 from p2pd.errors import PeerError, UsageError
 from p2pd.store import RecordStore
-from p2pd.types import AddressKey, Endpoint, ItemId, NodeHint, NodeKey, Now, RandomSource, RecordKey
+from p2pd.types import AddressKey, Endpoint, NodeHint, NodeKey, Now, RandomSource, RecordKey
 from p2pd.wire.record import Family, Record, Single, record_key
 from p2pd.wire.rpc import Body, Failed, Fragment, Refusal, Rest, Store, decode_body
 
@@ -246,10 +246,9 @@ class Dht:
         then: Callable[[Found, Now], None],
         now: Now,
         *,
-        known: Collection[ItemId] = (),
         all_holders: bool = False,
     ) -> None:
-        """Read what lies under an address: of a single the first verified value, of a set all but the `known` items."""
+        """Read what lies under an address: of a single the first verified value, of a set all items."""
         now = self._within(now)
         key = record_key(family, address)
         Getting(
@@ -263,7 +262,6 @@ class Dht:
             width=self._settings.get_width,
             replicas=self._settings.replicas,
             radius=self._shown(),
-            known=known,
             all_holders=all_holders,
             held=[row.data for row in self._holdings.held(key)],
             then=lambda found, _: self._found(found, then),

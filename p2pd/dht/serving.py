@@ -106,7 +106,7 @@ class Serving:
         rows = [
             row
             for row in self._holdings.held(get.key)
-            if (row.sequence > get.sequence if not row.item else ItemId(row.item[: limits.ITEM_ID_BYTES]) not in known)
+            if (row.sequence > get.sequence if not row.item else ItemId(row.item) not in known)
         ]
         given: list[bytes] = []
         more = tombstones = 0

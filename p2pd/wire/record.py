@@ -13,7 +13,7 @@ import msgspec
 from p2pd import limits
 from p2pd.domains import Domain, domain_hash
 from p2pd.errors import PeerError
-from p2pd.types import AddressKey, RecordKey
+from p2pd.types import AddressKey, ItemId, RecordKey
 from p2pd.wire.codec import U8, U32, U63, Address, Bytes32, Item, Node, Signature, Wire, decode
 
 Body = Annotated[bytes, msgspec.Meta(max_length=limits.BODY_BYTES)]
@@ -60,14 +60,21 @@ class SetItem(Wire, frozen=True, tag=2):
 
 
 class OpenItem(Wire, frozen=True, tag=3):
-    """One item that anyone may add, signed by a key made for it alone."""
+    """One item that anyone may add, signed by a key made for it alone.
+
+    The key gives the item its id, which so can be nobody else's: a tombstone ends what was read, and nothing beside it.
+    """
 
     LIMIT: ClassVar[int] = limits.RECORD_BYTES
     address: Address
-    item: Item
     expires_s: U32
     body: Body
     signer: Bytes32
+
+    @property
+    def item(self) -> ItemId:
+        """The beginning of its signer's key."""
+        return ItemId(self.signer[: limits.ITEM_ID_BYTES])
 
 
 class Tombstone(Wire, frozen=True, tag=4):

@@ -15,7 +15,7 @@ from p2pd.errors import FailedError, NotFoundError, QuotaError, RefusedError, Us
 from p2pd.peer import own
 from p2pd.peer.published import INBOX, personal_address, signed_record
 from p2pd.store import ContactState, Invite, MessageState
-from p2pd.types import ItemId, Now
+from p2pd.types import Now
 from p2pd.wire.address import Link, encode_address
 from p2pd.wire.content import Accept, decode_content_body
 from p2pd.wire.record import OpenItem, Record, Tombstone
@@ -79,10 +79,9 @@ def again(record: Record, host: Person, invite: Invite, now: Now, secret: bytes 
     """The same request under a new item of the invited inbox of that day, or of another one, as anyone can put it."""
     content = record.parse()
     assert isinstance(content, OpenItem)
-    signer = SigningKey(b"s" * 32)
+    signer = SigningKey(now.wall_ms.to_bytes(32, "big"))
     address = personal_address(host.identity, INBOX, invite.secret if secret is None else secret, now.day)
-    item = ItemId(now.wall_ms.to_bytes(16, "big"))
-    return signed_record(OpenItem(address, item, now.wall_s + 60, content.body, signer.public), signer)
+    return signed_record(OpenItem(address, now.wall_s + 60, content.body, signer.public), signer)
 
 
 def events(person: Person, type: str = "invite") -> list[dict[str, str]]:
@@ -203,8 +202,7 @@ def test_a_holder_who_floods_the_inbox_disturbs_no_other_invite(alice: Person, b
     true = come(mallory, alice, flooded)
     content = true.parse()
     assert isinstance(content, OpenItem)
-    signer = SigningKey(b"m" * 32)
-    junk = [signed_record(replace_item(content, number, signer), signer) for number in range(limits.SET_ITEMS)]
+    junk = [other_item(content, number) for number in range(limits.SET_ITEMS)]
     ended = sweep(alice, *junk, come(bob, alice, other))
     assert alice.contact(bob).state is ContactState.ACCEPTED
     assert len(ended) == limits.SET_ITEMS + 1
@@ -214,9 +212,10 @@ def test_a_holder_who_floods_the_inbox_disturbs_no_other_invite(alice: Person, b
     assert alice.dht.gets == []
 
 
-def replace_item(content: OpenItem, number: int, signer: SigningKey) -> OpenItem:
+def other_item(content: OpenItem, number: int) -> Record:
+    signer = SigningKey(number.to_bytes(32, "big"))
     body = content.body[:-4] + number.to_bytes(4, "big")
-    return OpenItem(content.address, ItemId(number.to_bytes(16, "big")), content.expires_s, body, signer.public)
+    return signed_record(OpenItem(content.address, content.expires_s, body, signer.public), signer)
 
 
 def test_storers_who_see_the_inbox_but_not_the_secret_are_not_let_in(

@@ -180,7 +180,7 @@ def test_rings_are_ended_and_forged_ones_are_not(post: Post) -> None:
     content = ring.parse()
     assert isinstance(content, OpenItem)
     signer = SigningKey(b"s" * 32)
-    forged = signed_record(OpenItem(content.address, content.item, content.expires_s, b"?" * 16, signer.public), signer)
+    forged = signed_record(OpenItem(content.address, content.expires_s, b"?" * 16, signer.public), signer)
     push(post, forged, NOON)
     assert (post.keep(), post.reader.counts["unknown_ring"]) == ([], 1)
 

@@ -15,7 +15,7 @@ from p2pd.errors import UsageError
 from p2pd.peer.prekeys import Prekeys
 from p2pd.peer.published import INBOX, PROFILE, personal_address, profile_record, signed_record
 from p2pd.store import Contact, ContactState, MessageState
-from p2pd.types import DeviceKey, ItemId, Now
+from p2pd.types import DeviceKey, Now
 from p2pd.wire.address import Link
 from p2pd.wire.person import DeviceCertificate, DeviceContent, PrekeyContent, Profile, ProfileDevice, SignedPrekey
 from p2pd.wire.record import OpenItem, Record, Tombstone
@@ -313,9 +313,9 @@ def test_what_is_no_request_is_ended_and_leaves_nothing(bob: Person, body: bytes
     bob.profile_device()
     signer = SigningKey(b"s" * 32)
     address = personal_address(bob.identity, INBOX, b"", START.day)
-    content = OpenItem(address, ItemId(b"i" * 16), START.wall_s + 60, body, signer.public)
+    content = OpenItem(address, START.wall_s + 60, body, signer.public)
     find(bob, signed_record(content, signer))
-    assert ended(bob) == [b"i" * 16]
+    assert ended(bob) == [content.item]
     assert bob.store.contacts() == []
     assert sum(bob.counts.values()) == 1
 

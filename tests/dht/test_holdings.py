@@ -18,7 +18,7 @@ from p2pd.storage.records import SqliteRecordStore
 from p2pd.types import NodeKey, Now
 from p2pd.wire.record import Family, Record, record_key
 from p2pd.wire.rpc import Refusal
-from tests.dht.virtual import item_of, key_of, open_item, restamped, set_item, single, tombstone
+from tests.dht.virtual import item_in, item_of, key_of, open_item, restamped, set_item, single, tombstone
 
 NOW = Now(100.0, 1_800_000_000_000)
 KEY = key_of("holdings")
@@ -71,7 +71,7 @@ class TestSets:
     def test_a_tombstone_wins_in_either_order(self, make: Callable[..., Record]) -> None:
         family = Family.SET if make is set_item else Family.OPEN_SET
         item = make(KEY, NOW, item_of(1))
-        end = tombstone(KEY, NOW, item_of(1), family)
+        end = tombstone(KEY, NOW, item_in(item), family)
         for order in ((item, end), (end, item)):
             held = holdings()
             for record in order:
@@ -88,19 +88,22 @@ class TestSets:
         held.expire(after)
         assert take(held, item, now=after) is Refusal.DELETED
 
-    def test_what_is_held_is_not_replaced(self) -> None:
+    @pytest.mark.parametrize("make", [set_item, open_item])
+    def test_what_is_held_is_not_replaced(self, make: Callable[..., Record]) -> None:
         held = holdings()
-        take(held, set_item(KEY, NOW, item_of(1), b"first"))
-        assert take(held, set_item(KEY, NOW, item_of(1), b"second")) is Refusal.CONFLICT
-        assert bodies(held, Family.SET) == [b"first"]
+        take(held, make(KEY, NOW, item_of(1), b"first"))
+        assert take(held, make(KEY, NOW, item_of(1), b"second")) is Refusal.CONFLICT
+        assert bodies(held, Family.SET if make is set_item else Family.OPEN_SET) == [b"first"]
 
-    def test_nobody_takes_anothers_id_in_an_open_set(self) -> None:
+    def test_in_an_open_set_the_end_of_one_is_the_end_of_no_other(self) -> None:
+        """Whoever holds a request and signs junk beside it must not have both ended when its owner ends the junk."""
         held = holdings()
-        take(held, open_item(KEY, NOW, item_of(1), b"thief"))
-        assert take(held, open_item(KEY, NOW, item_of(1), b"owner")) is Refusal.KEPT
-        assert bodies(held, Family.OPEN_SET) == [b"owner", b"thief"]
-        take(held, tombstone(KEY, NOW, item_of(1), Family.OPEN_SET))
-        assert bodies(held, Family.OPEN_SET) == []
+        asked, junk = open_item(KEY, NOW, 1, b"a request"), open_item(KEY, NOW, 2, b"junk")
+        assert item_in(asked) != item_in(junk)
+        take(held, asked)
+        take(held, junk)
+        take(held, tombstone(KEY, NOW, item_in(junk), Family.OPEN_SET))
+        assert bodies(held, Family.OPEN_SET) == [b"a request"]
 
     @pytest.mark.slow
     def test_a_full_set_refuses_and_keeps(self) -> None:
@@ -123,7 +126,7 @@ class TestSets:
         assert take(held, restamped(plain, stamp)) is Refusal.KEPT
         rows = held.held(record_key(Family.OPEN_SET, KEY.public))  # type: ignore[arg-type]
         assert len(rows) == limits.SET_ITEMS
-        assert verified(rows[0].data).item == item_of("more")
+        assert verified(rows[0].data).item == item_in(plain)
 
     def test_stamps_are_checked_at_a_bounded_rate(self) -> None:
         held = holdings()
@@ -238,7 +241,8 @@ class Model(RuleBasedStateMachine):
     @rule(number=st.integers(0, 4), open=st.booleans())
     def put_tombstone(self, number: int, open: bool) -> None:
         family = Family.OPEN_SET if open else Family.SET
-        refusal, _ = self._take(tombstone(KEY, NOW, item_of(number), family))
+        item = item_in(open_item(KEY, NOW, item_of(number))) if open else item_of(number)
+        refusal, _ = self._take(tombstone(KEY, NOW, item, family))
         if refusal is Refusal.KEPT:
             self.ended[(family, number)] = 1
 

@@ -15,7 +15,7 @@ ADDRESS, ITEM = AddressKey(KEY.public), ItemId(bytes(16))
 CONTENTS: list[Content] = [
     Single(ADDRESS, 1, 2_000_000_000, b"body"),
     SetItem(ADDRESS, ITEM, 2_000_000_000, b"body"),
-    OpenItem(ADDRESS, ITEM, 2_000_000_000, b"body", SIGNER.public),
+    OpenItem(ADDRESS, 2_000_000_000, b"body", SIGNER.public),
     Tombstone(ADDRESS, ITEM, 2_000_000_000, Family.SET),
 ]
 

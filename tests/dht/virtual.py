@@ -165,9 +165,16 @@ def set_item(key: SigningKey, now: Now, item: ItemId, body: bytes = b"mail", day
     return signed(SetItem(AddressKey(key.public), item, in_days(now, days), body), key)
 
 
-def open_item(key: SigningKey, now: Now, item: ItemId, body: bytes = b"ring", days: float = 10) -> Record:
-    signer = key_of(("signer", item, body))
-    return signed(OpenItem(AddressKey(key.public), item, in_days(now, days), body, signer.public), signer)
+def open_item(key: SigningKey, now: Now, seed: object, body: bytes = b"ring", days: float = 10) -> Record:
+    signer = key_of(("signer", seed))
+    return signed(OpenItem(AddressKey(key.public), in_days(now, days), body, signer.public), signer)
+
+
+def item_in(record: Record) -> ItemId:
+    """The id of an item."""
+    content = record.parse()
+    assert not isinstance(content, Single)
+    return content.item
 
 
 def tombstone(key: SigningKey, now: Now, item: ItemId, family: Family, days: float = 10) -> Record:

@@ -70,7 +70,7 @@ SINGLE = Made("record.Single", {"address": ADDRESS, "sequence": WALL_MS, "expire
 SET_ITEM = Made("record.SetItem", {"address": ADDRESS, "item": ITEM, "expires_s": EXPIRES_S, "body": filled(256)}, 2)
 OPEN_ITEM = Made(
     "record.OpenItem",
-    {"address": ADDRESS, "item": ITEM, "expires_s": EXPIRES_S, "body": filled(16), "signer": PUBLIC},
+    {"address": ADDRESS, "expires_s": EXPIRES_S, "body": filled(16), "signer": PUBLIC},
     3,
 )
 TOMBSTONE = Made("record.Tombstone", {"address": ADDRESS, "item": ITEM, "expires_s": EXPIRES_S, "family": 2}, 4)

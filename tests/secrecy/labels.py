@@ -112,7 +112,7 @@ def _contents(key: SigningKey, chance: Random) -> dict[Domain, Single | SetItem 
     return {
         Domain.SIGN_SINGLE: Single(address, 1, 2_000_000_000, b"body"),
         Domain.SIGN_ITEM: SetItem(address, item, 2_000_000_000, b"body"),
-        Domain.SIGN_OPEN_ITEM: OpenItem(AddressKey(chance.randbytes(32)), item, 2_000_000_000, b"body", key.public),
+        Domain.SIGN_OPEN_ITEM: OpenItem(AddressKey(chance.randbytes(32)), 2_000_000_000, b"body", key.public),
         Domain.SIGN_TOMBSTONE: Tombstone(address, item, 2_000_000_000, Family.SET),
     }
 

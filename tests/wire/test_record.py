@@ -24,7 +24,7 @@ ADDRESS, ITEM = AddressKey(second.ADDRESS), ItemId(second.ITEM)
 CONTENTS: list[tuple[Content, Family, Domain]] = [
     (Single(ADDRESS, 1, 2, b""), Family.SINGLE, Domain.SIGN_SINGLE),
     (SetItem(ADDRESS, ITEM, 2, b""), Family.SET, Domain.SIGN_ITEM),
-    (OpenItem(ADDRESS, ITEM, 2, b"", bytes(32)), Family.OPEN_SET, Domain.SIGN_OPEN_ITEM),
+    (OpenItem(ADDRESS, 2, b"", bytes(32)), Family.OPEN_SET, Domain.SIGN_OPEN_ITEM),
     (Tombstone(ADDRESS, ITEM, 2, Family.SET), Family.SET, Domain.SIGN_TOMBSTONE),
     (Tombstone(ADDRESS, ITEM, 2, Family.OPEN_SET), Family.OPEN_SET, Domain.SIGN_TOMBSTONE),
 ]
@@ -80,7 +80,7 @@ def test_the_largest_body_fits_a_record(family: type[Content]) -> None:
     if family is Single:
         made = Single(ADDRESS, 2**63 - 1, far, body)
     else:
-        made = SetItem(ADDRESS, ITEM, far, body) if family is SetItem else OpenItem(ADDRESS, ITEM, far, body, bytes(32))
+        made = SetItem(ADDRESS, ITEM, far, body) if family is SetItem else OpenItem(ADDRESS, far, body, bytes(32))
     data = Record(made.encode(), bytes(64), bytes(8)).encode()
     assert len(data) <= limits.RECORD_BYTES
     assert Record.decode(data).parse() == made

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from p2pd import limits
 from p2pd.errors import PeerError
-from p2pd.types import AddressKey, Endpoint, ItemId, NodeKey
+from p2pd.types import AddressKey, Endpoint, NodeKey
 from p2pd.wire import rpc
 from p2pd.wire.datagram import PACKET_BYTES
 from p2pd.wire.record import OpenItem, Record
@@ -60,7 +60,7 @@ def test_all_nearest_nodes_fit_a_datagram() -> None:
 
 def test_a_record_with_the_largest_inline_body_fits_a_datagram() -> None:
     body = bytes(limits.BODY_INLINE_BYTES)
-    item = OpenItem(AddressKey(second.ADDRESS), ItemId(second.ITEM), 2**32 - 1, body, bytes(32))
+    item = OpenItem(AddressKey(second.ADDRESS), 2**32 - 1, body, bytes(32))
     record = Record(item.encode(), bytes(64), bytes(8)).encode()
     for asked in (rpc.Store([record]), rpc.Push(record), rpc.Values([record], 0, [])):
         assert len(rpc.Packet(second.ID, second.TOKEN, True, asked).encode()) <= PACKET_BYTES
