@@ -619,10 +619,12 @@ DIGESTS_PER_REQUEST = FRAGMENTED_BYTES // 10 - 8
 EXPIRE_S = 5 * MINUTE_S
 HINTS = 64
 JOIN_RETRY_MIN_S = 0.25
-JOIN_RETRY_MAX_S = 30.0
+JOIN_RETRY_MAX_S = 8.0
 JOIN_RETRY_JOINED_MAX_S = 5 * MINUTE_S
 JOIN_ASK = 8
-"""Known nodes and hints tried at once."""
+"""Known nodes and hints tried at once..."""
+JOIN_ASK_LATE = 2
+"""...and when none of them answered for a while: 600 bytes a second at the most, as many as 8 every 30 s would be."""
 JOIN_KNOWN = 32
 SELF_LOOKUP_S = HOUR_S
 BUCKET_REFRESH_S = 6 * HOUR_S

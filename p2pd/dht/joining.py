@@ -1,7 +1,8 @@
 """Coming into the network and staying in it: first nodes, the look-up of oneself, pings, stale buckets.
 
 Rules:
-- while the table is empty, hints and nodes known from before are tried for ever, soon at first, then every 30 s (R13);
+- while the table is empty, hints and nodes known from before are tried for ever, many of them soon at first,
+  then a few every 8 s (R13): nothing tells that a network that let nothing through does again;
 - hints that are not in the table go on being tried, seldom: the network may have fallen in two;
 - who was found on the local network is tried where the table takes local addresses; on an island (only such are known)
   the rest of the network goes on being looked for as if nobody were;
@@ -108,19 +109,20 @@ class Joining:
 
     def _try(self, now: Now) -> None:
         """Try some that are not in the table, each in its turn; set the next time."""
-        for endpoint in list(self._hints)[: limits.JOIN_ASK]:
+        is_found = len(self._table) > 0 and not self._table.is_island
+        longest_s = limits.JOIN_RETRY_JOINED_MAX_S if is_found else limits.JOIN_RETRY_MAX_S
+        most = limits.JOIN_ASK if is_found or self._retry_s < longest_s else limits.JOIN_ASK_LATE
+        for endpoint in list(self._hints)[:most]:
             key = self._hints.pop(endpoint)
             self._hints[endpoint] = key
             if key is None or key not in self._table:
                 self._call(endpoint, now)
         for endpoint in list(self._neighbours)[: limits.JOIN_ASK]:
             self._try_neighbour(endpoint, now)
-        is_found = len(self._table) > 0 and not self._table.is_island
         if not is_found:
-            for peer in list(self._known)[: limits.JOIN_ASK]:
+            for peer in list(self._known)[:most]:
                 self._known.rotate(-1)
                 self.ping(peer, now)
-        longest_s = limits.JOIN_RETRY_JOINED_MAX_S if is_found else limits.JOIN_RETRY_MAX_S
         self._retry_s = min(self._retry_s, longest_s)
         self._retry = self._alarms.at(now.steady + self._retry_s * self._random.uniform(0.8, 1.2), self._try)
         self._retry_s *= 2

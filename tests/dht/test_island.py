@@ -110,7 +110,7 @@ def test_the_network_is_looked_for_as_if_nobody_were_there() -> None:
     network.world.call(CABIN[0], lambda now: dht.add_hint(hint("11.0.0.1"), now))  # which is not up yet
     network.world.run(600)
     network.start("11.0.0.1", settings=SERVER)
-    assert network.world.run_until(lambda: known(network, CABIN[0]) == {"11.0.0.1"}, 40)
+    assert network.world.run_until(lambda: known(network, CABIN[0]) == {"11.0.0.1"}, 12)
 
 
 def test_with_the_last_server_elsewhere_gone_the_neighbours_are_there_again() -> None:

@@ -405,3 +405,18 @@ def test_whose_only_server_serves_no_more_looks_for_others_at_once() -> None:
     network.world.taps.append(lambda host, to, data: sent.append(to.host) if host == other else None)
     network.world.run(1)
     assert server in sent
+
+
+def test_a_line_that_lets_nothing_through_for_long_costs_little_and_is_noticed_soon_when_it_does_again() -> None:
+    """As behind the page on which a hotel's guests log in: no address changes, so nothing else tells."""
+    network = Network("behind a log-in page")
+    hosts = network.grow(12, settle_s=5)
+    guest = "20.0.0.1"
+    cut = network.world.cut([guest])
+    machine = network.start(guest, hosts[:10])
+    network.world.run(300)
+    before = network.world.traffic(guest)[1]
+    network.world.run(1_800)
+    assert (network.world.traffic(guest)[1] - before) / 1_800 < 700
+    network.world.heal(cut)
+    assert network.world.run_until(lambda: machine.dht.joined, 11)
