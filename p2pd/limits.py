@@ -461,6 +461,9 @@ HANDSHAKE_S = 10
 LINKS = 256
 DIAL_GAPS_S = (0, 5, 30, 120, 600)
 """Before the next attempt to reach a contact whom we have something for; the last goes on."""
+LOOK_AGAIN_S = (0.25, 1.0)
+"""Before a contact's presence is looked for again where nobody answered at all: who has just joined may know one node,
+and that may be slow for a moment."""
 HEARD_RECENTLY_S = 5 * MINUTE_S
 """A contact heard from this recently gets `MAILBOX_AFTER_S` for a link; one whose link ended, or who was not found,
 none at all; another `MAILBOX_AFTER_ABSENT_S` (c5)."""

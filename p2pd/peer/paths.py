@@ -118,6 +118,8 @@ def _by_mail(known: Known) -> Path:
         )
     if ("presence", "not found") in outcomes and not any(each.how != "presence" for each in known.tried):
         return Path("mailbox", "away", "they are not there: nobody knows where their node is")
+    if ("presence", "nobody answered") in outcomes and not any(each.how != "presence" for each in known.tried):
+        return Path("mailbox", "no-answer", "no node that may know where they are has answered")
     if any(each.outcome == "trying" for each in known.tried):
         return Path("mailbox", "trying", "a link is being tried; messages are kept on the network meanwhile")
     if known.tried:

@@ -56,6 +56,11 @@ class Attempt:
     """Steady seconds."""
     looking: int = 0
     """Look-ups under way."""
+    heard: bool = False
+    """Whether anybody near the key has answered one."""
+    looked_again: int = 0
+    look_at: float | None = None
+    """When they are looked for once more, since nobody has; steady seconds."""
     found: bool = False
     """Whether one has brought their presence."""
     tried: list[Candidate] = field(default_factory=list)
@@ -68,7 +73,8 @@ class Attempt:
     @property
     def busy(self) -> bool:
         """Whether anything may still come of it."""
-        return self.looking > 0 or bool(self.relays) or any(each.outcome == TRYING for each in self.tried)
+        looks = self.looking > 0 or self.look_at is not None
+        return looks or bool(self.relays) or any(each.outcome == TRYING for each in self.tried)
 
 
 class Reach:
@@ -227,6 +233,7 @@ class Reach:
         """When the next attempt, or the next call of one, is due, steady seconds."""
         attempts = self._attempts.values()
         due = [attempt.call_at if attempt.relays else attempt.due for attempt in attempts if _has_time(attempt)]
+        due += [attempt.look_at for attempt in attempts if attempt.look_at is not None]
         return min(due, default=None)
 
     def on_timer(self, now: Now) -> None:
@@ -235,6 +242,8 @@ class Reach:
             if attempt.relays and attempt.call_at <= now.steady:
                 self._call_next(contact, attempt, now)
                 self._settle(contact, now)
+            if attempt.look_at is not None and attempt.look_at <= now.steady:
+                self._look_again(contact, attempt, now)
             if attempt.busy or attempt.due > now.steady or self._attempts.get(contact) is not attempt:
                 continue
             known = self._store.contact(contact)
@@ -246,7 +255,7 @@ class Reach:
     # --- one attempt ---
 
     def _try(self, contact: Contact, attempt: Attempt, now: Now) -> None:
-        attempt.tried, attempt.found = [], False
+        attempt.tried, attempt.found, attempt.heard, attempt.looked_again = [], False, False, 0
         self._dial_hints(contact, attempt, now)
         if contact.secret:
             self._look_up(contact, attempt, now)
@@ -286,6 +295,7 @@ class Reach:
         return "tried often enough for now" if any(map(self._tries.is_place, endpoints)) else NO_PLACE
 
     def _look_up(self, contact: Contact, attempt: Attempt, now: Now) -> None:
+        attempt.look_at = None
         for day in _days(now):
             address = personal_address(contact.identity, PRESENCE, contact.secret, day)
             attempt.looking += 1
@@ -299,8 +309,9 @@ class Reach:
 
     def _on_presence(self, contact: Contact, day: int, found: Found, attempt: Attempt, now: Now) -> None:
         presence = _newest(contact, day, found)
+        attempt.heard = attempt.heard or found.complete
         if presence is None and not attempt.looking and not attempt.found:
-            attempt.tried.append(Candidate("presence", "", outcome="not found"))
+            self._not_found(attempt, now)
         elif presence is not None:
             attempt.found = True
             self._seen[contact.identity] = presence
@@ -313,6 +324,22 @@ class Reach:
                 attempt.call_at = now.steady + limits.RELAY_AFTER_S
                 self.on_timer(now)
         self._settle(contact.identity, now)
+
+    def _not_found(self, attempt: Attempt, now: Now) -> None:
+        """Where nobody answered that says nothing: who has just joined may know one node, and that may be slow."""
+        if not attempt.heard and attempt.looked_again < len(limits.LOOK_AGAIN_S):
+            attempt.look_at = now.steady + limits.LOOK_AGAIN_S[attempt.looked_again]
+            attempt.looked_again += 1
+        else:
+            outcome = "not found" if attempt.heard else "nobody answered"
+            attempt.tried.append(Candidate("presence", "", outcome=outcome))
+
+    def _look_again(self, identity: IdentityKey, attempt: Attempt, now: Now) -> None:
+        attempt.look_at = None
+        contact = self._store.contact(identity)
+        if contact is not None and contact.secret:
+            self._look_up(contact, attempt, now)
+        self._settle(identity, now)
 
     def _keep(self, identity: IdentityKey, presence: Presence) -> None:
         """No link will tell where their node is, and after a restart none of our relays may be theirs."""

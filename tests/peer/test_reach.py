@@ -159,6 +159,36 @@ def test_nobody_who_is_blocked_is_looked_for(seeker: Seeker) -> None:
     assert (seeker.dht.gets, seeker.reach.next_deadline()) == ([], None)
 
 
+def test_where_nobody_answers_a_contact_is_looked_for_again_soon_though_a_dial_hangs(seeker: Seeker) -> None:
+    """Who has just joined may know one node, which may be slow: that says nothing of the contact."""
+    old = Endpoint("192.0.2.99", 4242)
+    hint = format_hint(NodeHint(old, seeker.friend.keys.node_key))
+    seeker.person.store.save_contact(replace(seeker.person.contact(seeker.friend), endpoints=(hint,)))
+    seeker.want()
+    assert [dial.endpoints for dial in seeker.dialled()] == [(old,)]
+    now = NOON
+    for gap_s in limits.LOOK_AGAIN_S:
+        seeker.dht.serve([], now, holders=0)
+        assert seeker.reach.next_deadline() == now.steady + gap_s
+        now = after(gap_s, now)
+        seeker.reach.on_timer(now)
+    seeker.dht.serve([seeker.presence(NOON)], now)
+    assert [dial.endpoints for dial in seeker.dialled()] == [(THERE,)]
+
+
+def test_where_nobody_ever_answers_it_is_said_so(seeker: Seeker) -> None:
+    seeker.want()
+    now = NOON
+    for gap_s in limits.LOOK_AGAIN_S:
+        seeker.dht.serve([], now, holders=0)
+        assert seeker.away == []
+        now = after(gap_s, now)
+        seeker.reach.on_timer(now)
+    seeker.dht.serve([], now, holders=0)
+    assert seeker.away == [now.steady]
+    assert seeker.reach.tried(seeker.friend.identity) == [Candidate("presence", "", outcome="nobody answered")]
+
+
 def test_presence_that_is_forged_or_of_another_is_not_found(seeker: Seeker, stack: ExitStack) -> None:
     seeker.want()
     (get,) = seeker.dht.take_gets()
@@ -445,7 +475,11 @@ def test_somewhere_else_every_wish_is_tried_anew(finder: Finder) -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["want", "doubt", "alive", "moved", "way", "relayed", "down", "none", "block"])),
+        st.tuples(
+            st.sampled_from(
+                ["want", "doubt", "alive", "moved", "way", "relayed", "down", "none", "unheard", "joined", "block"]
+            )
+        ),
         st.tuples(st.just("presence"), st.integers(0, 3), st.integers(0, 2)),
         st.tuples(st.just("fail"), st.integers(0, 9)),
         st.tuples(st.just("path"), st.sampled_from(list(PathChoice))),
@@ -479,6 +513,10 @@ def test_whatever_happens_no_deadline_stays_and_a_wish_is_never_stuck(steps: lis
                     finder.links.close(friend, "down", now)
                 case "none", _:
                     finder.dht.serve([], now)
+                case "unheard", _:
+                    finder.dht.serve([], now, holders=0)
+                case "joined", _:
+                    finder.reach.on_joined(now)
                 case "block", _:
                     blocked = replace(finder.person.contact(finder.friend), state=ContactState.BLOCKED)
                     finder.person.store.save_contact(blocked)
