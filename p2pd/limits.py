@@ -564,7 +564,7 @@ FETCH_NEXT_S = 0.4
 FETCHED_FROM = 4
 """Holders asked at once for what did not fit a datagram; when so many have told, slow ones are not waited for..."""
 FETCHES = 2 * REPLICAS
-"""...and so often in all is one asked."""
+"""...and so often in all is one asked again."""
 HOLDERS_KNOWN = 256
 """Record keys whose holders are remembered..."""
 HOLDERS_SPARE = 4
