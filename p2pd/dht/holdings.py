@@ -67,9 +67,9 @@ class Holdings:
 
     # --- reading
 
-    def held(self, key: RecordKey) -> list[HeldRecord]:
+    def held(self, key: RecordKey, now: Now) -> list[HeldRecord]:
         """All that can be given to others, tombstones last, most stamp bits first."""
-        rows = [row for row in self._store.held(key) if row.data]
+        rows = [row for row in self._store.held(key) if row.data and row.expires_s > now.wall_s]
         return sorted(rows, key=lambda row: (row.tombstone, -row.stamp_bits))
 
     def keys(self) -> list[RecordKey]:

@@ -263,7 +263,7 @@ class Dht:
             replicas=self._settings.replicas,
             radius=self._shown(),
             all_holders=all_holders,
-            held=[row.data for row in self._holdings.held(key)],
+            held=[row.data for row in self._holdings.held(key, now)],
             then=lambda found, _: self._found(found, then),
             now=now,
         )

@@ -62,6 +62,10 @@ def verified(data: bytes) -> VerifiedRecord:
     return VerifiedRecord(record, content, family, record_key(family, content.address), record.digest, data)
 
 
+UNTIMELY = frozenset(("expired", "too_long"))
+"""What `check_time` says: of our clock as much as of who gave the record."""
+
+
 def check_time(record: VerifiedRecord, wall_s: int) -> None:
     """Raise `PeerError` "expired", or "too_long" where a record would outlive what any may (R2)."""
     if record.content.expires_s <= wall_s:

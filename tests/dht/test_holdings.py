@@ -33,8 +33,8 @@ def take(into: Holdings, record: Record, source: Source = SOURCE, now: Now = NOW
     return into.take(verified(record.encode()), source, now).refusal
 
 
-def bodies(of: Holdings, family: Family) -> list[bytes]:
-    rows = of.held(record_key(family, KEY.public))  # type: ignore[arg-type]
+def bodies(of: Holdings, family: Family, now: Now = NOW) -> list[bytes]:
+    rows = of.held(record_key(family, KEY.public), now)  # type: ignore[arg-type]
     return sorted(verified(row.data).body for row in rows if not row.tombstone)
 
 
@@ -124,7 +124,7 @@ class TestSets:
         stamp = solve(Domain.STAMP, plain.digest, 3)
         assert stamp_bits(Domain.STAMP, plain.digest, stamp) >= 3
         assert take(held, restamped(plain, stamp)) is Refusal.KEPT
-        rows = held.held(record_key(Family.OPEN_SET, KEY.public))  # type: ignore[arg-type]
+        rows = held.held(record_key(Family.OPEN_SET, KEY.public), NOW)  # type: ignore[arg-type]
         assert len(rows) == limits.SET_ITEMS
         assert verified(rows[0].data).item == item_in(plain)
 
