@@ -107,6 +107,12 @@ SIZE_CLASSES = (256, BODY_INLINE_BYTES, 4 * KIB, BODY_BYTES)
 SET_ITEMS = 256
 """Items and tombstones under one record key; a mailbox goes on at the next index."""
 SET_BYTES = MIB
+OPEN_SET_ITEMS = SET_ITEMS // 2
+OPEN_SET_BYTES = SET_BYTES // 2
+"""The share of an open set's stamped items, and that of those without a stamp: so junk with a stamp of a bit ends
+nothing in an inbox that asks no price, and what is free does not fill one that does."""
+OPEN_BODY_BYTES = SIZE_CLASSES[2]
+"""What anybody may add is at most a contact request: the larger its items, the cheaper an inbox is filled."""
 RING_BYTES = 16
 RECORDS_PER_PACKET = 16
 """Tombstones and small records that one datagram may carry."""
@@ -716,8 +722,8 @@ PUBLIC_INBOX_BITS = 12
 REQUEST_BITS_A_DAY = 2
 REQUEST_BITS = 16
 """Who waits for an answer pays so many bits more for each day, up to this (R34): a public inbox that was filled at its
-own price, 64 items for three core-minutes, is open again the day after to one who pays 11 core-seconds, and shut
-again only for 45 core-minutes.  An inbox that asks more is paid what it asks."""
+own price, 121 items for five core-minutes, is open again the day after to one who pays 11 core-seconds, and shut
+again only for 85 core-minutes.  An inbox that asks more is paid what it asks."""
 REQUEST_GAPS_S = (1, 2, 5, 15, 60, 300, HOUR_S)
 """Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
 HOUSEKEEPING_S = HOUR_S

@@ -173,16 +173,15 @@ class Mailroom:
                 continue
             if secret:
                 rings.append(content)
-            elif self._paid(record):
+            elif self._paid(content):
                 self._requests.on_inbox_record(content, day, now)
         if rings:
             self._on_rings(secret, day, rings, now)
 
-    def _paid(self, record: VerifiedRecord) -> bool:
+    def _paid(self, item: OpenItem) -> bool:
         if not self._inbox_bits:
             return True
-        stamp = record.record.stamp
-        if stamp and stamp_bits(Domain.STAMP, record.record.digest, stamp) >= self._inbox_bits:
+        if item.stamp and stamp_bits(Domain.STAMP, item.challenge, item.stamp) >= self._inbox_bits:
             return True
         self._count("unpaid_request")
         return False

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from p2pd import limits
@@ -431,10 +432,12 @@ def test_a_request_must_have_been_paid(post: Post, stack: ExitStack, bits: int, 
     reader = post.reader
     reader.settings["bits"] = 2 * bits if not taken else bits
     reader.start()
-    record = asked(Person("carol", stack), reader, now=NOON)
-    nonce = solve(Domain.STAMP, record.digest, bits)
+    item, signer = asked(Person("carol", stack), reader, now=NOON).parse(), SigningKey(bytes(32))
+    assert isinstance(item, OpenItem)
+    item = msgspec.structs.replace(item, signer=signer.public)
+    nonce = solve(Domain.STAMP, item.challenge, bits)
     post.begin(NOON)
     for stamp in (b"", nonce) if taken else (b"", b"\0" * 8):
-        push(post, Record(record.content, record.signature, stamp), NOON)
+        push(post, signed_record(msgspec.structs.replace(item, stamp=stamp), signer), NOON)
     assert len(reader.people.requests()) == int(taken)
     assert reader.counts["unpaid_request"] == (1 if taken else 2)
