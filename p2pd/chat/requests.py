@@ -365,12 +365,13 @@ class Requests:
 
     # --- being asked ---
 
-    def on_inbox_record(self, content: OpenItem, day: int, now: Now) -> None:
-        """Something lies in our public inbox."""
-        outcome = self._open(content, now)
-        if outcome is not Outcome.HELD:
-            signer = blind_secret(self._own.identity, INBOX, b"", day)
-            self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+    def on_inbox_record(self, content: OpenItem, day: int, now: Now) -> bool:
+        """Something lies in our public inbox; whether it is done with, and not to be read again."""
+        if self._open(content, now) is Outcome.HELD:
+            return False
+        signer = blind_secret(self._own.identity, INBOX, b"", day)
+        self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+        return True
 
     def _open(self, content: OpenItem, now: Now) -> Outcome:
         try:

@@ -36,7 +36,7 @@ class Found:
     records: list[VerifiedRecord]
     holders_asked: int
     complete: bool
-    """Whether enough near the key answered, or most of them, and nobody is known to hold more."""
+    """Whether enough near the key answered, or most of them, nobody is known to hold more, and this is no island."""
     rounds: int
     """Hops to the farthest node that answered."""
     messages: int

@@ -6,6 +6,7 @@ within a later input's turn, never before the call that asked for them has retur
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from p2pd import limits
@@ -504,6 +505,8 @@ class Dht:
 
     def _found(self, found: Found, then: Callable[[Found, Now], None]) -> None:
         self._gets.add(found.elapsed_ms, found.rounds, went_well=bool(found.records))
+        if self.is_island:  # what lies elsewhere nobody here can know
+            found = replace(found, complete=False)
         then(found, self._clock.told)
 
     def _stored(self, report: PutProgress, elapsed_s: float, progress: Progress) -> None:

@@ -527,10 +527,12 @@ def test_days_read_completely_are_not_read_again(alice: Person) -> None:
     make(alice, days=30, once=False)
     back = after(10 * DAY_S, NOON)
     alice.invites.start(back)
-    assert alice.dht.serve([], back) == 12
-    assert alice.store.invites()[0].read_day == back.day
-    later = after(limits.SWEEP_SETTLED_S, back)
-    alice.invites.on_timer(later)
+    settled = after(limits.SWEEP_SETTLED_S, back)
+    for now, day in ((back, NOON.day), (settled, back.day)):  # who has just joined may have heard one liar alone
+        alice.invites.on_timer(now)
+        assert alice.dht.serve([], now) == 12
+        assert alice.store.invites()[0].read_day == day
+    alice.invites.on_timer(after(limits.SWEEP_S, settled))
     assert len(alice.dht.take_gets()) == 2
 
 
@@ -541,6 +543,9 @@ def test_a_long_absence_with_many_invites_asks_for_few_inboxes_at_once(alice: Pe
     alice.invites.start(back)
     assert len(alice.dht.gets) == limits.INVITES_READ
     assert alice.dht.serve([], back) == limits.INVITES * limits.SWEEP_DAYS
+    settled = after(limits.SWEEP_SETTLED_S, back)
+    alice.invites.on_timer(settled)
+    alice.dht.serve([], settled)
     assert {invite.read_day for invite in alice.invites.listed()} == {back.day}
 
 
