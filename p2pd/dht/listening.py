@@ -4,6 +4,8 @@ Knows nothing of what items mean.
 Rules:
 - a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
+- who does not promise is not asked again before a search is due anyhow, while there are others: it may have no room, or
+  be one of those who want the key to themselves;
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
@@ -174,6 +176,8 @@ class Ear:
         """Who is asked to push."""
         self._promised: dict[NodeKey, None] = {}
         """Who of them has said yes."""
+        self._refused: Recent[NodeKey, float] = Recent(limits.REPLICAS)
+        """Who has not, and when, steady seconds."""
         self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
         self._behind: list[Peer] = []
         """Of those, who may have taken something before that we have not read."""
@@ -210,8 +214,10 @@ class Ear:
     def on_end(self, now: Now) -> None:
         if self._search is None or self._is_closed:
             return
-        nearest = self._search.lookup.nearest(limits.LISTEN_HOLDERS)
-        self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in nearest}
+        since_s = now.steady - limits.LISTEN_SEARCH_S
+        near = self._search.lookup.nearest(2 * limits.LISTEN_HOLDERS)
+        near.sort(key=lambda peer: (self._refused.find(peer.key) or since_s) > since_s)
+        self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in near[: limits.LISTEN_HOLDERS]}
         self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
 
@@ -249,6 +255,7 @@ class Ear:
 
         def then(body: Body | None, later: Now) -> None:
             if not isinstance(body, Listening) or not body.until_s:
+                self._refused.put(peer.key, later.steady)
                 self.lose(peer.key, later)
             elif peer.key not in self._promised:
                 self._promised[peer.key] = None

@@ -10,6 +10,7 @@ from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
 from p2pd.types import Endpoint, NodeKey, RecordKey
 from p2pd.wire.record import Family, record_key
+from p2pd.wire.rpc import Listening
 from tests.dht.virtual import OPEN, PRIVATE, Network, item_of, key_of, open_item
 
 
@@ -211,3 +212,16 @@ def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them()
     for _, close in ears:
         close()
     assert not any(listener.dht._rpc._aliases.values())
+
+
+def test_who_refuses_to_push_is_passed_over() -> None:
+    network = Network("refused", settings=replace(PRIVATE, replicas=8))
+    network.grow(20, settle_s=3)
+    key = key_of("refused ear")
+    nearest = network.nearest(record_key(Family.OPEN_SET, key.public), 20)
+    for host in nearest[:4]:
+        network.machines[host].dht._listeners.on_listen = lambda *_: Listening(0)  # type: ignore[method-assign]
+    heard, _ = network.listen(nearest[-1], key)
+    network.world.run(2 * limits.LISTEN_RETRY_S)
+    network.put(nearest[-2], [open_item(key, network.world.now, item_of(1), b"hello")])
+    assert network.world.run_until(lambda: bool(heard), 1)
