@@ -602,6 +602,8 @@ LISTEN_OPEN_S = 25.0
 LISTEN_HOLDERS = 4
 """Holders that one listener asks to push: all of them hold everything, one is enough, three may die."""
 LISTENERS = 4_096
+LISTENERS_PER_NETWORK = 512
+"""Of one /24 or /48: who wants all of them for themselves needs eight."""
 LISTENERS_PER_KEY = 8
 LISTENS = 256
 LISTEN_SEEN = 256
