@@ -96,9 +96,14 @@ class Posting:
         def progress(result: PutProgress, later: Now) -> None:
             if result.receipts:
                 self.ring(contact.identity, later)
+            flight = self._flights.of(contact.identity)
+            if result.receipts >= result.wanted > 0:
+                flight.acknowledged_in_vain = 0
             elif result.done and self._store.contact(contact.identity) is not None:
                 self._envelopes.mark_due(contact.identity)
-                self._flights.of(contact.identity).acknowledge_at = later.steady + limits.RETRY_S[0]
+                wait_s = limits.RETRY_S[min(flight.acknowledged_in_vain, len(limits.RETRY_S) - 1)]
+                flight.acknowledge_at = later.steady + wait_s
+                flight.acknowledged_in_vain += 1
 
         self._dht.put([record], progress, now)
         return True
