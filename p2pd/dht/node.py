@@ -347,6 +347,12 @@ class Dht:
         return len(self._table) > 0
 
     @property
+    def receipts_wanted(self) -> int:
+        """How many a put should want, as far as we know of servers that might give one."""
+        usual = min(limits.STORED_RECEIPTS, self._settings.replicas)
+        return max(limits.STORED_RECEIPTS_MIN, min(usual, len(self.servers())))
+
+    @property
     def has_looked_around(self) -> bool:
         """Whether servers of many places are known, and not only those by which we came."""
         return self._joining.has_looked_around

@@ -64,6 +64,26 @@ def test_what_is_not_acknowledged_for_long_is_put_again(friends: Pair) -> None:
     assert deliver(friends, again, now=later, day=later.day) == [Outcome.DONE]
 
 
+def test_what_few_took_because_nobody_else_was_known_is_put_again_when_others_are(friends: Pair) -> None:
+    """Who knew two servers, a liar's or those of an island, must not rely on them for twelve days."""
+    sender, _ = friends
+    dht = sender.dht
+    send(friends, "one")
+    dht.receipts_wanted = 2
+    (put,) = mail(friends, ABSENT)
+    put.answer(ABSENT, receipts=2, wanted=2)
+    now = after(limits.DAY_S, MIDNIGHT)
+    assert mail(friends, now) == [], "it is as well there as it can be"
+    dht.receipts_wanted = 8
+    sender.outbox.start(now)
+    now = after(limits.HOUR_S + 1, now)
+    (again,) = mail(friends, now)
+    again.answer(now)
+    assert again.address != put.address
+    assert deliver(friends, again, now=now, day=now.day) == [Outcome.DONE]
+    assert mail(friends, after(5 * limits.DAY_S, now)) == []
+
+
 def test_full_mailboxes_lead_to_the_next_index_and_then_wait_quietly(friends: Pair) -> None:
     sender, reader = friends
     counters = sender.outbox.counters(reader.identity)
