@@ -61,7 +61,7 @@ class Fetching:
         *,
         ask: Ask,
         ours: Callable[[], int],
-        take: Callable[[Values, Now], None],
+        take: Callable[[Peer, Values, Now], None],
         on_end: Callable[[Now], None],
     ) -> None:
         self._alarms = alarms
@@ -160,7 +160,7 @@ class Fetching:
             if isinstance(body, Values):
                 holder.told = True
                 before = self._ours()
-                self._take(body, later)
+                self._take(holder.peer, body, later)
                 if body.more and (not large or self._ours() > before):
                     holder.state, holder.large, holder.total = _State.KNOWN, True, self._ours() + body.more
             self.go_on(later)

@@ -8,6 +8,7 @@ Rules:
   bring a newer one, or after a grace of half a round trip;
 - that nothing is there is said only when the nearest have all answered or failed, however slow they are;
 - sets are asked of all holders, however slow; what did not fit their datagrams comes over QUIC (`fetching`);
+- of one holder no more is looked at than it may hold;
 - nodes outside the key's region are asked for nodes near a place that shares only its first bits (R14).
 """
 
@@ -130,6 +131,8 @@ class Getting:
         self._asked: dict[NodeKey, int] = {}
         """Who was asked, and how many of the items named to them as known are live."""
         self._answered = 0
+        self._given: dict[NodeKey, int] = {}
+        """Records that nobody had given before."""
         self._fetching = Fetching(
             searches.alarms, self._place, ask=self._fetch, ours=self._ours, take=self._take, on_end=self._on_fetched
         )
@@ -168,7 +171,7 @@ class Getting:
             return True
         if not isinstance(body, Values):
             return False
-        given = self._add(body.records, now)
+        given = self._add(self._within_bounds(peer, body.records), now)
         if given is None:
             return False
         self._answered += 1
@@ -226,8 +229,8 @@ class Getting:
         # What has ended is not counted: who holds nothing else has just as much to give.
         return len(self._gathered.live)
 
-    def _take(self, body: Values, now: Now) -> None:
-        self._add(body.records, now)
+    def _take(self, peer: Peer, body: Values, now: Now) -> None:
+        self._add(self._within_bounds(peer, body.records), now)
         if self._gathered.newest and not self._all_holders:
             self._finish(now)
 
@@ -236,6 +239,17 @@ class Getting:
             self._finish(now)
 
     # --- the end
+
+    def _within_bounds(self, peer: Peer, records: list[bytes]) -> list[bytes]:
+        """Without what is more than a holder keeps, items and tombstones: each costs us work, and them little."""
+        few: list[bytes] = []
+        for data in records:
+            if data not in self._gathered.taken:
+                if self._given.get(peer.key, 0) >= 2 * limits.SET_ITEMS:
+                    continue
+                self._given[peer.key] = self._given.get(peer.key, 0) + 1
+            few.append(data)
+        return few
 
     def _add(self, records: list[bytes], now: Now) -> list[VerifiedRecord] | None:
         """Those that are of now; None where one of them is not right."""

@@ -25,6 +25,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.peers import Peer, masked
+from p2pd.dht.rates import TokenBucket
 from p2pd.dht.records import VerifiedRecord, check_time, verified
 from p2pd.dht.rpc import Rpc
 from p2pd.dht.searching import Search, Searches
@@ -184,7 +185,8 @@ class Ear:
         self._fetches = 0
         """Under way."""
         self._searched_s = 0.0
-        self._fetched_s = -limits.LISTEN_FETCH_GAP_S
+        self._fetched_s = -limits.LISTEN_FETCH_SELDOM_S
+        self._announced = TokenBucket(1 / limits.LISTEN_FETCH_SELDOM_S, limits.LISTEN_FETCH_BURST)
         self._alarm: Alarm | None = None
         self._fetch_alarm: Alarm | None = None
         self._nearer_alarm: Alarm | None = None
@@ -313,10 +315,13 @@ class Ear:
 
     def on_announcement(self, now: Now) -> None:
         """Something large arrived: fetch it, and once more for what arrives too soon after that."""
-        due_s = self._fetched_s + limits.LISTEN_FETCH_GAP_S
+        if self._fetch_alarm is not None:
+            return
+        often = self._announced.take(now.steady)  # a holder can always say that there is something
+        due_s = self._fetched_s + (limits.LISTEN_FETCH_GAP_S if often else limits.LISTEN_FETCH_SELDOM_S)
         if now.steady >= due_s:
             self.fetch(now)
-        elif self._fetch_alarm is None:
+        else:
             self._fetch_alarm = self._listens.alarms.at(due_s, self.fetch)
 
     def fetch(self, now: Now) -> None:

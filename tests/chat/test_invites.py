@@ -212,6 +212,15 @@ def test_a_holder_who_floods_the_inbox_disturbs_no_other_invite(alice: Person, b
     assert alice.dht.gets == []
 
 
+def test_what_no_honest_holder_has_room_for_is_not_ended(alice: Person, bob: Person) -> None:
+    """One liar could have us put tombstones without end."""
+    content = come(bob, alice, make(alice, once=False)).parse()
+    assert isinstance(content, OpenItem)
+    alice.invites.start(NOON)
+    alice.dht.serve([other_item(content, number) for number in range(2 * limits.SET_ITEMS)], NOON)
+    assert len(tombstones(alice)) == limits.SET_ITEMS
+
+
 def other_item(content: OpenItem, number: int) -> Record:
     signer = SigningKey(number.to_bytes(32, "big"))
     body = content.body[:-4] + number.to_bytes(4, "big")

@@ -33,7 +33,7 @@ class Fetched:
             0,
             ask=lambda peer, small, then, now: self.asked.__setitem__(peer.endpoint.port, then),
             ours=lambda: self.have,
-            take=lambda body, now: setattr(self, "have", self.have + len(body.records)),
+            take=lambda _, body, now: setattr(self, "have", self.have + len(body.records)),
             on_end=lambda now: setattr(self, "ends", self.ends + 1),
         )
         for number, total in enumerate(totals, 1):

@@ -225,3 +225,22 @@ def test_who_refuses_to_push_is_passed_over() -> None:
     network.world.run(2 * limits.LISTEN_RETRY_S)
     network.put(nearest[-2], [open_item(key, network.world.now, item_of(1), b"hello")])
     assert network.world.run_until(lambda: bool(heard), 1)
+
+
+def test_a_holder_that_always_announces_has_us_read_seldom() -> None:
+    network = Network("announced without end")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("busy ear")
+    listener = hosts[2]
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    begun = gets_at(network, listener, record_key(Family.OPEN_SET, key.public))
+    dht = network.machines[listener].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    for _ in range(1_200):
+        network.world.call(listener, lambda now: dht._listens.on_push(holder, ear.own, b"", now))
+        network.world.run(0.1)
+    assert len(begun) <= limits.LISTEN_FETCH_BURST + 2 * 120 / limits.LISTEN_FETCH_SELDOM_S
+    network.put(hosts[5], [open_item(key, network.world.now, item_of(1), bytes(4_096))])
+    assert network.world.run_until(lambda: bool(heard), limits.LISTEN_FETCH_SELDOM_S + 1)

@@ -82,6 +82,15 @@ def test_a_record_that_is_over_does_not_hide_the_others(family: Family) -> None:
     assert complete
 
 
+def test_a_reader_whose_clock_is_ahead_believes_the_answer_all_the_same() -> None:
+    held = Held("clocks differ", Family.SET)
+    short, small = held.record("short", b"short", days=2 / limits.DAY_S), held.record("small", b"small")
+    held.network.world.run(5)
+    for host in held.holders:
+        held.lie(host, lambda get: Values([short.encode(), small.encode()], 0, []))
+    assert held.read() == ([b"small"], True)
+
+
 def test_one_word_of_many_completes_nothing() -> None:
     held = Held("one word", Family.SET)
     for host in held.holders[1:]:
@@ -89,3 +98,14 @@ def test_one_word_of_many_completes_nothing() -> None:
     for host in held.holders[1:]:
         held.network.world.kill(host)
     assert held.read() == ([], False)
+
+
+def test_of_one_holder_no_more_is_taken_than_it_may_hold() -> None:
+    held = Held("a flood", Family.OPEN_SET)
+    for host in held.holders[1:]:
+        held.give(host, held.record("asked", LARGE))
+    floods = iter([[], *([held.record((number, one), b"junk").encode() for one in range(400)] for number in range(3))])
+    held.lie(held.holders[0], lambda get: Values(next(floods, []), 60_000, []))  # the first would be a datagram
+    bodies, _ = held.read()
+    assert LARGE in bodies
+    assert len(bodies) <= 2 * limits.SET_ITEMS + 1
