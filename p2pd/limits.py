@@ -204,6 +204,8 @@ MAILBOXES_READ = 128
 """Mailboxes looked up at once: a part of `LOOKUPS_OPEN`, so that a long absence starves nothing else."""
 PAIR_GENERATIONS = 12
 """Generations of a pair secret that are kept: more than `PAIR_READ_S` holds at one a week, so a flood costs nothing."""
+RING_READS = 4
+"""Readings of one mailbox for rings that are under way at once; what rings meanwhile brings one more after them."""
 RING_GAPS_S = (2, 10, 60, 600, HOUR_S, 6 * HOUR_S)
 """Gaps between rings for a reader who does not acknowledge."""
 HISTORY_DEFAULT = 50

@@ -84,6 +84,8 @@ class Mailroom:
         """Whether the last sweep was not the first since we joined."""
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, tuple[float, int]] = {}
+        self._rung: dict[MailAddress, tuple[int, bool]] = {}
+        """Mailboxes that are being read since they were rung for: how often, and whether it rang again."""
         self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
         self._reading = 0
 
@@ -208,11 +210,27 @@ class Mailroom:
             if where not in read:
                 read.add(where)
                 self._seen_index(identity, where)
-                self._read(identity, where, Sweep(1, whole=False), now)
+                self._read_rung(identity, where, now)
                 self._reach.alive(identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
         for start in range(0, len(ended), limits.MAIL_BATCH):
             self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
+
+    def _read_rung(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
+        """Now, or once more when one of the readings under way is over: whoever holds a ring can repeat it."""
+        reads, _ = self._rung.get(where, (0, False))
+        if reads >= limits.RING_READS:
+            self._rung[where] = reads, True
+            return
+        self._rung[where] = reads + 1, False
+        self._read(identity, where, Sweep(1, whole=False), now)
+
+    def _on_rung_read(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
+        reads, again = self._rung.pop(where)
+        if reads > 1:
+            self._rung[where] = reads - 1, False
+        if again:
+            self._read_rung(identity, where, now)
 
     # --- mailboxes ---
 
@@ -273,6 +291,8 @@ class Mailroom:
         def found(result: Found, later: Now) -> None:
             self._reading -= 1
             self._on_mail(contact, where, result, sweep, later)
+            if not sweep.whole:
+                self._on_rung_read(contact, where, later)
             self._read_next(later)
 
         return found

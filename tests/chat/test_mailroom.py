@@ -196,6 +196,24 @@ def test_rings_are_ended_and_forged_ones_are_not(post: Post) -> None:
     assert (post.keep(), post.reader.counts["unknown_ring"]) == ([], 1)
 
 
+def test_a_storer_that_rings_without_end_has_few_read_and_nothing_missed(post: Post) -> None:
+    """A ring's tag is no secret to its storers: each can sign it again and again."""
+    post.begin(NOON)
+    post.serve()
+    for _ in range(100):
+        push(post, post.ring(NOON, NOON.day), NOON)
+    first, *others = post.reader.dht.take_gets()
+    assert len(others) == limits.RING_READS - 1
+    post.put(1)
+    first.answer([], NOON)  # as of before it was there
+    assert post.asked() == [first.address], "nor does a slow liar keep the next one waiting"
+    post.serve()
+    assert post.shown() == ["text 1"]
+    for get in others:
+        get.answer([], NOON)
+    assert post.asked() == []
+
+
 def test_many_mails_go_on_in_the_next_mailbox(post: Post) -> None:
     post.put(1, 2, index=0)
     post.put(3, index=1)
