@@ -613,6 +613,8 @@ LISTEN_NEARER_GAP_S = 1.0
 """Between two look-ups for holders because of servers newly known that stand nearer: what is put meanwhile is read when
 they promise to push."""
 LISTEN_RETRY_S = 30.0
+PUSHES_PER_S = 1.0
+"""Of one holder, `SET_ITEMS` at once: each may cost us a put at all holders."""
 LISTEN_FETCH_GAP_S = 0.5
 LISTEN_FETCH_SELDOM_S = 30.0
 LISTEN_FETCH_BURST = 16

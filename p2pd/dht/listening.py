@@ -10,7 +10,8 @@ Rules:
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
   then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew;
-- what is pushed is verified, given once, and answered always;
+- what is pushed is verified, given once, and answered always; what one holder pushes beyond what it may have taken is
+  read with the rest of the set;
 - the set is read once, when listening begins, or by who listens; who newly promises is asked after that, alone, for
   what it took before it knew of us;
 - an empty push announces something large: a get brings it, as it does where more than fits an answer was not read yet.
@@ -25,7 +26,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.peers import Peer, masked
-from p2pd.dht.rates import TokenBucket
+from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.records import VerifiedRecord, check_time, verified
 from p2pd.dht.rpc import Rpc
 from p2pd.dht.searching import Search, Searches
@@ -81,6 +82,7 @@ class Listens:
         self.fetch = fetch
         self._serves = serves
         self._ears: dict[RecordKey, Ear] = {}
+        self._pushes: TokenBuckets[NodeKey] = TokenBuckets(limits.PUSHES_PER_S, limits.SET_ITEMS)
         self._open_alarm: Alarm | None = None
 
     def listen(
@@ -131,7 +133,7 @@ class Listens:
         ears = [ear for ear in self._ears.values() if ear.own is own and holder.key in ear.holders]
         if not ears:
             return False
-        if data:
+        if data and self._pushes.take(holder.key, now.steady):
             return self.on_record(ears, data, now)
         for ear in ears:
             ear.on_announcement(now)

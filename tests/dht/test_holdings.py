@@ -117,13 +117,14 @@ class TestSets:
         held = holdings()
         for number in range(limits.OPEN_SET_ITEMS):
             assert take(held, stamped_item(KEY, NOW, number, 1), now=later(number)) is Refusal.KEPT
-        dear = stamped_item(KEY, NOW, "more", 12)
+        dear = stamped_item(KEY, NOW, "more", 10)
         assert take(held, dear, now=later(1_000)) is Refusal.KEPT
         rows = held.held(record_key(Family.OPEN_SET, KEY.public), NOW)  # type: ignore[arg-type]
         assert len(rows) == limits.OPEN_SET_ITEMS
         assert verified(rows[0].data).item == item_in(dear)
 
     @pytest.mark.parametrize("bytes_each", [10, 4_000])
+    @pytest.mark.slow
     def test_in_an_open_set_what_is_paid_and_what_is_free_have_room_of_their_own(
         self, bytes_each: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:

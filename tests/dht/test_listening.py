@@ -214,6 +214,7 @@ def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them()
     assert not any(listener.dht._rpc._aliases.values())
 
 
+@pytest.mark.slow
 def test_who_refuses_to_push_is_passed_over() -> None:
     network = Network("refused", settings=replace(PRIVATE, replicas=8))
     network.grow(20, settle_s=3)
@@ -244,3 +245,22 @@ def test_a_holder_that_always_announces_has_us_read_seldom() -> None:
     assert len(begun) <= limits.LISTEN_FETCH_BURST + 2 * 120 / limits.LISTEN_FETCH_SELDOM_S
     network.put(hosts[5], [open_item(key, network.world.now, item_of(1), bytes(4_096))])
     assert network.world.run_until(lambda: bool(heard), limits.LISTEN_FETCH_SELDOM_S + 1)
+
+
+def test_what_a_holder_pushes_without_end_is_read_seldom_and_hides_nothing() -> None:
+    network = Network("pushed without end")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("flooded ear")
+    listener = hosts[2]
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    dht = network.machines[listener].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    for number in range(2 * limits.SET_ITEMS):
+        junk = open_item(key, network.world.now, number).encode()
+        network.world.call(listener, lambda now, data=junk: dht._listens.on_push(holder, ear.own, data, now))
+    assert len(heard) == limits.SET_ITEMS
+    real = open_item(key, network.world.now, "real", b"real")
+    network.put(hosts[5], [real])
+    assert network.world.run_until(lambda: heard[-1].body == b"real", limits.LISTEN_FETCH_SELDOM_S + 1)

@@ -82,6 +82,7 @@ def test_a_record_that_is_over_does_not_hide_the_others(family: Family) -> None:
     assert complete
 
 
+@pytest.mark.slow
 def test_a_reader_whose_clock_is_ahead_believes_the_answer_all_the_same() -> None:
     held = Held("clocks differ", Family.SET)
     short, small = held.record("short", b"short", days=2 / limits.DAY_S), held.record("small", b"small")
@@ -100,6 +101,7 @@ def test_one_word_of_many_completes_nothing() -> None:
     assert held.read() == ([], False)
 
 
+@pytest.mark.slow
 def test_of_one_holder_no_more_is_taken_than_it_may_hold() -> None:
     held = Held("a flood", Family.OPEN_SET)
     for host in held.holders[1:]:
