@@ -117,7 +117,7 @@ class TestSets:
         held = holdings()
         for number in range(limits.OPEN_SET_ITEMS):
             assert take(held, stamped_item(KEY, NOW, number, 1), now=later(number)) is Refusal.KEPT
-        dear = stamped_item(KEY, NOW, "more", 10)
+        dear = stamped_item(KEY, NOW, "more", 11)
         assert take(held, dear, now=later(1_000)) is Refusal.KEPT
         rows = held.held(record_key(Family.OPEN_SET, KEY.public), NOW)  # type: ignore[arg-type]
         assert len(rows) == limits.OPEN_SET_ITEMS
