@@ -107,6 +107,12 @@ SIZE_CLASSES = (256, BODY_INLINE_BYTES, 4 * KIB, BODY_BYTES)
 SET_ITEMS = 256
 """Items and tombstones under one record key; a mailbox goes on at the next index."""
 SET_BYTES = MIB
+OPEN_SET_ITEMS = SET_ITEMS // 2
+OPEN_SET_BYTES = SET_BYTES // 2
+"""The share of an open set's stamped items, and that of those without a stamp: so junk with a stamp of a bit ends
+nothing in an inbox that asks no price, and what is free does not fill one that does."""
+OPEN_BODY_BYTES = SIZE_CLASSES[2]
+"""What anybody may add is at most a contact request: the larger its items, the cheaper an inbox is filled."""
 RING_BYTES = 16
 RECORDS_PER_PACKET = 16
 """Tombstones and small records that one datagram may carry."""
@@ -198,6 +204,8 @@ MAILBOXES_READ = 128
 """Mailboxes looked up at once: a part of `LOOKUPS_OPEN`, so that a long absence starves nothing else."""
 PAIR_GENERATIONS = 12
 """Generations of a pair secret that are kept: more than `PAIR_READ_S` holds at one a week, so a flood costs nothing."""
+RING_READS = 4
+"""Readings of one mailbox for rings that are under way at once; what rings meanwhile brings one more after them."""
 RING_GAPS_S = (2, 10, 60, 600, HOUR_S, 6 * HOUR_S)
 """Gaps between rings for a reader who does not acknowledge."""
 HISTORY_DEFAULT = 50
@@ -567,7 +575,7 @@ FETCH_NEXT_S = 0.4
 FETCHED_FROM = 4
 """Holders asked at once for what did not fit a datagram; when so many have told, slow ones are not waited for..."""
 FETCHES = 2 * REPLICAS
-"""...and so often in all is one asked."""
+"""...and so often in all is one asked again."""
 HOLDERS_KNOWN = 256
 """Record keys whose holders are remembered..."""
 HOLDERS_SPARE = 4
@@ -599,6 +607,8 @@ LISTEN_OPEN_S = 25.0
 LISTEN_HOLDERS = 4
 """Holders that one listener asks to push: all of them hold everything, one is enough, three may die."""
 LISTENERS = 4_096
+LISTENERS_PER_NETWORK = 512
+"""Of one /24 or /48: who wants all of them for themselves needs eight."""
 LISTENERS_PER_KEY = 8
 LISTENS = 256
 LISTEN_SEEN = 256
@@ -606,7 +616,13 @@ LISTEN_NEARER_GAP_S = 1.0
 """Between two look-ups for holders because of servers newly known that stand nearer: what is put meanwhile is read when
 they promise to push."""
 LISTEN_RETRY_S = 30.0
+PUSHES_PER_S = 1.0
+"""Of one holder, `SET_ITEMS` at once: each may cost us a put at all holders."""
 LISTEN_FETCH_GAP_S = 0.5
+LISTEN_FETCH_SELDOM_S = 30.0
+LISTEN_FETCH_BURST = 16
+"""What is announced is fetched so soon after the last time; beyond so many times, seldom: one holder could have us read
+all the time."""
 REFRESH_S = 12 * HOUR_S
 REFRESH_SPREAD = 0.2
 REFRESH_AFTER_START_S = 10 * MINUTE_S
@@ -721,8 +737,8 @@ PUBLIC_INBOX_BITS = 12
 REQUEST_BITS_A_DAY = 2
 REQUEST_BITS = 16
 """Who waits for an answer pays so many bits more for each day, up to this (R34): a public inbox that was filled at its
-own price, 64 items for three core-minutes, is open again the day after to one who pays 11 core-seconds, and shut
-again only for 45 core-minutes.  An inbox that asks more is paid what it asks."""
+own price, 121 items for five core-minutes, is open again the day after to one who pays 11 core-seconds, and shut
+again only for 85 core-minutes.  An inbox that asks more is paid what it asks."""
 REQUEST_GAPS_S = (1, 2, 5, 15, 60, 300, HOUR_S)
 """Between attempts to ask someone whose profile is not found or whose inbox too few nodes take."""
 HOUSEKEEPING_S = HOUR_S

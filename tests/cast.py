@@ -84,8 +84,8 @@ class Put:
     def address(self) -> AddressKey:
         return self.records[0].parse().address
 
-    def answer(self, now: Now, *, receipts: int = 8, done: bool = True) -> None:
-        self.progress(PutProgress(receipts, 8, done, (), False, {}, 1, 1), now)
+    def answer(self, now: Now, *, receipts: int = 8, wanted: int = 8, done: bool = True) -> None:
+        self.progress(PutProgress(receipts, wanted, done, (), wanted < 8, {}, 1, 1), now)
 
 
 @dataclass
@@ -106,6 +106,7 @@ class ScriptedDht:
 
     key: NodeKey = NodeKey(b"the one it stands for".ljust(32))
     joined: bool = True
+    receipts_wanted: int = 8
     quic_blocked: bool = False
     has_looked_around: bool = True
     gets: list[Get] = field(default_factory=list)

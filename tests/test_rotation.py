@@ -149,7 +149,7 @@ def crash_until(town: Town, person: Resident, moment: Moment, changed: Callable[
         town.world.run(after_s)
         assert not changed()
         town.world.crash_at(person.host, moment, after=turn)
-        town.world.run_until(lambda: not person.is_up, 60)
+        town.world.run_until(lambda: not person.is_up, 2 * limits.SWEEP_SETTLED_S)  # what changes the store next
         assert not person.is_up
         if changed():
             return

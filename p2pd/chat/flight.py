@@ -25,6 +25,8 @@ class Flight:
     silent: bool = False
     """A link was up and ended, or nothing comes back over it: whatever was heard before says nothing."""
     acknowledge_at: float | None = None
+    acknowledged_in_vain: int = 0
+    """Times in a row that too few storers took an acknowledgement."""
     ring_at: float | None = None
     putting: set[ItemId] = field(default_factory=set)
     """Items in a put that is not done."""

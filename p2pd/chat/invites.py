@@ -58,6 +58,8 @@ class Reading:
     invite: int
     through: int
     waiting: int
+    noted: bool
+    """Whether its completeness is remembered."""
     last: bool
     """Begun after the invite has expired."""
     complete: bool = True
@@ -91,7 +93,7 @@ class Invites:
         self._sweep_at: float | None = None
         self._swept_ms = 0
         self._settled = False
-        """Whether all was read once since the start: what is read first may be read poorly, and ends no invite."""
+        """Whether all was read once since we joined: what is read first may be read poorly, and does not count."""
         self._unread: deque[tuple[Reading, int]] = deque()
         self._reading = 0
 
@@ -144,7 +146,7 @@ class Invites:
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
         """The node has joined: read everything, and then listen."""
-        self._started = True
+        self._started, self._settled = True, False
         if self._store.invites():
             self._sweep_at, self._listen_at = now.steady, now.steady + settle_s
             self.on_timer(now)
@@ -209,7 +211,7 @@ class Invites:
             days = range(oldest, min(now.day, last_ms // limits.DAY_MS) + 1)
             is_over = invite_is_over(invite.expires_ms, now)
             if days:
-                reading = Reading(invite.id, now.day, len(days), last=is_over and self._settled)
+                reading = Reading(invite.id, now.day, len(days), noted=self._settled, last=is_over)
                 self._unread.extend((reading, day) for day in days)
             elif is_over:
                 self._end(invite, "expired", now)
@@ -242,9 +244,11 @@ class Invites:
         if not reading.complete:
             soon = now.steady + limits.SWEEP_AGAIN_S[-1]
             self._sweep_at = min(self._sweep_at or soon, soon)
-        elif invite is not None and reading.last:
+        elif invite is None or not reading.noted:
+            pass
+        elif reading.last:
             self._end(invite, "expired", now)
-        elif invite is not None and invite.read_day != reading.through:
+        elif invite.read_day != reading.through:
             self._store.save_invite(replace(invite, read_day=reading.through))
 
     # --- who comes ---
@@ -256,7 +260,8 @@ class Invites:
         done = [item for item in items if self._is_done(id, item, now)]
         if invite is not None and done:
             signer = blind_secret(self._keys.identity, INBOX, invite.secret, day)
-            ended = [tombstone(signer, item.item, Family.OPEN_SET, item.expires_s) for item in done]
+            few = done[: limits.SET_ITEMS]  # no honest holder has more: the rest are a liar's, made for us to end
+            ended = [tombstone(signer, item.item, Family.OPEN_SET, item.expires_s) for item in few]
             for start in range(0, len(ended), limits.MAIL_BATCH):
                 self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
         return len(done) == len(items)

@@ -2,9 +2,9 @@
 
 Knows no contents: envelopes go to `inbox`, requests to `requests`.
 Rules: a ring says where to look and is only a hint: every mailbox is read when the node joins and each six hours,
-today's and yesterday's always, older ones back to the last complete reading.  What was not read whole is read again,
-soon and then less often.  What has been acted on is ended by a tombstone; what is held stays at the storers and is read
-again.
+today's and yesterday's always, older ones back to the last complete reading, which the first after joining never is:
+who knows few nodes may hear one liar alone.  What was not read whole is read again, soon and then less often.  What has
+been acted on is ended by a tombstone; what is held stays at the storers and is read again.
 """
 
 from collections import deque
@@ -44,6 +44,8 @@ class Sweep:
     complete: bool = True
     whole: bool = True
     """Of all mailboxes: one that is not empty leads to the next index, and completeness is remembered."""
+    noted: bool = True
+    """Whether its completeness is remembered."""
     places: set[MailAddress] = field(default_factory=set)
     """What it reads, each mailbox once."""
     tries: int = 0
@@ -78,13 +80,18 @@ class Mailroom:
         self._sweep_at: float | None = None
         self._swept_ms = 0
         self._next_sweep_s: float = limits.SWEEP_SETTLED_S
+        self._settled = False
+        """Whether the last sweep was not the first since we joined."""
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, tuple[float, int]] = {}
+        self._rung: dict[MailAddress, tuple[int, bool]] = {}
+        """Mailboxes that are being read since they were rung for: how often, and whether it rang again."""
         self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
         self._reading = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
         """The node has joined: read everything, and then listen, which reads the inboxes of today."""
+        self._next_sweep_s = limits.SWEEP_SETTLED_S
         self._sweep_at, self._listen_at = now.steady, now.steady + settle_s
         self.on_timer(now)
 
@@ -120,6 +127,7 @@ class Mailroom:
         if self._listen_at is not None and self._listen_at <= now.steady:
             self._listen(now)
         if self._sweep_at is not None and self._sweep_at <= now.steady:
+            self._settled = self._next_sweep_s == limits.SWEEP_S
             self._sweep_at, self._next_sweep_s = now.steady + self._next_sweep_s, limits.SWEEP_S
             self._swept_ms = now.wall_ms
             self._sweep_all(now)
@@ -156,33 +164,35 @@ class Mailroom:
         """The public one of a day before today."""
 
         def found(result: Found, later: Now) -> None:
-            self._on_inbox_records(b"", day, result.records, later)
+            done = self._on_inbox_records(b"", day, result.records, later)
             sweep.waiting -= 1
-            sweep.complete = sweep.complete and result.complete
-            if sweep.waiting == 0 and sweep.complete:
+            sweep.complete = sweep.complete and result.complete and done
+            if sweep.waiting == 0 and sweep.complete and sweep.noted:
                 self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
 
         address = inbox_address(self._keys, b"", day)
         self._dht.get(Family.OPEN_SET, address, found, now, all_holders=True)
 
-    def _on_inbox_records(self, secret: bytes, day: int, records: list[VerifiedRecord], now: Now) -> None:
+    def _on_inbox_records(self, secret: bytes, day: int, records: list[VerifiedRecord], now: Now) -> bool:
+        """Whether nothing of it is to be read again."""
         rings: list[OpenItem] = []
+        done = True
         for record in records:
             content = record.content
             if not isinstance(content, OpenItem):
                 continue
             if secret:
                 rings.append(content)
-            elif self._paid(record):
-                self._requests.on_inbox_record(content, day, now)
+            elif self._paid(content):
+                done = self._requests.on_inbox_record(content, day, now) and done
         if rings:
             self._on_rings(secret, day, rings, now)
+        return done
 
-    def _paid(self, record: VerifiedRecord) -> bool:
+    def _paid(self, item: OpenItem) -> bool:
         if not self._inbox_bits:
             return True
-        stamp = record.record.stamp
-        if stamp and stamp_bits(Domain.STAMP, record.record.digest, stamp) >= self._inbox_bits:
+        if item.stamp and stamp_bits(Domain.STAMP, item.challenge, item.stamp) >= self._inbox_bits:
             return True
         self._count("unpaid_request")
         return False
@@ -200,11 +210,27 @@ class Mailroom:
             if where not in read:
                 read.add(where)
                 self._seen_index(identity, where)
-                self._read(identity, where, Sweep(1, whole=False), now)
+                self._read_rung(identity, where, now)
                 self._reach.alive(identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
         for start in range(0, len(ended), limits.MAIL_BATCH):
             self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
+
+    def _read_rung(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
+        """Now, or once more when one of the readings under way is over: whoever holds a ring can repeat it."""
+        reads, _ = self._rung.get(where, (0, False))
+        if reads >= limits.RING_READS:
+            self._rung[where] = reads, True
+            return
+        self._rung[where] = reads + 1, False
+        self._read(identity, where, Sweep(1, whole=False), now)
+
+    def _on_rung_read(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
+        reads, again = self._rung.pop(where)
+        if reads > 1:
+            self._rung[where] = reads - 1, False
+        if again:
+            self._read_rung(identity, where, now)
 
     # --- mailboxes ---
 
@@ -220,7 +246,7 @@ class Mailroom:
         days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
         for contact in self._accepted():
             self._sweep_contact(contact, now)
-        sweep = Sweep(len(days))
+        sweep = Sweep(len(days), noted=self._settled)
         for day in days:
             self._read_inbox(day, sweep, now)
 
@@ -236,7 +262,7 @@ class Mailroom:
             if direction.used_on(day, now.day)
             for index in range(self._indexes(contact, day))
         ]
-        sweep = Sweep(len(places), places=set(places), tries=tries)
+        sweep = Sweep(len(places), noted=self._settled, places=set(places), tries=tries)
         for place in places:
             self._read(contact.identity, place, sweep, now)
 
@@ -265,6 +291,8 @@ class Mailroom:
         def found(result: Found, later: Now) -> None:
             self._reading -= 1
             self._on_mail(contact, where, result, sweep, later)
+            if not sweep.whole:
+                self._on_rung_read(contact, where, later)
             self._read_next(later)
 
         return found
@@ -286,7 +314,7 @@ class Mailroom:
         sweep.waiting -= 1
         contact = self._store.contact(identity)
         complete = sweep.whole and sweep.complete and sweep.waiting == 0
-        if complete and contact is not None and contact.swept_day != now.day:
+        if complete and sweep.noted and contact is not None and contact.swept_day != now.day:
             self._store.save_contact(replace(contact, swept_day=now.day))
 
     def _in_order(self, where: MailAddress, items: list[SetItem]) -> list[tuple[SetItem, bytes]]:

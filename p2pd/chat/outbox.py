@@ -192,10 +192,11 @@ class Outbox:
     def acknowledge(self, contact: IdentityKey, now: Now) -> None:
         """Something of theirs is committed: tell them soon."""
         flight = self._flights.of(contact)
+        soon_s = now.steady + limits.ACKNOWLEDGE_BY_MAIL_S
         if self._links.up(contact):
             flight.acknowledge_at = now.steady
-        elif flight.acknowledge_at is None:
-            flight.acknowledge_at = now.steady + limits.ACKNOWLEDGE_BY_MAIL_S
+        elif flight.acknowledge_at is None or flight.acknowledge_at > soon_s:
+            flight.acknowledge_at = soon_s
             self._reach.want(contact, now)
 
     def on_up(self, contact: IdentityKey, now: Now) -> None:

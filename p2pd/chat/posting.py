@@ -7,6 +7,7 @@ Knows no links and no meaning of what it puts.
 | for the first time | the outbox says that mail is due |
 | again, the same bytes at the same place | too few storers took it, after `limits.RETRY_S` |
 | again, as another item in the day's mailbox | the day is another, or `limits.MAIL_REISSUE_S` have gone by |
+| again, where it would be put anew | more servers are known than took it, and had to do, after `limits.RETRY_S` |
 | again, sealed anew | the session is another |
 
 Rules: an item counts as stored with the receipts that the DHT asks for, a message when all its items are.  A ring goes
@@ -73,7 +74,7 @@ class Posting:
         items = [
             item
             for item in window
-            if item.put_item not in flight.putting and _mail_due_ms(item, session.session, now) <= now.wall_ms
+            if item.put_item not in flight.putting and self._mail_due_ms(item, session.session, now) <= now.wall_ms
         ]
         batch = [sealed for item in items[: limits.MAIL_BATCH] if (sealed := self._posted(contact, item, now))]
         if batch:
@@ -96,9 +97,14 @@ class Posting:
         def progress(result: PutProgress, later: Now) -> None:
             if result.receipts:
                 self.ring(contact.identity, later)
+            flight = self._flights.of(contact.identity)
+            if result.receipts >= result.wanted > 0:
+                flight.acknowledged_in_vain = 0
             elif result.done and self._store.contact(contact.identity) is not None:
                 self._envelopes.mark_due(contact.identity)
-                self._flights.of(contact.identity).acknowledge_at = later.steady + limits.RETRY_S[0]
+                wait_s = limits.RETRY_S[min(flight.acknowledged_in_vain, len(limits.RETRY_S) - 1)]
+                flight.acknowledge_at = later.steady + wait_s
+                flight.acknowledged_in_vain += 1
 
         self._dht.put([record], progress, now)
         return True
@@ -138,8 +144,19 @@ class Posting:
         session = self._sessions.current(contact)
         id = session.session if session else b""
         window = self._window(contact)
-        due_ms = [_mail_due_ms(item, id, now) for item in window] + self._withdrawing.due_ms(contact, window, now)
+        due_ms = [self._mail_due_ms(item, id, now) for item in window] + self._withdrawing.due_ms(contact, window, now)
         return now.steady + max(1.0, (min(due_ms) - now.wall_ms) / 1000) if due_ms else None
+
+    def _mail_due_ms(self, item: OutboxItem, session: bytes, now: Now) -> int:
+        """When an item is to be put (again), wall clock: what was sealed in another session may never be opened."""
+        if _stale(item, now):
+            return now.wall_ms
+        if not (item.put_item and item.receipts and item.session == session) or item.wanted < self._dht.receipts_wanted:
+            return item.retry_ms
+        again_ms = item.put_ms + limits.MAIL_REISSUE_S * 1000
+        if item.wanted < limits.STORED_RECEIPTS:  # looked at again, for others may be known by then
+            return min(again_ms, now.wall_ms + limits.HOUSEKEEPING_S * 1000)
+        return again_ms
 
     def _posted(self, contact: Contact, item: OutboxItem, now: Now) -> tuple[OutboxItem, Record] | None:
         envelope = self._envelopes.sealed(contact, item, now)
@@ -262,14 +279,6 @@ class Posting:
 def _stale(item: OutboxItem, now: Now) -> bool:
     """Put long ago, or, after the wall clock was set back, in the future."""
     return not 0 <= now.wall_ms - item.put_ms < limits.MAIL_REISSUE_S * 1000
-
-
-def _mail_due_ms(item: OutboxItem, session: bytes, now: Now) -> int:
-    """When an item is to be put (again), wall clock: what was sealed in another session may never be opened."""
-    if _stale(item, now):
-        return now.wall_ms
-    stored = item.put_item and item.receipts and item.session == session
-    return item.put_ms + limits.MAIL_REISSUE_S * 1000 if stored else item.retry_ms
 
 
 def _ignore(progress: PutProgress, now: Now) -> None:

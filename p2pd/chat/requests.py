@@ -12,6 +12,8 @@ What lies in our own inbox is opened, entered like any envelope, and ended by a 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.history import History
@@ -42,7 +44,7 @@ from p2pd.wire.padding import pad, unpad
 from p2pd.wire.person import DeviceContent, Profile, ProfileDevice
 from p2pd.wire.record import Family, OpenItem, Record, Single
 
-REQUEST_BODY_BYTES = limits.SIZE_CLASSES[2]
+REQUEST_BODY_BYTES = limits.OPEN_BODY_BYTES
 
 
 @dataclass(slots=True)
@@ -97,7 +99,8 @@ class Requests:
         self._random = random
         self._count = count
         self._asking: dict[IdentityKey, Asking] = {}
-        self._stamps: dict[int, tuple[IdentityKey, Record]] = {}
+        self._stamps: dict[int, tuple[IdentityKey, OpenItem, SigningKey]] = {}
+        """Requests that wait for their proof of work, and what signs them then."""
         self._next_job = 1
 
     # --- asking ---
@@ -274,24 +277,23 @@ class Requests:
         address = personal_address(identity, INBOX, by.secret if by else b"", now.day)
         signer = SigningKey(self._random.bytes(32))
         content = OpenItem(address, now.wall_s + limits.MAIL_LIFE_S, item.request, signer.public)
-        record = signed_record(content, signer)
         if not price:
-            self._put_record(identity, record, now)
+            self._put_record(identity, signed_record(content, signer), now)
             return
         bits = min(_bits(item, price, now.wall_ms), limits.STAMP_BITS_MAX)
-        self._stamps[self._next_job] = (identity, record)
-        self._effects.append(SolveStamp(self._next_job, record.digest, bits, Domain.STAMP))
+        self._stamps[self._next_job] = (identity, content, signer)
+        self._effects.append(SolveStamp(self._next_job, content.challenge, bits, Domain.STAMP))
         self._next_job += 1
 
     def on_stamp(self, job: int, nonce: bytes | None, now: Now) -> None:
         """The proof of work is done."""
-        identity, record = self._stamps.pop(job, (None, None))
-        if identity is None or record is None or identity not in self._asking:
+        identity, content, signer = self._stamps.pop(job, (None, None, None))
+        if identity is None or content is None or signer is None or identity not in self._asking:
             return
         if nonce is None:
             self._again(self._asking[identity], now)
         else:
-            self._put_record(identity, Record(record.content, record.signature, nonce), now)
+            self._put_record(identity, signed_record(msgspec.structs.replace(content, stamp=nonce), signer), now)
 
     def _put_record(self, identity: IdentityKey, record: Record, now: Now) -> None:
         def progress(result: PutProgress, later: Now) -> None:
@@ -363,12 +365,13 @@ class Requests:
 
     # --- being asked ---
 
-    def on_inbox_record(self, content: OpenItem, day: int, now: Now) -> None:
-        """Something lies in our public inbox."""
-        outcome = self._open(content, now)
-        if outcome is not Outcome.HELD:
-            signer = blind_secret(self._own.identity, INBOX, b"", day)
-            self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+    def on_inbox_record(self, content: OpenItem, day: int, now: Now) -> bool:
+        """Something lies in our public inbox; whether it is done with, and not to be read again."""
+        if self._open(content, now) is Outcome.HELD:
+            return False
+        signer = blind_secret(self._own.identity, INBOX, b"", day)
+        self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+        return True
 
     def _open(self, content: OpenItem, now: Now) -> Outcome:
         try:

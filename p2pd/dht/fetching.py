@@ -6,6 +6,8 @@ Rules:
 - then all others, nearest first, for what we still lack: that a holder has as many as we do does not say that it has
   the same, as one may have missed what came and another what has ended.  What we have is named in a datagram where it
   fits, so that few mails cost no connections;
+- each is asked once before any is asked again, and again at most `FETCHES` times in all: a liar can always have a
+  little more, made for the question;
 - one that is slow gets another beside it, and is not waited for when `FETCHED_FROM` others have told.
 
 | a holder with more | next |
@@ -45,6 +47,8 @@ class _Holder:
     state: _State = _State.KNOWN
     large: bool = False
     """What it has beyond what we have fits no datagram."""
+    asked: int = 0
+    told: bool = False
 
 
 class Fetching:
@@ -57,7 +61,7 @@ class Fetching:
         *,
         ask: Ask,
         ours: Callable[[], int],
-        take: Callable[[Values, Now], None],
+        take: Callable[[Peer, Values, Now], None],
         on_end: Callable[[Now], None],
     ) -> None:
         self._alarms = alarms
@@ -105,19 +109,24 @@ class Fetching:
 
     @property
     def complete(self) -> bool:
-        """Whether nobody has said to hold more than we have, and given nothing."""
-        told = bool(self._in(_State.ANSWERED)) or not self._holders
-        return told and not self._lacking()
+        """Whether nobody has said to hold more than we have, and given nothing, and most have given all of it.
+
+        How many we have says little alone: in an open set anybody can make them many.
+        """
+        told = sum(holder.told for holder in self._holders.values())
+        return 2 * told >= len(self._holders) and not self._lacking()
 
     # --- whom to ask
 
     def _next(self) -> _Holder | None:
-        known, asked = self._in(_State.KNOWN), self._in(_State.ASKED)
-        if not known or self.count >= limits.FETCHES or len(asked) >= limits.FETCHED_FROM:
+        again = self.count - sum(holder.asked > 0 for holder in self._holders.values())
+        known = [h for h in self._in(_State.KNOWN) if not h.asked or again < limits.FETCHES]
+        asked = self._in(_State.ASKED)
+        if not known or len(asked) >= limits.FETCHED_FROM:
             return None
-        if self._in(_State.ANSWERED):
-            return min(known, key=lambda holder: holder.peer.place ^ self._place)
-        return None if asked else max(known, key=lambda holder: holder.total)
+        if self._has_told:
+            return min(known, key=lambda holder: (holder.asked, holder.peer.place ^ self._place))
+        return None if asked else min(known, key=lambda holder: (holder.asked, -holder.total))
 
     def _is_done(self) -> bool:
         answered = len(self._in(_State.ANSWERED))
@@ -128,6 +137,10 @@ class Fetching:
         ours = self._ours()
         return any(holder.total > ours and holder.state is not _State.ANSWERED for holder in self._holders.values())
 
+    @property
+    def _has_told(self) -> bool:
+        return any(holder.told for holder in self._holders.values())
+
     def _in(self, *states: _State) -> list[_Holder]:
         return [holder for holder in self._holders.values() if holder.state in states]
 
@@ -135,7 +148,8 @@ class Fetching:
 
     def _begin(self, holder: _Holder, now: Now) -> None:
         holder.state, self.count = _State.ASKED, self.count + 1
-        large = holder.large or not self._in(_State.ANSWERED)
+        holder.asked += 1
+        large = holder.large or not self._has_told
         impatience = self._alarms.at(now.steady + limits.FETCH_NEXT_S, lambda later: self._on_slow(holder, later))
 
         def then(body: Body | None, later: Now) -> None:
@@ -144,8 +158,9 @@ class Fetching:
             if self._is_over:
                 return
             if isinstance(body, Values):
+                holder.told = True
                 before = self._ours()
-                self._take(body, later)
+                self._take(holder.peer, body, later)
                 if body.more and (not large or self._ours() > before):
                     holder.state, holder.large, holder.total = _State.KNOWN, True, self._ours() + body.more
             self.go_on(later)

@@ -2,11 +2,13 @@
 
 Knows nothing of what records mean.
 Rules:
-- whatever arrives is verified before it counts (R1), and belongs to the key that was asked for;
+- whatever arrives is verified before it counts (R1), and belongs to the key that was asked for; what has expired by our
+  clock alone is left out, and no lie;
 - with the first value of a single nobody else is asked; it ends when those asked beside it have answered, which may
   bring a newer one, or after a grace of half a round trip;
 - that nothing is there is said only when the nearest have all answered or failed, however slow they are;
 - sets are asked of all holders, however slow; what did not fit their datagrams comes over QUIC (`fetching`);
+- of one holder no more is looked at than it may hold;
 - nodes outside the key's region are asked for nodes near a place that shares only its first bits (R14).
 """
 
@@ -20,7 +22,7 @@ from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
 from p2pd.dht.fetching import Fetching
 from p2pd.dht.peers import Peer, masked
-from p2pd.dht.records import VerifiedRecord, check_time, verified
+from p2pd.dht.records import UNTIMELY, VerifiedRecord, check_time, verified
 from p2pd.dht.searching import Searches
 from p2pd.errors import PeerError
 from p2pd.types import ItemId, NodeKey, Now, RandomSource, RecordKey
@@ -35,7 +37,7 @@ class Found:
     records: list[VerifiedRecord]
     holders_asked: int
     complete: bool
-    """Whether somebody near the key answered, and nobody is known to hold more."""
+    """Whether enough near the key answered, or most of them, nobody is known to hold more, and this is no island."""
     rounds: int
     """Hops to the farthest node that answered."""
     messages: int
@@ -118,6 +120,7 @@ class Getting:
         self._own = own
         self._single = family is Family.SINGLE
         self._place = int.from_bytes(key, "big")
+        self._width = width
         self._replicas = replicas
         self._radius = radius
         self._widened = False
@@ -128,13 +131,14 @@ class Getting:
         self._asked: dict[NodeKey, int] = {}
         """Who was asked, and how many of the items named to them as known are live."""
         self._answered = 0
+        self._given: dict[NodeKey, int] = {}
+        """Records that nobody had given before."""
         self._fetching = Fetching(
             searches.alarms, self._place, ask=self._fetch, ours=self._ours, take=self._take, on_end=self._on_fetched
         )
         self._grace: Alarm | None = None
         self._is_over = False
-        for data in held:
-            self._add(data, now)
+        self._add(held, now)
         self._search = searches.start(
             key,
             self,
@@ -167,8 +171,8 @@ class Getting:
             return True
         if not isinstance(body, Values):
             return False
-        given = [record for data in body.records if (record := self._add(data, now))]
-        if len(given) < len(body.records):
+        given = self._add(self._within_bounds(peer, body.records), now)
+        if given is None:
             return False
         self._answered += 1
         if body.more:
@@ -225,9 +229,8 @@ class Getting:
         # What has ended is not counted: who holds nothing else has just as much to give.
         return len(self._gathered.live)
 
-    def _take(self, body: Values, now: Now) -> None:
-        for data in body.records:
-            self._add(data, now)
+    def _take(self, peer: Peer, body: Values, now: Now) -> None:
+        self._add(self._within_bounds(peer, body.records), now)
         if self._gathered.newest and not self._all_holders:
             self._finish(now)
 
@@ -237,12 +240,28 @@ class Getting:
 
     # --- the end
 
-    def _add(self, data: bytes, now: Now) -> VerifiedRecord | None:
-        try:
-            return self._gathered.add(data, now.wall_s)
-        except PeerError as error:
-            self._counters.reject(error.reason, now)
-            return None
+    def _within_bounds(self, peer: Peer, records: list[bytes]) -> list[bytes]:
+        """Without what is more than a holder keeps, items and tombstones: each costs us work, and them little."""
+        few: list[bytes] = []
+        for data in records:
+            if data not in self._gathered.taken:
+                if self._given.get(peer.key, 0) >= 2 * limits.SET_ITEMS:
+                    continue
+                self._given[peer.key] = self._given.get(peer.key, 0) + 1
+            few.append(data)
+        return few
+
+    def _add(self, records: list[bytes], now: Now) -> list[VerifiedRecord] | None:
+        """Those that are of now; None where one of them is not right."""
+        given: list[VerifiedRecord] = []
+        are_right = True
+        for data in records:
+            try:
+                given.append(self._gathered.add(data, now.wall_s))
+            except PeerError as error:
+                self._counters.reject(error.reason, now)
+                are_right = are_right and error.reason in UNTIMELY
+        return given if are_right else None
 
     def _finish(self, now: Now) -> None:
         if self._is_over:
@@ -256,12 +275,17 @@ class Getting:
         found = Found(
             records=self._gathered.live,
             holders_asked=len(self._asked),
-            complete=self._answered > 0 and self._fetching.complete,
+            complete=self._is_told_by_most and self._fetching.complete,
             rounds=rounds,
             messages=messages + self._fetching.count,
             elapsed_ms=(now.steady - self._began_s) * 1000,
         )
         self._then(found, now)
+
+    @property
+    def _is_told_by_most(self) -> bool:
+        """One word for it that nothing is there is one holder's, and those that say nothing may have it."""
+        return self._answered >= self._width or 2 * self._answered > len(self._asked)
 
     def _note_density(self) -> None:
         if self._search is not None:

@@ -10,7 +10,8 @@ Rules (R2, R10):
 | sets | item or nothing | tombstone | replaces it; it stays until it and the item have expired |
 | sets | tombstone | item | refused |
 | sets | item | same id, other bytes | refused: what is held is never evicted |
-| open set | full | item with more stamp bits than the least | replaces that one |
+| open set | its half for stamped items full | item with more stamp bits than the least | replaces that one |
+| open set | its half for items without a stamp full | one more | refused |
 
 What the store grows by costs the more of its source's bytes of a day, the fuller it is (R34): to fill it takes very
 many networks, and who brings little finds room.  What replaces or ends something costs its size.
@@ -67,9 +68,9 @@ class Holdings:
 
     # --- reading
 
-    def held(self, key: RecordKey) -> list[HeldRecord]:
+    def held(self, key: RecordKey, now: Now) -> list[HeldRecord]:
         """All that can be given to others, tombstones last, most stamp bits first."""
-        rows = [row for row in self._store.held(key) if row.data]
+        rows = [row for row in self._store.held(key) if row.data and row.expires_s > now.wall_s]
         return sorted(rows, key=lambda row: (row.tombstone, -row.stamp_bits))
 
     def keys(self) -> list[RecordKey]:
@@ -163,18 +164,26 @@ class Holdings:
             if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:
                 return Kept(Refusal.FULL)
             return self._keep(record, record.item, [], source, now)
-        return self._take_open(record, items, source, now)
+        return self._take_open(record, record.content, items, source, now)
 
-    def _take_open(self, record: VerifiedRecord, items: list[HeldRecord], source: Source, now: Now) -> Kept:
+    def _take_open(
+        self, record: VerifiedRecord, content: OpenItem, items: list[HeldRecord], source: Source, now: Now
+    ) -> Kept:
+        """Half of the room is for those with a stamp, half for those without: neither keeps out nor outdoes the other.
+
+        Where nothing is paid, nothing that pays may end what was taken; and what is free must not fill a priced inbox.
+        """
         bits = 0
-        if record.record.stamp:
+        if content.stamp:
             if not self._stamps.take(now.steady):
                 return Kept(Refusal.BUSY)
-            bits = stamp_bits(Domain.STAMP, record.digest, record.record.stamp)
+            bits = stamp_bits(Domain.STAMP, content.challenge, content.stamp)
+        alike = [row for row in items if bool(row.stamp_bits) is bool(bits)]
+        lacking = _size(alike) + len(record.data) - limits.OPEN_SET_BYTES
         outdone: list[HeldRecord] = []
-        if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:
-            least = min(items, key=lambda row: row.stamp_bits)
-            if least.stamp_bits >= bits or len(least.data) < len(record.data) - _room(items):
+        if len(alike) >= limits.OPEN_SET_ITEMS or lacking > 0:
+            least = min(alike, key=lambda row: row.stamp_bits)
+            if least.stamp_bits >= bits or len(least.data) < lacking:
                 return Kept(Refusal.FULL)
             outdone = [least]
         return self._keep(record, record.item, outdone, source, now, bits=bits)
@@ -234,7 +243,3 @@ def _row(record: VerifiedRecord, slot: bytes, data: bytes, *, expires_s: int = 0
 
 def _size(rows: list[HeldRecord]) -> int:
     return sum(len(row.data) for row in rows)
-
-
-def _room(items: list[HeldRecord]) -> int:
-    return limits.SET_BYTES - _size(items)

@@ -1,9 +1,10 @@
 """Who wants to hear at once what arrives under an open set: the serving side of `listen`.
 
 Rules: a listener proves its address by a token and its right by the address key's signature; what is pushed to it is
-never more than it may have, since it asked; a bounded number for each key and in all.  One that does not answer is left
-alone until it asks anew, and then hears that there is something to read: it slept, or a router in front of it did not
-let the push in.
+never more than it may have, since it asked; a bounded number for each key, for each network outside private ones, and
+in all: addresses to listen at cost nothing, and one machine's must not take the places of everybody.  One that does not
+answer is left alone until it asks anew, and then hears that there is something to read: it slept, or a router in front
+of it did not let the push in.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from p2pd import limits
 from p2pd.crypto.keys import verify
 from p2pd.dht.counters import Cause
-from p2pd.dht.peers import Peer
+from p2pd.dht.peers import Peer, networks
 from p2pd.dht.questions import BODY_ROOM_BYTES, Question
 from p2pd.dht.records import VerifiedRecord
 from p2pd.dht.rpc import Rpc
@@ -34,8 +35,10 @@ class _Listener:
 class Listeners:
     """Those of one server."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: Rpc, *, private: bool) -> None:
         self._rpc = rpc
+        self._private = private
+        self._by_network: dict[bytes, int] = {}
         self._by_key: dict[RecordKey, dict[NodeKey, _Listener]] = {}
         self.count = 0
 
@@ -53,9 +56,11 @@ class Listeners:
         of_key = self._by_key.get(key, {})
         before = of_key.get(listener.key)
         is_new = before is None
-        if is_new and (self.count >= limits.LISTENERS or len(of_key) >= limits.LISTENERS_PER_KEY):
+        if is_new and (len(of_key) >= limits.LISTENERS_PER_KEY or not self._has_room(listener)):
             return Listening(0)
-        self.count += is_new
+        if before is not None:
+            self._count(before.peer, -1)  # it may be somewhere else by now
+        self._count(listener, 1)
         taken = self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
         if before is not None and before.silent:
             self._push(taken, b"", now)
@@ -79,6 +84,17 @@ class Listeners:
                 if listener.until_s <= now.wall_s:
                     self._remove(key, listener.peer.key)
 
+    def _has_room(self, listener: Peer) -> bool:
+        of_network = self._by_network.get(networks(listener.endpoint.host)[0], 0)
+        return self.count < limits.LISTENERS and (self._private or of_network < limits.LISTENERS_PER_NETWORK)
+
+    def _count(self, listener: Peer, change: int) -> None:
+        self.count += change
+        network = networks(listener.endpoint.host)[0]
+        self._by_network[network] = self._by_network.get(network, 0) + change
+        if not self._by_network[network]:
+            del self._by_network[network]
+
     def _push(self, listener: _Listener, data: bytes, now: Now) -> None:
         def then(body: Body | None, later: Now) -> None:
             listener.silent = listener.silent or body is None
@@ -87,7 +103,8 @@ class Listeners:
 
     def _remove(self, key: RecordKey, listener: NodeKey) -> None:
         of_key = self._by_key.get(key, {})
-        if of_key.pop(listener, None) is not None:
-            self.count -= 1
+        gone = of_key.pop(listener, None)
+        if gone is not None:
+            self._count(gone.peer, -1)
         if not of_key:
             self._by_key.pop(key, None)

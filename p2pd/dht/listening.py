@@ -4,11 +4,14 @@ Knows nothing of what items mean.
 Rules:
 - a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
+- who does not promise is not asked again before a search is due anyhow, while there are others: it may have no room, or
+  be one of those who want the key to themselves;
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
   then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew;
-- what is pushed is verified, given once, and answered always;
+- what is pushed is verified, given once, and answered always; what one holder pushes beyond what it may have taken is
+  read with the rest of the set;
 - the set is read once, when listening begins, or by who listens; who newly promises is asked after that, alone, for
   what it took before it knew of us;
 - an empty push announces something large: a get brings it, as it does where more than fits an answer was not read yet.
@@ -23,6 +26,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.peers import Peer, masked
+from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.records import VerifiedRecord, check_time, verified
 from p2pd.dht.rpc import Rpc
 from p2pd.dht.searching import Search, Searches
@@ -78,6 +82,7 @@ class Listens:
         self.fetch = fetch
         self._serves = serves
         self._ears: dict[RecordKey, Ear] = {}
+        self._pushes: TokenBuckets[NodeKey] = TokenBuckets(limits.PUSHES_PER_S, limits.SET_ITEMS)
         self._open_alarm: Alarm | None = None
 
     def listen(
@@ -128,7 +133,7 @@ class Listens:
         ears = [ear for ear in self._ears.values() if ear.own is own and holder.key in ear.holders]
         if not ears:
             return False
-        if data:
+        if data and self._pushes.take(holder.key, now.steady):
             return self.on_record(ears, data, now)
         for ear in ears:
             ear.on_announcement(now)
@@ -174,13 +179,16 @@ class Ear:
         """Who is asked to push."""
         self._promised: dict[NodeKey, None] = {}
         """Who of them has said yes."""
+        self._refused: Recent[NodeKey, float] = Recent(limits.REPLICAS)
+        """Who has not, and when, steady seconds."""
         self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
         self._behind: list[Peer] = []
         """Of those, who may have taken something before that we have not read."""
         self._fetches = 0
         """Under way."""
         self._searched_s = 0.0
-        self._fetched_s = -limits.LISTEN_FETCH_GAP_S
+        self._fetched_s = -limits.LISTEN_FETCH_SELDOM_S
+        self._announced = TokenBucket(1 / limits.LISTEN_FETCH_SELDOM_S, limits.LISTEN_FETCH_BURST)
         self._alarm: Alarm | None = None
         self._fetch_alarm: Alarm | None = None
         self._nearer_alarm: Alarm | None = None
@@ -210,8 +218,10 @@ class Ear:
     def on_end(self, now: Now) -> None:
         if self._search is None or self._is_closed:
             return
-        nearest = self._search.lookup.nearest(limits.LISTEN_HOLDERS)
-        self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in nearest}
+        since_s = now.steady - limits.LISTEN_SEARCH_S
+        near = self._search.lookup.nearest(2 * limits.LISTEN_HOLDERS)
+        near.sort(key=lambda peer: (self._refused.find(peer.key) or since_s) > since_s)
+        self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in near[: limits.LISTEN_HOLDERS]}
         self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
 
@@ -249,6 +259,7 @@ class Ear:
 
         def then(body: Body | None, later: Now) -> None:
             if not isinstance(body, Listening) or not body.until_s:
+                self._refused.put(peer.key, later.steady)
                 self.lose(peer.key, later)
             elif peer.key not in self._promised:
                 self._promised[peer.key] = None
@@ -306,10 +317,13 @@ class Ear:
 
     def on_announcement(self, now: Now) -> None:
         """Something large arrived: fetch it, and once more for what arrives too soon after that."""
-        due_s = self._fetched_s + limits.LISTEN_FETCH_GAP_S
+        if self._fetch_alarm is not None:
+            return
+        often = self._announced.take(now.steady)  # a holder can always say that there is something
+        due_s = self._fetched_s + (limits.LISTEN_FETCH_GAP_S if often else limits.LISTEN_FETCH_SELDOM_S)
         if now.steady >= due_s:
             self.fetch(now)
-        elif self._fetch_alarm is None:
+        else:
             self._fetch_alarm = self._listens.alarms.at(due_s, self.fetch)
 
     def fetch(self, now: Now) -> None:

@@ -6,6 +6,7 @@ within a later input's turn, never before the call that asked for them has retur
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from p2pd import limits
@@ -141,7 +142,7 @@ class Dht:
             fetch=self._fetch,
             serves=lambda: self.serves,
         )
-        self._listeners = Listeners(self._rpc)
+        self._listeners = Listeners(self._rpc, private=settings.private)
         self._refresh = Refresh(
             node=node,
             place=int.from_bytes(self.id, "big"),
@@ -263,7 +264,7 @@ class Dht:
             replicas=self._settings.replicas,
             radius=self._shown(),
             all_holders=all_holders,
-            held=[row.data for row in self._holdings.held(key)],
+            held=[row.data for row in self._holdings.held(key, now)],
             then=lambda found, _: self._found(found, then),
             now=now,
         )
@@ -344,6 +345,12 @@ class Dht:
     def joined(self) -> bool:
         """Whether another server is known: without one nothing can be looked up or stored."""
         return len(self._table) > 0
+
+    @property
+    def receipts_wanted(self) -> int:
+        """How many a put should want, as far as we know of servers that might give one."""
+        usual = min(limits.STORED_RECEIPTS, self._settings.replicas)
+        return max(limits.STORED_RECEIPTS_MIN, min(usual, len(self.servers())))
 
     @property
     def has_looked_around(self) -> bool:
@@ -504,6 +511,8 @@ class Dht:
 
     def _found(self, found: Found, then: Callable[[Found, Now], None]) -> None:
         self._gets.add(found.elapsed_ms, found.rounds, went_well=bool(found.records))
+        if self.is_island:  # what lies elsewhere nobody here can know
+            found = replace(found, complete=False)
         then(found, self._clock.told)
 
     def _stored(self, report: PutProgress, elapsed_s: float, progress: Progress) -> None:

@@ -53,13 +53,15 @@ def verified(data: bytes) -> VerifiedRecord:
     """The record in these bytes, whoever brought them; raises `PeerError`."""
     record = Record.decode(data)
     content = record.parse()
-    if record.stamp and not isinstance(content, OpenItem):
-        raise PeerError("malformed", "a stamp, which no signature covers, where none is asked")
     signer = content.signer if isinstance(content, OpenItem) else content.address
     if not verify(signer, signing_domain(content), record.content, record.signature):
         raise PeerError("forged", "a record's signature")
     family = family_of(content)
     return VerifiedRecord(record, content, family, record_key(family, content.address), record.digest, data)
+
+
+UNTIMELY = frozenset(("expired", "too_long"))
+"""What `check_time` says: of our clock as much as of who gave the record."""
 
 
 def check_time(record: VerifiedRecord, wall_s: int) -> None:

@@ -85,7 +85,7 @@ class Serving:
             case rpc.Find(target=target):
                 return Answer(Nodes(self._contacts(target, question.asker, question.room_bytes - _REPLY_HEAD_BYTES)))
             case Get():
-                return Answer(self._values(question.body, question.asker, question.room_bytes))
+                return Answer(self._values(question.body, question.asker, question.room_bytes, now))
             case rpc.Store(records=records):
                 return self._store(records, question, now)
             case rpc.Listen():
@@ -99,13 +99,13 @@ class Serving:
 
     # --- reading
 
-    def _values(self, get: Get, asker: Peer, room: int) -> Values:
+    def _values(self, get: Get, asker: Peer, room: int, now: Now) -> Values:
         """Live records first, a few tombstones, then nodes nearer to the key."""
         room -= _REPLY_HEAD_BYTES
         known = dict.fromkeys(get.known)
         rows = [
             row
-            for row in self._holdings.held(get.key)
+            for row in self._holdings.held(get.key, now)
             if (row.sequence > get.sequence if not row.item else ItemId(row.item) not in known)
         ]
         given: list[bytes] = []

@@ -2,7 +2,8 @@
 
 Knows no keys: whoever holds one signs and verifies.
 Rules: a record proves itself: its place in the DHT is the hash of its family and of the key that its content names, and
-its content is signed; its expiry is absolute, inside the signature, and nothing extends it.
+its content is signed; its expiry is absolute, inside the signature, and nothing extends it.  Nothing stands outside the
+signature, so that nobody on its way can take anything from it.
 """
 
 from enum import IntEnum
@@ -17,6 +18,7 @@ from p2pd.types import AddressKey, ItemId, RecordKey
 from p2pd.wire.codec import U8, U32, U63, Address, Bytes32, Item, Node, Signature, Wire, decode
 
 Body = Annotated[bytes, msgspec.Meta(max_length=limits.BODY_BYTES)]
+OpenBody = Annotated[bytes, msgspec.Meta(max_length=limits.OPEN_BODY_BYTES)]
 Stamp = Annotated[bytes, msgspec.Meta(max_length=limits.STAMP_BYTES)]
 
 
@@ -60,7 +62,7 @@ class SetItem(Wire, frozen=True, tag=2):
 
 
 class OpenItem(Wire, frozen=True, tag=3):
-    """One item that anyone may add, signed by a key made for it alone.
+    """One item that anyone may add, signed by a key made for it alone, with its proof of work where one is asked.
 
     The key gives the item its id, which so can be nobody else's: a tombstone ends what was read, and nothing beside it.
     """
@@ -68,8 +70,18 @@ class OpenItem(Wire, frozen=True, tag=3):
     LIMIT: ClassVar[int] = limits.RECORD_BYTES
     address: Address
     expires_s: U32
-    body: Body
+    body: OpenBody
     signer: Bytes32
+    stamp: Stamp = b""
+
+    def __post_init__(self) -> None:
+        if len(self.stamp) not in (0, limits.STAMP_BYTES):
+            raise ValueError("a stamp is whole or not there")
+
+    @property
+    def challenge(self) -> bytes:
+        """What the stamp is found for: the digest that the item has without one."""
+        return domain_hash(Domain.RECORD_DIGEST, msgspec.structs.replace(self, stamp=b"").encode())
 
     @property
     def item(self) -> ItemId:
@@ -95,13 +107,12 @@ Content = Single | SetItem | OpenItem | Tombstone
 
 
 class Record(Wire, frozen=True):
-    """A signed content and, for an open item, its proof of work (empty elsewhere, and where none is asked).
+    """A signed content.
 
     | field | bytes |
     |---|---|
     | content | the encoded content, exactly as signed |
     | signature | 64, Ed25519 over the content, by its address key or, for an open item, its signer |
-    | stamp | 0 or 8; outside the signature, over the content's digest |
 
     Unlike other formats it has one encoding only, and no further fields: nobody on its way can make it longer.
     """
@@ -109,11 +120,6 @@ class Record(Wire, frozen=True):
     LIMIT: ClassVar[int] = limits.RECORD_BYTES
     content: Annotated[bytes, msgspec.Meta(max_length=limits.RECORD_BYTES)]
     signature: Signature
-    stamp: Stamp = b""
-
-    def __post_init__(self) -> None:
-        if len(self.stamp) not in (0, limits.STAMP_BYTES):
-            raise ValueError("a stamp is whole or not there")
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -130,7 +136,7 @@ class Record(Wire, frozen=True):
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that stand for this content in receipts, stamps and refreshes."""
+        """32 bytes that stand for this content in receipts and refreshes."""
         return domain_hash(Domain.RECORD_DIGEST, self.content)
 
 

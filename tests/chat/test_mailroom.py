@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from p2pd import limits
@@ -64,6 +65,12 @@ class Post:
         self.reader.mailroom.start(now)
         self.reader.mailroom.on_timer(after(limits.SETTLE_S, now))
 
+    def settle(self, now: Now) -> None:
+        """The reading that counts, a minute after it has joined."""
+        settled = after(limits.SWEEP_SETTLED_S, now)
+        self.reader.mailroom.on_timer(settled)
+        self.serve(settled)
+
     def keep(self) -> list[Record]:
         """What the reader has put, which are tombstones."""
         records = [record for put in self.reader.dht.take_puts() for record in put.records]
@@ -77,6 +84,10 @@ class Post:
     @property
     def swept_day(self) -> int:
         return self.reader.contact(self.writer).swept_day
+
+    @property
+    def inbox_read_day(self) -> int:
+        return int.from_bytes(self.reader.store.value(own.INBOX_READ_DAY) or b"", "big")
 
     def shown(self) -> list[str]:
         return self.reader.texts(self.writer)
@@ -185,6 +196,24 @@ def test_rings_are_ended_and_forged_ones_are_not(post: Post) -> None:
     assert (post.keep(), post.reader.counts["unknown_ring"]) == ([], 1)
 
 
+def test_a_storer_that_rings_without_end_has_few_read_and_nothing_missed(post: Post) -> None:
+    """A ring's tag is no secret to its storers: each can sign it again and again."""
+    post.begin(NOON)
+    post.serve()
+    for _ in range(100):
+        push(post, post.ring(NOON, NOON.day), NOON)
+    first, *others = post.reader.dht.take_gets()
+    assert len(others) == limits.RING_READS - 1
+    post.put(1)
+    first.answer([], NOON)  # as of before it was there
+    assert post.asked() == [first.address], "nor does a slow liar keep the next one waiting"
+    post.serve()
+    assert post.shown() == ["text 1"]
+    for get in others:
+        get.answer([], NOON)
+    assert post.asked() == []
+
+
 def test_many_mails_go_on_in_the_next_mailbox(post: Post) -> None:
     post.put(1, 2, index=0)
     post.put(3, index=1)
@@ -255,17 +284,24 @@ def test_what_was_not_read_whole_is_read_again_soon_and_not_for_ever(post: Post)
     assert post.swept_day == now.day
 
 
-def test_what_liars_hid_from_who_had_just_come_is_read_a_minute_later(post: Post) -> None:
-    post.begin(NOON)
-    for get in post.reader.dht.take_gets():
-        get.answer([], NOON)
+def test_what_liars_hid_from_who_had_just_come_is_read_a_minute_later(post: Post, stack: ExitStack) -> None:
+    """Of whatever day: who knows one liar alone must not take its word for all days before."""
+    stranger = Person("carol", stack)
+    post.records.append(asked(stranger, post.reader, now=NOON))
     post.put(1)
-    assert post.reader.mailroom.next_deadline() == NOON.steady + limits.SWEEP_SETTLED_S
-    later = after(limits.SWEEP_SETTLED_S, NOON)
+    back = after(5 * limits.DAY_S, NOON)
+    for joined in (back, after(limits.DAY_S / 4, back)):  # by an island, and then elsewhere
+        post.begin(joined)
+        for get in post.reader.dht.take_gets():
+            get.answer([], joined)
+        assert post.reader.mailroom.next_deadline() == joined.steady + limits.SWEEP_SETTLED_S
+    later = after(limits.SWEEP_SETTLED_S, joined)
     post.reader.mailroom.on_timer(later)
     post.serve(later)
     assert post.shown() == ["text 1"]
+    assert [request.identity for request in post.reader.people.requests()] == [stranger.identity]
     assert post.reader.mailroom._sweep_at == later.steady + limits.SWEEP_S
+    assert post.swept_day == later.day
 
 
 def test_indexes_end(post: Post) -> None:
@@ -289,6 +325,7 @@ def test_mail_that_came_too_early_is_ended_soon_after(post: Post) -> None:
     post.reader.mailroom.on_timer(again)
     post.serve(again)
     assert post.shown() == ["text 2"]
+    post.settle(NOON)
     assert post.swept_day == NOON.day
     assert isinstance(post.records[-1].parse(), Tombstone)
 
@@ -337,6 +374,7 @@ def test_a_long_absence_with_many_contacts_is_read_in_pieces(post: Post, stack: 
     assert len(post.asked()) == limits.MAILBOXES_READ
     post.serve(back)
     assert post.shown() == ["text 1"]
+    post.settle(back)
     assert {contact.swept_day for contact in post.reader.store.contacts()} == {back.day}
 
 
@@ -422,8 +460,27 @@ def test_the_public_inbox_is_read_back_to_the_last_time(post: Post, stack: ExitS
     post.begin(back)
     post.serve(back)
     assert [request.identity for request in post.reader.people.requests()] == [stranger.identity]
-    value = post.reader.store.value(own.INBOX_READ_DAY)
-    assert int.from_bytes(value or b"", "big") == back.day
+    post.settle(back)
+    assert post.inbox_read_day == back.day
+
+
+def test_a_request_that_finds_no_room_is_read_again_whatever_day_it_is(
+    post: Post, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Person(name, stack) for name in ("carol", "dave"))
+    post.records += [asked(stranger, post.reader, now=NOON) for stranger in (first, second)]
+    monkeypatch.setattr(limits, "REQUESTS_KEPT", 1)
+    back = after(5 * limits.DAY_S, NOON)
+    post.begin(back)
+    post.serve(back)
+    post.settle(back)
+    (request,) = post.reader.people.requests()
+    post.reader.people.reject(request, back)
+    later = after(3 * limits.DAY_S, back)
+    post.reader.mailroom.on_timer(later)
+    post.serve(later)
+    assert {first.identity, second.identity} == {request.identity, post.reader.people.requests()[0].identity}
+    assert post.inbox_read_day == later.day
 
 
 @pytest.mark.parametrize(("bits", "taken"), [(1, True), (9, False)])
@@ -431,10 +488,12 @@ def test_a_request_must_have_been_paid(post: Post, stack: ExitStack, bits: int, 
     reader = post.reader
     reader.settings["bits"] = 2 * bits if not taken else bits
     reader.start()
-    record = asked(Person("carol", stack), reader, now=NOON)
-    nonce = solve(Domain.STAMP, record.digest, bits)
+    item, signer = asked(Person("carol", stack), reader, now=NOON).parse(), SigningKey(bytes(32))
+    assert isinstance(item, OpenItem)
+    item = msgspec.structs.replace(item, signer=signer.public)
+    nonce = solve(Domain.STAMP, item.challenge, bits)
     post.begin(NOON)
     for stamp in (b"", nonce) if taken else (b"", b"\0" * 8):
-        push(post, Record(record.content, record.signature, stamp), NOON)
+        push(post, signed_record(msgspec.structs.replace(item, stamp=stamp), signer), NOON)
     assert len(reader.people.requests()) == int(taken)
     assert reader.counts["unpaid_request"] == (1 if taken else 2)

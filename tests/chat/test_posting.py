@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.envelopes import NOTHING
@@ -10,6 +12,7 @@ from p2pd.peer import own
 from p2pd.peer.published import INBOX, personal_address
 from p2pd.store import Contact, MessageState
 from p2pd.types import Now
+from p2pd.wire.record import SetItem
 from tests.cast import START, after
 from tests.chat.mailing import ABSENT, MIDNIGHT, Pair, answer, deliver, mail, rings, send, state
 
@@ -59,6 +62,26 @@ def test_what_is_not_acknowledged_for_long_is_put_again(friends: Pair) -> None:
     assert again.address != put.address
     assert again.records[0].parse().expires_s == later.wall_s + limits.MAIL_LIFE_S
     assert deliver(friends, again, now=later, day=later.day) == [Outcome.DONE]
+
+
+def test_what_few_took_because_nobody_else_was_known_is_put_again_when_others_are(friends: Pair) -> None:
+    """Who knew two servers, a liar's or those of an island, must not rely on them for twelve days."""
+    sender, _ = friends
+    dht = sender.dht
+    send(friends, "one")
+    dht.receipts_wanted = 2
+    (put,) = mail(friends, ABSENT)
+    put.answer(ABSENT, receipts=2, wanted=2)
+    now = after(limits.DAY_S, MIDNIGHT)
+    assert mail(friends, now) == [], "it is as well there as it can be"
+    dht.receipts_wanted = 8
+    sender.outbox.start(now)
+    now = after(limits.HOUR_S + 1, now)
+    (again,) = mail(friends, now)
+    again.answer(now)
+    assert again.address != put.address
+    assert deliver(friends, again, now=now, day=now.day) == [Outcome.DONE]
+    assert mail(friends, after(5 * limits.DAY_S, now)) == []
 
 
 def test_full_mailboxes_lead_to_the_next_index_and_then_wait_quietly(friends: Pair) -> None:
@@ -147,17 +170,39 @@ def test_a_ring_after_midnight_names_the_mailbox_of_the_day_before(friends: Pair
     assert ring.address == personal_address(reader.identity, INBOX, secret, MIDNIGHT.day)
 
 
-def test_an_acknowledgement_that_nobody_stored_is_tried_again(friends: Pair) -> None:
+@pytest.mark.parametrize("receipts", [0, 1, 7])
+def test_an_acknowledgement_that_too_few_stored_is_tried_again(friends: Pair, receipts: int) -> None:
+    """A liar's receipt must not be enough: nobody asks for it again before the message is put again, after 12 days."""
     sender, reader = friends
     send(friends, "one")
     (put,) = mail(friends, ABSENT)
     deliver(friends, put, now=after(10))
+    now = after(12)
+    for wait_s in (*limits.RETRY_S, limits.RETRY_S[-1]):
+        reader.outbox.on_timer(now)
+        (lost, *_) = reader.dht.take_puts()
+        lost.answer(now, receipts=receipts)
+        assert reader.outbox.counters(sender.identity).acknowledgement_due
+        reader.outbox.on_timer(after(wait_s - 1, now))
+        assert not [put for put in reader.dht.take_puts() if isinstance(put.records[0].parse(), SetItem)]
+        now = after(wait_s, now)
+    reader.outbox.on_timer(now)
+    (again,) = [put for put in reader.dht.take_puts() if isinstance(put.records[0].parse(), SetItem)]
+    again.answer(now)
+    assert not reader.outbox.counters(sender.identity).acknowledgement_due
+    deliver((reader, sender), again, now=now, day=now.day)
+    assert sender.store.outbox_count() == 0
+
+
+def test_what_comes_after_a_failed_acknowledgement_is_acknowledged_soon(friends: Pair) -> None:
+    sender, reader = friends
+    send(friends, "one")
+    deliver(friends, *mail(friends, ABSENT), now=after(10))
     reader.outbox.on_timer(after(12))
-    (lost,) = reader.dht.take_puts()
-    lost.answer(after(13), receipts=0)
-    reader.outbox.on_timer(after(13 + limits.RETRY_S[0]))
-    (again,) = reader.dht.take_puts()
-    deliver((reader, sender), again, now=after(60))
+    reader.dht.take_puts()[0].answer(after(12), receipts=0)
+    send(friends, "two", now=after(13))
+    deliver(friends, *mail(friends, after(13 + limits.MAILBOX_AFTER_S)), now=after(14))
+    answer(friends, after(14 + limits.ACKNOWLEDGE_BY_MAIL_S))
     assert sender.store.outbox_count() == 0
 
 

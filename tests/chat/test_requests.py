@@ -141,7 +141,9 @@ def test_a_price_is_paid(alice: Person, bob: Person) -> None:
     assert (job.bits, job.domain) == (9, Domain.STAMP)
     alice.requests.on_stamp(job.job, b"n" * 8, START)
     (put,) = requests_put(alice)
-    assert put.records[0].stamp == b"n" * 8
+    item = verified(put.records[0].encode()).content
+    assert isinstance(item, OpenItem)
+    assert (item.stamp, item.challenge) == (b"n" * 8, job.challenge)
     alice.requests.on_stamp(job.job, b"n" * 8, START)
     alice.requests.on_stamp(99, None, START)
     assert requests_put(alice) == []

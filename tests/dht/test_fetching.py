@@ -33,7 +33,7 @@ class Fetched:
             0,
             ask=lambda peer, small, then, now: self.asked.__setitem__(peer.endpoint.port, then),
             ours=lambda: self.have,
-            take=lambda body, now: None,
+            take=lambda _, body, now: setattr(self, "have", self.have + len(body.records)),
             on_end=lambda now: setattr(self, "ends", self.ends + 1),
         )
         for number, total in enumerate(totals, 1):
@@ -94,10 +94,31 @@ def test_where_all_are_slow_they_are_waited_for() -> None:
 
 
 @pytest.mark.parametrize("total", [9, 100_000])
-def test_holders_that_claim_and_do_not_give_are_bounded_and_told_of(total: int) -> None:
+def test_holders_that_claim_and_do_not_give_are_asked_once_and_told_of(total: int) -> None:
     get = Fetched(*[total] * 2 * limits.FETCHES)
     while not get.ends:
-        assert len(get.asked) <= limits.FETCHES
         get.answer(list(get.asked)[-1], 1, None)
-    assert len(get.asked) == limits.FETCHES
+    assert get.fetching.count == len(get.asked) == 2 * limits.FETCHES
+    assert not get.fetching.complete
+
+
+def test_one_that_always_has_a_little_more_comes_after_the_others_and_to_an_end() -> None:
+    get = Fetched(9, 9, 100_000)
+    get.answer(3, 0, Values([b"junk"], 9, []))
+    assert set(get.asked) == {1, 2, 3}, "they are asked beside it, and not after it"
+    get.answer(1, 1)
+    get.answer(2, 1, None)
+    while not get.ends:
+        get.answer(3, get.have, Values([b"junk"], 9, []))
+    assert get.fetching.count == 3 + limits.FETCHES
+    assert not get.fetching.complete
+
+
+def test_what_few_of_many_have_given_is_not_all() -> None:
+    """Where anybody can put, a liar can make as much as the silent ones hold."""
+    get = Fetched(*[9] * 9)
+    for answered in range(limits.FETCHED_FROM):
+        get.answer(list(get.asked)[answered], 9)
+    while not get.ends:
+        get.wait()
     assert not get.fetching.complete

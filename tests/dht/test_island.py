@@ -67,7 +67,9 @@ def test_two_machines_alone_are_a_network() -> None:
     assert all(network.machines[host].dht.is_island for host in CABIN[:2])
     record = single(KEY, network.world.now)
     network.put(CABIN[0], [record])
-    assert network.get(CABIN[1], Family.SINGLE, KEY.public).records
+    found = network.get(CABIN[1], Family.SINGLE, KEY.public)
+    assert found.records
+    assert not found.complete, "what was put elsewhere is not read"
 
 
 def test_a_whole_office_fits_into_a_table() -> None:

@@ -10,6 +10,7 @@ from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
 from p2pd.types import Endpoint, NodeKey, RecordKey
 from p2pd.wire.record import Family, record_key
+from p2pd.wire.rpc import Listening
 from tests.dht.virtual import OPEN, PRIVATE, Network, item_of, key_of, open_item
 
 
@@ -211,3 +212,55 @@ def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them()
     for _, close in ears:
         close()
     assert not any(listener.dht._rpc._aliases.values())
+
+
+@pytest.mark.slow
+def test_who_refuses_to_push_is_passed_over() -> None:
+    network = Network("refused", settings=replace(PRIVATE, replicas=8))
+    network.grow(20, settle_s=3)
+    key = key_of("refused ear")
+    nearest = network.nearest(record_key(Family.OPEN_SET, key.public), 20)
+    for host in nearest[:4]:
+        network.machines[host].dht._listeners.on_listen = lambda *_: Listening(0)  # type: ignore[method-assign]
+    heard, _ = network.listen(nearest[-1], key)
+    network.world.run(2 * limits.LISTEN_RETRY_S)
+    network.put(nearest[-2], [open_item(key, network.world.now, item_of(1), b"hello")])
+    assert network.world.run_until(lambda: bool(heard), 1)
+
+
+def test_a_holder_that_always_announces_has_us_read_seldom() -> None:
+    network = Network("announced without end")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("busy ear")
+    listener = hosts[2]
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    begun = gets_at(network, listener, record_key(Family.OPEN_SET, key.public))
+    dht = network.machines[listener].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    for _ in range(1_200):
+        network.world.call(listener, lambda now: dht._listens.on_push(holder, ear.own, b"", now))
+        network.world.run(0.1)
+    assert len(begun) <= limits.LISTEN_FETCH_BURST + 2 * 120 / limits.LISTEN_FETCH_SELDOM_S
+    network.put(hosts[5], [open_item(key, network.world.now, item_of(1), bytes(4_096))])
+    assert network.world.run_until(lambda: bool(heard), limits.LISTEN_FETCH_SELDOM_S + 1)
+
+
+def test_what_a_holder_pushes_without_end_is_read_seldom_and_hides_nothing() -> None:
+    network = Network("pushed without end")
+    hosts = network.grow(8, settle_s=3)
+    key = key_of("flooded ear")
+    listener = hosts[2]
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    dht = network.machines[listener].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    for number in range(2 * limits.SET_ITEMS):
+        junk = open_item(key, network.world.now, number).encode()
+        network.world.call(listener, lambda now, data=junk: dht._listens.on_push(holder, ear.own, data, now))
+    assert len(heard) == limits.SET_ITEMS
+    real = open_item(key, network.world.now, "real", b"real")
+    network.put(hosts[5], [real])
+    assert network.world.run_until(lambda: heard[-1].body == b"real", limits.LISTEN_FETCH_SELDOM_S + 1)

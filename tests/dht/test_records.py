@@ -16,6 +16,7 @@ CONTENTS: list[Content] = [
     Single(ADDRESS, 1, 2_000_000_000, b"body"),
     SetItem(ADDRESS, ITEM, 2_000_000_000, b"body"),
     OpenItem(ADDRESS, 2_000_000_000, b"body", SIGNER.public),
+    OpenItem(ADDRESS, 2_000_000_000, b"body", SIGNER.public, bytes(limits.STAMP_BYTES)),
     Tombstone(ADDRESS, ITEM, 2_000_000_000, Family.SET),
 ]
 
@@ -31,14 +32,3 @@ def test_a_record_of_any_kind_verifies_and_no_changed_one_does(content: Content)
     for place in range(len(data)):
         with pytest.raises(PeerError):
             verified(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-
-
-@pytest.mark.parametrize("content", CONTENTS, ids=lambda content: type(content).__name__)
-def test_a_stamp_can_be_put_on_open_items_alone(content: Content) -> None:
-    record = record_of(content)
-    stamped = Record(record.content, record.signature, bytes(limits.STAMP_BYTES)).encode()
-    if isinstance(content, OpenItem):
-        assert verified(stamped).content == content
-    else:
-        with pytest.raises(PeerError, match="malformed"):
-            verified(stamped)

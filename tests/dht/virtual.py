@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from p2pd.crypto.keys import SigningKey
+from p2pd.crypto.stamp import solve
 from p2pd.dht.getting import Found
 from p2pd.dht.node import Dht
 from p2pd.dht.peers import node_id
 from p2pd.dht.records import VerifiedRecord
 from p2pd.dht.settings import DhtSettings
 from p2pd.dht.storing import PutProgress
+from p2pd.domains import Domain
 from p2pd.effects import Effect, EffectQueue
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.conditions import Conditions
@@ -140,9 +142,9 @@ class Network:
         ]
 
 
-def signed(content: Content, signer: SigningKey, stamp: bytes = b"") -> Record:
+def signed(content: Content, signer: SigningKey) -> Record:
     data = content.encode()
-    return Record(data, signer.sign(signing_domain(content), data), stamp)
+    return Record(data, signer.sign(signing_domain(content), data))
 
 
 def key_of(seed: object) -> SigningKey:
@@ -170,6 +172,14 @@ def open_item(key: SigningKey, now: Now, seed: object, body: bytes = b"ring", da
     return signed(OpenItem(AddressKey(key.public), in_days(now, days), body, signer.public), signer)
 
 
+def stamped_item(key: SigningKey, now: Now, seed: object, bits: int, body: bytes = b"ring") -> Record:
+    """An item whose stamp has at least so many bits; with none, one whose stamp was not worked for."""
+    signer = key_of(("signer", seed))
+    item = OpenItem(AddressKey(key.public), in_days(now), body, signer.public)
+    stamp = solve(Domain.STAMP, item.challenge, bits)
+    return signed(OpenItem(item.address, item.expires_s, item.body, item.signer, stamp), signer)
+
+
 def item_in(record: Record) -> ItemId:
     """The id of an item."""
     content = record.parse()
@@ -179,7 +189,3 @@ def item_in(record: Record) -> ItemId:
 
 def tombstone(key: SigningKey, now: Now, item: ItemId, family: Family, days: float = 10) -> Record:
     return signed(Tombstone(AddressKey(key.public), item, in_days(now, days), family), key)
-
-
-def restamped(record: Record, stamp: bytes) -> Record:
-    return Record(record.content, record.signature, stamp)

@@ -70,12 +70,12 @@ SINGLE = Made("record.Single", {"address": ADDRESS, "sequence": WALL_MS, "expire
 SET_ITEM = Made("record.SetItem", {"address": ADDRESS, "item": ITEM, "expires_s": EXPIRES_S, "body": filled(256)}, 2)
 OPEN_ITEM = Made(
     "record.OpenItem",
-    {"address": ADDRESS, "expires_s": EXPIRES_S, "body": filled(16), "signer": PUBLIC},
+    {"address": ADDRESS, "expires_s": EXPIRES_S, "body": filled(16), "signer": PUBLIC, "stamp": filled(8)},
     3,
 )
 TOMBSTONE = Made("record.Tombstone", {"address": ADDRESS, "item": ITEM, "expires_s": EXPIRES_S, "family": 2}, 4)
-RECORD = Made("record.Record", {"content": SINGLE.encode(), "signature": SIGNATURE, "stamp": b""})
-STAMPED = Made("record.Record", {"content": OPEN_ITEM.encode(), "signature": SIGNATURE, "stamp": filled(8)})
+RECORD = Made("record.Record", {"content": SINGLE.encode(), "signature": SIGNATURE})
+STAMPED = Made("record.Record", {"content": OPEN_ITEM.encode(), "signature": SIGNATURE})
 RECEIPT_CONTENT = Made(
     "record.ReceiptContent", {"digest": DIGEST, "holder": NODE, "holder_kind": 1, "expires_s": EXPIRES_S}
 )
@@ -259,6 +259,9 @@ def derived() -> dict[str, Any]:
         "network": {"name": "p2pd", "id": label_hash("network", b"p2pd", size=4)},
         "record_keys": [label_hash("record key", bytes([family]), ADDRESS) for family in (1, 2, 3)],
         "record_digest": label_hash("record digest", SINGLE.encode()),
+        "stamp_challenge": label_hash(
+            "record digest", Made("record.OpenItem", {**OPEN_ITEM.fields, "stamp": b""}, 3).encode()
+        ),
         "envelope_binding": label_hash("envelope", SESSION, (1).to_bytes(8, "big"), FIRST_CONTACT.encode()),
         "invite_proof": label_hash("invite proof", IDENTITY, FIRST_ENVELOPE.encode(), size=16, key=TOKEN),
         "listen": ADDRESS + NODE + EXPIRES_S.to_bytes(4, "big"),

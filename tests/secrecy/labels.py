@@ -138,7 +138,7 @@ def _listen(key: SigningKey, listener: NodeKey) -> Verifier:
         signature = key.sign(domain, listen_bytes(key.public, listener, until_s))
         listen = Listen(AddressKey(key.public), until_s, signature)
         question = Question(Peer(listener, Endpoint("192.0.2.1", 4_242)), listen, True, True, key, 1_000)
-        return isinstance(Listeners(NO_RPC).on_listen(listen, question, START), Listening)
+        return isinstance(Listeners(NO_RPC, private=True).on_listen(listen, question, START), Listening)
 
     return check
 

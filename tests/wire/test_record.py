@@ -33,6 +33,10 @@ CONTENTS: list[tuple[Content, Family, Domain]] = [
 def test_golden_keys_and_digest() -> None:
     assert [record_key(family, ADDRESS) for family in Family] == DERIVED["record_keys"]
     assert Record.decode(second.RECORD.encode()).digest == DERIVED["record_digest"]
+    item = Record.decode(second.STAMPED.encode()).parse()
+    assert isinstance(item, OpenItem)
+    assert item.stamp
+    assert item.challenge == DERIVED["stamp_challenge"]
 
 
 @pytest.mark.parametrize(("content", "family", "domain"), CONTENTS)
@@ -51,6 +55,12 @@ def test_only_sets_have_tombstones(family: int) -> None:
         Tombstone(ADDRESS, ITEM, 2, family)
 
 
+@pytest.mark.parametrize("size", [1, 7, 9])
+def test_a_stamp_is_whole_or_not_there(size: int) -> None:
+    with pytest.raises(PeerError, match="malformed"):
+        Record(pack([3, second.ADDRESS, 2, b"", bytes(32), bytes(size)]), bytes(64)).parse()
+
+
 @pytest.mark.parametrize("data", [b"", b"\x90", pack([0, second.ADDRESS]), pack([5, second.ADDRESS, second.ITEM, 2])])
 def test_other_contents_are_refused(data: bytes) -> None:
     with pytest.raises(PeerError, match="malformed"):
@@ -60,27 +70,37 @@ def test_other_contents_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pack([b"content", bytes(64)]),
-        pack([b"content", bytes(64), b"", b"more"]),
-        pack([b"content", bytes(64), b"1234567"]),
-        b"\xdc\x00\x03" + pack([b"content", bytes(64), b""])[1:],
-        b"\x93\xc5\x00\x07content" + pack(bytes(64)) + pack(b""),
+        pack([b"content"]),
+        pack([b"content", bytes(64), b"more"]),
+        b"\xdc\x00\x02" + pack([b"content", bytes(64)])[1:],
+        b"\x92\xc5\x00\x07content" + pack(bytes(64)),
     ],
 )
 def test_a_record_has_one_encoding(data: bytes) -> None:
-    assert Record.decode(pack([b"content", bytes(64), b""])).content == b"content"
+    assert Record.decode(pack([b"content", bytes(64)])).content == b"content"
     with pytest.raises(PeerError, match="malformed"):
         Record.decode(data)
 
 
-@pytest.mark.parametrize("family", [Single, SetItem, OpenItem])
-def test_the_largest_body_fits_a_record(family: type[Content]) -> None:
-    body, far = bytes(limits.BODY_BYTES), 2**32 - 1
-    made: Content
-    if family is Single:
-        made = Single(ADDRESS, 2**63 - 1, far, body)
-    else:
-        made = SetItem(ADDRESS, ITEM, far, body) if family is SetItem else OpenItem(ADDRESS, far, body, bytes(32))
-    data = Record(made.encode(), bytes(64), bytes(8)).encode()
+FAR_S, LARGEST = 2**32 - 1, bytes(limits.BODY_BYTES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Single(ADDRESS, 2**63 - 1, FAR_S, LARGEST),
+        SetItem(ADDRESS, ITEM, FAR_S, LARGEST),
+        OpenItem(ADDRESS, FAR_S, bytes(limits.OPEN_BODY_BYTES), bytes(32), bytes(limits.STAMP_BYTES)),
+    ],
+    ids=lambda content: type(content).__name__,
+)
+def test_the_largest_body_fits_a_record(content: Content) -> None:
+    data = Record(content.encode(), bytes(64)).encode()
     assert len(data) <= limits.RECORD_BYTES
-    assert Record.decode(data).parse() == made
+    assert Record.decode(data).parse() == content
+
+
+def test_nobody_adds_more_than_a_contact_request() -> None:
+    body = bytes(limits.OPEN_BODY_BYTES + 1)
+    with pytest.raises(PeerError, match="malformed"):
+        Record(pack([3, second.ADDRESS, 2, body, bytes(32), b""]), bytes(64)).parse()

@@ -60,8 +60,8 @@ def test_all_nearest_nodes_fit_a_datagram() -> None:
 
 def test_a_record_with_the_largest_inline_body_fits_a_datagram() -> None:
     body = bytes(limits.BODY_INLINE_BYTES)
-    item = OpenItem(AddressKey(second.ADDRESS), 2**32 - 1, body, bytes(32))
-    record = Record(item.encode(), bytes(64), bytes(8)).encode()
+    item = OpenItem(AddressKey(second.ADDRESS), 2**32 - 1, body, bytes(32), bytes(8))
+    record = Record(item.encode(), bytes(64)).encode()
     for asked in (rpc.Store([record]), rpc.Push(record), rpc.Values([record], 0, [])):
         assert len(rpc.Packet(second.ID, second.TOKEN, True, asked).encode()) <= PACKET_BYTES
 
