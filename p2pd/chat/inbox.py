@@ -19,8 +19,10 @@ What was opened and could not be committed never opens again: where that is poss
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.history import History

@@ -17,7 +17,8 @@ one of the two homes is an old copy: our counters begin anew, and theirs when th
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.envelopes import NO_MESSAGE, NOTHING, Envelopes

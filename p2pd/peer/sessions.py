@@ -17,7 +17,9 @@ A session's id is its beginner's random bytes.
 A one-time prekey is gone in the turn in which the first message of its session is opened, and not before.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.crypto import first_contact

@@ -1,9 +1,9 @@
 """Reading what waits on the DHT: rings, mailboxes and inboxes, over absences, midnights and incomplete answers."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

@@ -1,8 +1,9 @@
 """What people say to each other: `send`, `history`, `why`, `recall`, `read`, `wait`."""
 
 import asyncio
-from dataclasses import replace
 from typing import Annotated, Literal
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.daemon.bell import News
