@@ -6,8 +6,10 @@ Rules: every method belongs to a turn of the driver's; what it returns are plain
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.conversation import Conversation, checked_text

@@ -146,6 +146,7 @@ class Engine(Application):
             self._ways.punching.on_knock(data, source, self._dht.enter(now))
             return
         self._dht.on_datagram(data, source, now)
+        self._publisher.on_heard()
         self._look_for_network(self._dht.enter(now))
 
     def on_link_opened(

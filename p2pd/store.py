@@ -8,9 +8,12 @@ Writing raises `StorageError` where the disk refuses; a row that cannot be read 
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.types import DeviceKey, IdentityKey, ItemId, MessageId, NodeKey, RecordKey
@@ -41,8 +44,7 @@ class PathChoice(StrEnum):
     """Never without one, and of our choice: they learn no address of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class PairSecret:
+class PairSecret(Struct, frozen=True):
     """One generation of the secret that two devices share for addresses and seals."""
 
     generation: int
@@ -56,8 +58,7 @@ class PairSecret:
     """When a later one came into use, wall clock; 0 where none has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(Struct, frozen=True):
     """A person that our user knows of, and the one device that we talk to."""
 
     identity: IdentityKey
@@ -98,8 +99,7 @@ class Contact:
     """They ask by an invite of ours: our user is not asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """What one contact's device and ours have exchanged; changes with every message."""
 
     epoch: bytes = b""
@@ -131,8 +131,7 @@ class Counters:
         return next((entry[8:] for entry in reversed(self.marks) if entry.startswith(number)), b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One ratchet with one contact's device."""
 
     contact: IdentityKey
@@ -147,8 +146,7 @@ class Session:
     superseded_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True):
     """A record in which an item was put on the DHT."""
 
     day: int
@@ -162,8 +160,7 @@ class Posted:
     """Nodes that have confirmed its tombstone."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxItem:
+class OutboxItem(Struct, frozen=True):
     """One item under way to one contact, until acknowledged."""
 
     contact: IdentityKey
@@ -221,8 +218,7 @@ class MessageState(StrEnum):
     RECEIVED = "received"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing that happened to a message, for `why`."""
 
     at_ms: int
@@ -240,8 +236,7 @@ class RecallOutcome(StrEnum):
     READ = "read"
 
 
-@dataclass(frozen=True, slots=True)
-class Retraction:
+class Retraction(Struct, frozen=True):
     """A message is taken back; its text is gone."""
 
     outcome: RecallOutcome
@@ -252,8 +247,7 @@ class Retraction:
     """The records' tombstones are not put again before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One text of a conversation."""
 
     contact: IdentityKey
@@ -289,8 +283,7 @@ class Message:
         return replace(self, steps=steps, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One part of a text that has not arrived whole."""
 
     contact: IdentityKey
@@ -301,8 +294,7 @@ class Part:
     expires_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One entry of the durable log; `data` is JSON text."""
 
     cursor: int
@@ -311,8 +303,7 @@ class Event:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(Struct, frozen=True):
     """An invite of ours: it is removed when several have used it up, it is revoked, or expired and read to the end."""
 
     id: int
@@ -334,8 +325,7 @@ class Invite:
     """Who says to have come by it since; `limits.INVITE_PERSONS` at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prekey:
+class Prekey(Struct, frozen=True):
     """The private halves of a prekey."""
 
     id: int
@@ -382,6 +372,7 @@ class UserStore(Protocol):
         """The oldest first."""
         ...
 
+    def session(self, contact: IdentityKey, id: bytes) -> Session | None: ...
     def save_session(self, session: Session) -> None: ...
     def remove_session(self, session: Session) -> None: ...
 

@@ -6,8 +6,10 @@ The store is the real one, in memory.  The DHT stands at the edge: it notes what
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from p2pd.chat import pairs
 from p2pd.chat.conversation import Conversation

@@ -6,7 +6,8 @@ sequence, and what lies on the DHT of it is put again.  What is sealed says what
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.flight import Flights

@@ -14,7 +14,7 @@ What comes after its end, or shortly before, stays for a moment all the same: by
 not be up, and its writer is told that it was delivered.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.outbox import Outbox

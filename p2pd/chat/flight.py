@@ -5,6 +5,7 @@ usually come in milliseconds, a silence of `limits.MAILBOX_AFTER_MIN_S` says tha
 Lost without harm: after a restart everything that waits goes on its way again.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from p2pd import limits
@@ -74,11 +75,11 @@ class Flights:
     """One flight for each contact that anything is under way to."""
 
     def __init__(self) -> None:
-        self._flights: dict[IdentityKey, Flight] = {}
+        self._flights: defaultdict[IdentityKey, Flight] = defaultdict(Flight)
 
     def of(self, contact: IdentityKey) -> Flight:
         """The contact's, begun if there is none."""
-        return self._flights.setdefault(contact, Flight())
+        return self._flights[contact]
 
     def known(self, contact: IdentityKey) -> Flight | None:
         """The contact's, if there is one."""

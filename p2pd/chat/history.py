@@ -8,7 +8,8 @@ it tells of; its cursor only grows.  Every change of a message's state leaves a 
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.effects import EffectQueue, Notify

@@ -19,8 +19,10 @@ What was opened and could not be committed never opens again: where that is poss
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.history import History
@@ -180,7 +182,7 @@ class Inbox:
             content = Content.decode(opened.plaintext)
         except PeerError as error:
             self._count(error.reason)
-            self._commit(contact, envelope, now)
+            self._commit(contact, envelope, self._outbox.counters(contact.identity), now)
             return Outcome.DONE
         before = self._outbox.counters(contact.identity).epoch
         known = self._with_epoch(contact, content.acknowledgement, opened)
@@ -195,7 +197,7 @@ class Inbox:
             return self._again(contact, now)
         if envelope.sequence > counters.received + limits.UNACKNOWLEDGED:  # once more: the counters may have begun anew
             return self._refuse("too_far_ahead")
-        self._commit(contact, envelope, now)
+        self._commit(contact, envelope, counters, now)
         self._history.witness(content.clock, now)
         try:
             body = decode_content_body(content.body)
@@ -232,8 +234,7 @@ class Inbox:
         self._store.save_contact(known)
         return known
 
-    def _commit(self, contact: Contact, envelope: Envelope, now: Now) -> None:
-        counters = self._outbox.counters(contact.identity)
+    def _commit(self, contact: Contact, envelope: Envelope, counters: Counters, now: Now) -> None:
         if envelope.sequence:
             received, above = _with_received(counters, envelope.sequence)
             counters = replace(

@@ -19,7 +19,9 @@ A row or a key that is gone is all that is needed to refuse whatever comes later
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.history import History

@@ -9,7 +9,9 @@ been acted on is ended by a tombstone; what is held stays at the storers and is 
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs
@@ -301,7 +303,7 @@ class Mailroom:
         items = [record.content for record in found.records if isinstance(record.content, SetItem)]
         if items:
             self._seen_index(identity, where)
-        following = replace(where, index=where.index + 1)
+        following = MailAddress(where.direction, where.day, where.index + 1)
         if items and following.index < limits.MAILBOX_INDEXES and sweep.whole and following not in sweep.places:
             sweep.waiting += 1
             sweep.places.add(following)

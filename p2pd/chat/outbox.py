@@ -17,7 +17,8 @@ one of the two homes is an old copy: our counters begin anew, and theirs when th
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.envelopes import NO_MESSAGE, NOTHING, Envelopes
@@ -283,7 +284,9 @@ class Outbox:
         flight.silent = flight.silent and not self._links.up(contact)
         counters = self._envelopes.counters(contact)
         flight.answered(counters.acknowledged, now)
-        if self._links.up(contact) and counters.acknowledged + 1 < counters.next_sequence:
+        if counters.acknowledged + 1 == counters.next_sequence:
+            return  # nothing is under way any more
+        if self._links.up(contact):
             flight.resend_at = now.steady + limits.RETRY_S[0]
             flight.mail_at = now.steady + flight.patience_s
         self.pump(contact, now)

@@ -5,7 +5,9 @@ seven days; it writes with it once the other has acknowledged the proposal; both
 they write with a later one themselves.  For dates ahead of the clock see `p2pd.peer.prekeys`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.crypto.blinding import pair_address, pair_zero, ring_tag

@@ -18,7 +18,8 @@ held it, so it is changed and the others are told.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

@@ -14,7 +14,7 @@ Rules: an item counts as stored with the receipts that the DHT asks for, a messa
 out when something is stored, and again, less and less often, until something is acknowledged.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

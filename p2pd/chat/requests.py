@@ -10,7 +10,9 @@ What lies in our own inbox is opened, entered like any envelope, and ended by a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 import msgspec
 

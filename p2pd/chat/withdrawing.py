@@ -7,7 +7,8 @@ A record whose pair secret is gone is left alone: its reader cannot find it any 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

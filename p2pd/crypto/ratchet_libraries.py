@@ -26,7 +26,7 @@ class Model:
             values = self._defaults | values
             if values.keys() != self._required | self._defaults.keys():
                 raise TypeError(f"{type(self).__name__} has other fields than {', '.join(values)}")
-        vars(self).update(values)
+        self.__dict__ = values
 
 
 def _unused(function: object) -> None:

@@ -64,14 +64,14 @@ class Parameter:
         return float(value) if self.type is float and isinstance(value, int) else value
 
     def _fits(self, value: object) -> bool:
-        if self.type is object:
+        if self.type is object or self.type is type(value):
             return True
         if get_origin(self.type) is Literal:
             return value in get_args(self.type)
         if self.type == list[str]:
             return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-        if isinstance(value, bool):
-            return self.type is bool
+        if isinstance(value, bool):  # which is an integer to Python
+            return False
         if self.type is float:
             return isinstance(value, int | float)
         return isinstance(value, self.type)

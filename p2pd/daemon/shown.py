@@ -15,7 +15,7 @@ from p2pd.daemon.method import Answer
 from p2pd.daemon.words import moment
 from p2pd.engine import Engine
 from p2pd.peer.own import fingerprint
-from p2pd.store import Contact, Direction, Event, Invite, Message, Step
+from p2pd.store import Contact, Direction, Event, Invite, Message, MessageState, Step
 from p2pd.wire.address import encode_address, encode_id
 
 PORT_MAPPING = (
@@ -31,13 +31,13 @@ REACH = (
 """What the engine's `status` says of that."""
 
 
-def shown_sent(message: Message, name: str) -> Answer:
+def shown_sent(message: Message, state: MessageState, name: str) -> Answer:
     """What `send` answers."""
     return {
         "id": encode_id(message.message),
         "to": encode_address(message.contact),
         "name": name,
-        "state": message.state.value,
+        "state": state.value,
         "sent_at": moment(message.sent_ms),
     }
 

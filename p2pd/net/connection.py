@@ -153,8 +153,7 @@ class Connection:
 
     def on_timer(self, now: float) -> None:
         """Do what is due; may be called too early."""
-        deadline = self._quic_timer()
-        if deadline is not None and deadline <= now:
+        if self._quic_timer() <= now:
             self.quic.handle_timer(now)
         if self.node is None and now >= self._opened_at + self._tuning.authenticate_s:
             self.close(CLOSED_UNPROVEN, "not authenticated in time")
@@ -168,20 +167,21 @@ class Connection:
 
     def deadline(self) -> float | None:
         """When `on_timer` has something to do."""
-        times = [self._quic_timer()]
+        when = self._quic_timer()
         if self.node is None:
-            times.append(self._opened_at + self._tuning.authenticate_s)
+            when = min(when, self._opened_at + self._tuning.authenticate_s)
         if self.keep_alive:
-            times.extend((self._keepalive_at(), self._given_up_at()))
-        return min((time for time in times if time is not None and time < math.inf), default=None)
+            when = min(when, self._keepalive_at(), self._given_up_at())
+        return when if when < math.inf else None
 
-    def _quic_timer(self) -> float | None:
-        return self.quic.get_timer() if self._heard or self.repeats else None
+    def _quic_timer(self) -> float:
+        when = self.quic.get_timer() if self._heard or self.repeats else None
+        return math.inf if when is None else when
 
     def _given_up_at(self) -> float:
         """When a link that gives no sign of life is over."""
         unanswered = math.inf if self._asked_at is None else self._asked_at + self._tuning.unanswered_s
-        return min(unanswered, math.inf if self._doubted_until is None else self._doubted_until)
+        return unanswered if self._doubted_until is None else min(unanswered, self._doubted_until)
 
     def _keepalive_at(self) -> float:
         return max(self._received_at, self._pinged_at) + self._tuning.keepalive_s

@@ -156,8 +156,8 @@ class Network:
         if not self._sockets:
             return
         self.quic.flush(self._now())
-        deadlines = (part.next_deadline() for part in (self.quic, self._links, self._exchanges, self._acceptor))
-        deadline = min((time for time in deadlines if time is not None), default=None)
+        parts = (self.quic, self._links, self._exchanges, self._acceptor)
+        deadline = min([time for part in parts if (time := part.next_deadline()) is not None], default=None)
         if self._timer is not None and (deadline is None or self._timer.when() > deadline):
             self._timer.cancel()
             self._timer = None

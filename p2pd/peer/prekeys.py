@@ -7,7 +7,7 @@ is lost and nothing lives for ever, and a newest one dated a week ahead is as ol
 A one-time prekey lies in its invite, and both go when it has been used.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey

@@ -3,6 +3,7 @@
 Knows no contents.
 Rules: today's profile is put soon after the node has joined, and when the day, the prekey or the name changes; presence
 hourly, and when our endpoints, our relays or our contact secrets change.  A put that too few nodes took is tried again.
+Where others see us is looked at with the timer, and only where something has come from the DHT since.
 With `public_presence` the presence is put under the empty secret too, where everyone can find it.
 Contacts who shall learn no address of ours have a secret of their own, under which only our relays are told.
 """
@@ -52,6 +53,8 @@ class Publisher:
         self._presence_due: float | None = None
         self._presence_at: float | None = None
         self._published: Presence | None = None
+        self._heard = False
+        """Whether others may see us elsewhere than when `_where` was last looked at."""
         self._is_lost = False
         """Whether nobody has taken it."""
         self._profile_made_ms = self._presence_made_ms = 0
@@ -75,6 +78,10 @@ class Publisher:
         if self._where() != self._published or self._is_lost:
             self.presence_changed(now)
 
+    def on_heard(self) -> None:
+        """Something has come from the DHT: it may say where others see us."""
+        self._heard = True
+
     def on_woken(self, now: Now) -> None:
         """The machine may have slept while the wall's clock went on: what is due by that is due."""
         if self._presence_due is not None and abs(now.wall_ms - self._presence_made_ms) >= _RENEW_MS:
@@ -94,8 +101,10 @@ class Publisher:
             self._publish_profile(now)
         if self._presence_due is None:
             return
-        if self._presence_at is not None and self._where() != self._published:
-            self._presence_due = min(self._presence_due, self._presence_at + limits.PRESENCE_GAP_S)
+        if self._heard and self._presence_at is not None:
+            self._heard = False
+            if self._where() != self._published:
+                self._presence_due = min(self._presence_due, self._presence_at + limits.PRESENCE_GAP_S)
         if self._presence_due <= now.steady:
             self._publish_presence(now)
 

@@ -11,7 +11,9 @@ not even called by a relay: they name it, so it may be theirs.  They call us, by
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.dht.getting import Found

@@ -17,7 +17,9 @@ A session's id is its beginner's random bytes.
 A one-time prekey is gone in the turn in which the first message of its session is opened, and not before.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.crypto import first_contact
@@ -67,7 +69,7 @@ class Sessions:
 
     def knows(self, contact: IdentityKey, session: bytes) -> bool:
         """Whether this session's id was ever seen with this contact, as far as is kept."""
-        return any(known.session == session for known in self._store.sessions(contact))
+        return self._store.session(contact, session) is not None
 
     def awaits_answer(self, contact: IdentityKey, now: Now) -> bool:
         """Whether the session to send on was begun by us within a day and has no answer yet: another says no more."""
@@ -123,7 +125,7 @@ class Sessions:
             DuplicateError: it was opened before.
             PeerError: it is not what it says.
         """
-        known = next((s for s in self._store.sessions(contact.identity) if s.session == envelope.session), None)
+        known = self._store.session(contact.identity, envelope.session)
         if known is None:
             return self._accept(contact, envelope, now)
         if not known.ratchet and not envelope.first_contact:

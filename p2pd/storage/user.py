@@ -192,6 +192,9 @@ class SqliteUserStore:
         found = [session for id in ids if (session := self._sessions.one(self._person(contact), id)) is not None]
         return sorted(found, key=lambda session: (session.made_ms, session.session)) if len(found) > 1 else found
 
+    def session(self, contact: IdentityKey, id: bytes) -> Session | None:
+        return self._sessions.one(self._person(contact), id)
+
     def save_session(self, session: Session) -> None:
         self._sessions.save(session, self._person(session.contact), session.session)
         if session.session not in self._memo.get(("sessions", session.contact), ()):

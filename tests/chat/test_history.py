@@ -1,8 +1,8 @@
 import json
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.history import CLOCK_COUNTER_BITS, bounded_clock

@@ -1,9 +1,9 @@
 """The one entrance: whatever order envelopes come in, each is acted on once, and nothing is lost or stalls."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.envelopes import NOTHING

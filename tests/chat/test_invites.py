@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from p2pd import limits
 from p2pd.chat.invites import invitation
@@ -577,7 +578,7 @@ def test_an_invite_of_oneself_of_a_contact_and_of_the_blocked(alice: Person, bob
     bob.knows(alice)
     with pytest.raises(FailedError, match="contact already"):
         bob.people.add(link(alice, invite), NOON)
-    bob.store.save_contact(replace(bob.contact(alice), state=ContactState.BLOCKED))
+    bob.store.save_contact(structs.replace(bob.contact(alice), state=ContactState.BLOCKED))
     with pytest.raises(RefusedError):
         bob.people.add(link(alice, invite), NOON)
 

@@ -1,10 +1,10 @@
 """Reading what waits on the DHT: rings, mailboxes and inboxes, over absences, midnights and incomplete answers."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

@@ -1,8 +1,7 @@
 """Everything under way until it is acknowledged: over links, by mail, through restarts and old copies of a home."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.envelopes import NO_MESSAGE, NOTHING

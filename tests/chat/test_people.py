@@ -1,9 +1,9 @@
 """Who is a contact: asking, accepting, blocking, removing, and beginning again."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.outbox import NOTHING

@@ -1,6 +1,6 @@
 """Mail is put where its reader looks, again while too few storers have it, and rings until it is read."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat.envelopes import NOTHING

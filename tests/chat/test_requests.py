@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from p2pd import limits
 from p2pd.crypto.blinding import blind_secret
@@ -271,7 +272,7 @@ def test_another_key_under_a_known_name_is_another_contact_unverified_and_under_
     friends: tuple[Person, Person], stack: ExitStack
 ) -> None:
     one, other = friends
-    one.store.save_contact(replace(one.contact(other), verified=True))
+    one.store.save_contact(structs.replace(one.contact(other), verified=True))
     pretender = Person("pretender", stack)
     pretender.store.set_value("name", other.name.encode())
     find(one, asked(pretender, one))

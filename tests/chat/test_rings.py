@@ -1,9 +1,9 @@
 """What a ring's tag names, today and yesterday, and what working that out costs."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

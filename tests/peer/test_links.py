@@ -1,12 +1,13 @@
 """Two nodes' links, joined by hand through their effects."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.crypto.handshake import Initiator

@@ -1,10 +1,10 @@
 """What is announced on the local network, who is recognised, and what strangers there can do."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.effects import Announce

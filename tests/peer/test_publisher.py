@@ -98,6 +98,7 @@ def test_presence_follows_our_endpoints(publishing: Publishing) -> None:
     publishing.endpoints = ()
     publishing.begin()
     publishing.endpoints = (HERE,)
+    publishing.publisher.on_heard()
     assert publishing.at(after(1)) == []
     due = after(limits.PRESENCE_GAP_S, SETTLED)
     assert publishing.publisher.next_deadline() == due.steady
@@ -187,3 +188,13 @@ def test_a_new_relay_is_told_soon(publishing: Publishing) -> None:
     publishing.publisher.presence_changed(after(9))
     (put,) = publishing.at(after(9))
     assert publishing.presence(put, START.day).relays == [RELAY]
+
+
+def test_where_others_see_us_is_looked_at_only_after_something_came_from_them(publishing: Publishing) -> None:
+    publishing.begin()
+    publishing.endpoints = (Endpoint("192.0.2.9", 4242),)
+    later = after(2 * limits.PRESENCE_GAP_S, SETTLED)
+    assert publishing.at(later) == [], "a timer of others' has come due, and nobody can have said anything"
+    publishing.publisher.on_heard()
+    (put,) = publishing.at(later)
+    assert publishing.presence(put, later.day).endpoints == [pack_endpoint(publishing.endpoints[0])]

@@ -1,9 +1,9 @@
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.effects import CheckLink, CloseLink, OpenLink

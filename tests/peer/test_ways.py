@@ -2,9 +2,10 @@
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.dht.peers import Peer

@@ -1,10 +1,10 @@
 """What is deleted is gone from the files: neither its words nor its sealed bytes are found in the home any more."""
 
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd.errors import StorageError
 from p2pd.limits import EVENTS_KEPT

@@ -2,9 +2,9 @@
 
 import random
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.storage.user import SqliteUserStore

@@ -1,7 +1,6 @@
 """What people say to each other: `send`, `history`, `why`, `recall`, `read`, `wait`."""
 
 import asyncio
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from p2pd import limits
@@ -65,32 +64,32 @@ async def send(
             return message, engine.petname(message.contact)
 
         message, name = await service.ask(start)
-        if wait:
-            message = await _reached(news, message, wait, within_s)
-    return shown_sent(message, name) | ({"request_id": request_id} if request_id else {})
+        state = await _reached(news, message, wait, within_s) if wait else message.state
+    return shown_sent(message, state, name) | ({"request_id": request_id} if request_id else {})
 
 
-async def _reached(news: News, message: Message, level: str, within_s: float) -> Message:
-    """The message once it is at the level.
+async def _reached(news: News, message: Message, level: str, within_s: float) -> MessageState:
+    """The message's state once it is at the level.
 
     Raises:
         TimeUpError: it is not within the time; it goes on.
         FailedError: it never will be.
     """
+    state = message.state
     try:
         async with asyncio.timeout(within_s):
-            while message.state not in _LEVELS[level]:
-                if message.state in _HOPELESS:
+            while state not in _LEVELS[level]:
+                if state in _HOPELESS:
                     text = encode_id(message.message)
-                    raise FailedError(f"message {text} is {message.state}", hint=f"see: p2pctl why {text[:8]}")
-                message = replace(message, state=MessageState(await news.next()))
+                    raise FailedError(f"message {text} is {state}", hint=f"see: p2pctl why {text[:8]}")
+                state = MessageState(await news.next())
     except TimeoutError:
         text = encode_id(message.message)
         raise TimeUpError(
-            f"message {text} is safe and {message.state}, and not {level} yet",
+            f"message {text} is safe and {state}, and not {level} yet",
             hint=f"it goes on by itself; see: p2pctl why {text[:8]}",
         ) from None
-    return message
+    return state
 
 
 def _bounded(timeout_s: float) -> float:
