@@ -12,9 +12,8 @@ What lies in our own inbox is opened, entered like any envelope, and ended by a 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs

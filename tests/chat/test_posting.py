@@ -1,8 +1,7 @@
 """Mail is put where its reader looks, again while too few storers have it, and rings until it is read."""
 
-from msgspec.structs import replace
-
 import pytest
+from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs
