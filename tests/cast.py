@@ -72,7 +72,7 @@ class Get:
 
     def answer(self, records: list[Record], now: Now, *, holders: int = 4, complete: bool = True) -> None:
         read = [verified(record.encode()) for record in records]
-        self.then(Found(read, holders, complete and holders > 0, 1, 1, 1.0), now)
+        self.then(Found(read, holders, complete and holders > 0, min(holders, 1), 1, 1.0), now)
 
 
 @dataclass

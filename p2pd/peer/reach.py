@@ -311,7 +311,7 @@ class Reach:
 
     def _on_presence(self, contact: Contact, day: int, found: Found, attempt: Attempt, now: Now) -> None:
         presence = _newest(contact, day, found)
-        attempt.heard = attempt.heard or found.complete
+        attempt.heard = attempt.heard or found.rounds > 0
         if presence is None and not attempt.looking and not attempt.found:
             self._not_found(attempt, now)
         elif presence is not None:
