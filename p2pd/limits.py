@@ -621,8 +621,8 @@ PUSHES_PER_S = 1.0
 LISTEN_FETCH_GAP_S = 0.5
 LISTEN_FETCH_SELDOM_S = 30.0
 LISTEN_FETCH_BURST = 16
-"""What is announced is fetched so soon after the last time; beyond so many times, seldom: one holder could have us read
-all the time."""
+"""What is announced is fetched so soon after the last time; beyond so many times that brought nothing, seldom: one
+holder could have us read all the time."""
 REFRESH_S = 12 * HOUR_S
 REFRESH_SPREAD = 0.2
 REFRESH_AFTER_START_S = 10 * MINUTE_S

@@ -309,11 +309,13 @@ class Ear:
 
     # --- hearing
 
-    def on_record(self, record: VerifiedRecord, now: Now) -> None:
-        """Give it on, once."""
-        if isinstance(record.content, OpenItem) and record.digest not in self._seen:
+    def on_record(self, record: VerifiedRecord, now: Now) -> bool:
+        """Give it on, once; whether it was new."""
+        is_new = isinstance(record.content, OpenItem) and record.digest not in self._seen
+        if is_new:
             self._seen.put(record.digest, record.item)
             self._on_push(record, now)
+        return is_new
 
     def on_announcement(self, now: Now) -> None:
         """Something large arrived: fetch it, and once more for what arrives too soon after that."""
@@ -335,8 +337,8 @@ class Ear:
 
     def _on_fetched(self, records: list[VerifiedRecord], now: Now) -> None:
         self._fetches -= 1
-        for record in records:
-            self.on_record(record, now)
+        # what is there was announced by each holder, and rightly
+        self._announced.give(limits.LISTEN_HOLDERS * sum(self.on_record(record, now) for record in records))
         self._catch_up(now)
 
     def close(self) -> None:

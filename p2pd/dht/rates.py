@@ -32,6 +32,10 @@ class TokenBucket:
         self._filled -= amount
         return True
 
+    def give(self, amount: float) -> None:
+        """Put so much back, as far as there is room."""
+        self._filled = min(self._burst, self._filled + amount)
+
 
 class TokenBuckets(Generic[K]):
     """One bucket for each of the sources seen last."""

@@ -228,6 +228,20 @@ def test_who_refuses_to_push_is_passed_over() -> None:
     assert network.world.run_until(lambda: bool(heard), 1)
 
 
+def test_who_is_written_to_often_hears_each_soon() -> None:
+    """What is large is announced by every holder; all of them tell the truth, however many come in a minute."""
+    network = Network("a busy inbox")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("busy ear")
+    network.put(hosts[5], [open_item(key, network.world.now, 0)])
+    holders = network.holders(record_key(Family.OPEN_SET, key.public))
+    heard, _ = network.listen(next(host for host in hosts if host not in holders), key)
+    network.world.run(2)
+    for number in range(1, 3 * limits.LISTEN_FETCH_BURST):
+        network.put(hosts[5], [open_item(key, network.world.now, number, bytes(4_096))])
+        assert network.world.run_until(lambda number=number: len(heard) > number, 2)
+
+
 def test_a_holder_that_always_announces_has_us_read_seldom() -> None:
     network = Network("announced without end")
     hosts = network.grow(8, settle_s=3)
