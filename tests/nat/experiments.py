@@ -149,13 +149,12 @@ def stream(alice: Person, bob: Person, event: Callable[[], object]) -> dict[str,
 def counted(history: list[dict[str, Any]], wanted: set[str], event: tuple[float, float]) -> dict[str, Any]:
     """How many of the texts that were sent a history lacks or has twice, and the longest wait for the next one.
 
-    While the event lasts (its begin and end, as time.time() counts), nothing is sent, and whoever moves has no network:
-    half a second was seen on a busy machine.  No wait counts that time; `event_s` tells it.
+    How long the event took, its begin and end as time.time() counts, is told beside it: nothing is sent meanwhile.
     """
     rows = [row for row in history if row["text"] in wanted]
     counts = Counter(row["text"] for row in rows)
     came = sorted(seconds(row["received_at"]) for row in rows)
-    gaps = [later - earlier - _overlap((earlier, later), event) for earlier, later in pairwise(came)]
+    gaps = [later - earlier for earlier, later in pairwise(came)]
     return {
         "lost": len(wanted) - len(counts),
         "doubled": sum(count - 1 for count in counts.values()),
@@ -163,10 +162,6 @@ def counted(history: list[dict[str, Any]], wanted: set[str], event: tuple[float,
         "event_s": round(event[1] - event[0], 2),
         "via": dict(Counter(row["via"] for row in rows)),
     }
-
-
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
 def judged(finding: Finding) -> Finding:

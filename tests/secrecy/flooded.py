@@ -37,10 +37,8 @@ HELD_S = 10
 """How long connections are held beside which texts are timed."""
 CONNECTIONS_OF_OURS = 16
 """More than a daemon in a network of six has for itself."""
-KEPT_MIB = 64.0
-"""What may stay of memory after all floods: what the system's allocator and Python's keep for the next time, 31 MiB
-after 3,000 connections of a kind and 41 after 10,000.  It is no leak: the same 7,000 connections four times over left
-30, 32, 35 and 35 MiB."""
+KEPT_MIB = 40.0
+"""What may stay of memory after a flood: what the system's allocator and Python's keep for the next time."""
 MIB = limits.MIB
 
 
