@@ -31,6 +31,7 @@ from p2pd.net.connection import Credentials
 from p2pd.net.exchanges import Exchanges
 from p2pd.net.inputs import Datagram, Input, StampSolved
 from p2pd.net.links import Links
+from p2pd.net.memory import CrowdMemory, trim
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.selftest import check_private_names
 from p2pd.net.stamps import StampWorker
@@ -68,6 +69,7 @@ class Network:
         self._take_handle: asyncio.Handle | None = None
         self._flush_handle: asyncio.Handle | None = None
         self._stamps = StampWorker(self._stamp_solved)
+        self._memory = CrowdMemory(trim)
         self.quic = QuicEndpoint(
             Credentials.of(node, random), tuning or QuicTuning(), self.send, lambda: self._acceptor.visitor()
         )
@@ -87,6 +89,7 @@ class Network:
         """Tell all peers, and give the sockets back."""
         self.quic.close_all(self._now())
         self._abandon_stamps()
+        self._memory.close()
         self._arrivals.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -156,6 +159,7 @@ class Network:
         if not self._sockets:
             return
         self.quic.flush(self._now())
+        self._memory.on_ended(self.quic.ended)
         parts = (self.quic, self._links, self._exchanges, self._acceptor)
         deadline = min([time for part in parts if (time := part.next_deadline()) is not None], default=None)
         if self._timer is not None and (deadline is None or self._timer.when() > deadline):

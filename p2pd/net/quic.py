@@ -52,6 +52,8 @@ class QuicEndpoint:
         self._server_configuration = server_configuration(credentials, tuning)
         self._by_cid: dict[bytes, Connection] = {}
         self._connections: dict[Connection, None] = {}
+        self.ended = 0
+        """Connections that are over, since the start."""
         self._outgoing = 0
         self._left: Recent[bytes, None] = Recent(limits.DIALS * limits.DIAL_ENDPOINTS)
         """Our ids of dials and links that are over: a server repeats its first packets, which look like a caller's."""
@@ -227,6 +229,7 @@ class QuicEndpoint:
         if connection not in self._connections:
             return
         del self._connections[connection]
+        self.ended += 1
         self.traffic.connections -= 1
         self._timers.forget(connection)
         self._unread -= self._unread_by.pop(connection, 0)

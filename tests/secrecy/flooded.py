@@ -37,7 +37,7 @@ HELD_S = 10
 """How long connections are held beside which texts are timed."""
 CONNECTIONS_OF_OURS = 16
 """More than a daemon in a network of six has for itself."""
-KEPT_MIB = 40.0
+KEPT_MIB = 30.0
 """What may stay of memory after a flood: what the system's allocator and Python's keep for the next time."""
 MIB = limits.MIB
 
@@ -128,6 +128,7 @@ class Flooded:
         until = time.monotonic() + 2 * limits.IDLE_S
         while self._bob.call("net.stats")["connections"] > CONNECTIONS_OF_OURS and time.monotonic() < until:
             time.sleep(0.5)
+        time.sleep(limits.GIVE_BACK_S + 1 if self.is_full else 0)
         after = self._bob.call("status")["rss_bytes"]
         self.measures += [
             Measure("connections after it all", self._bob.call("net.stats")["connections"], most=CONNECTIONS_OF_OURS),
