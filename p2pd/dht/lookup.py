@@ -11,7 +11,9 @@ Rules (R8):
 - who has left others without an answer lately (a suspect) is asked when nobody better is left, and not waited for,
   unless most are slow, or the look-up is thorough;
 - a patient look-up waits for every slow node that may be among the nearest so many, until it has failed;
-- whoever named two nodes that did not answer, and fewer that did, is believed last;
+- naming takes credit: of those whom a node was the first to name, two more may lack an answer, whether asked just now,
+  slow or failed, than have answered.  Beyond that its word is doubtful: believed last, and not at all once half of
+  `width` have answered.  An inventor of nodes costs two questions, not as many as it can name;
 - of one network few are looked at (R7).
 
 | candidate | next |
@@ -22,7 +24,7 @@ Rules (R8):
 """
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -54,19 +56,48 @@ class Candidate:
     """It is its path that asks it."""
     suspected: bool = False
     """It was a suspect when it was asked."""
+    asked_claims: int = 0
     dead_claims: int = 0
     live_claims: int = 0
-    """Of the nodes that it was the first to name, how many failed and how many answered."""
+    """Of the nodes that it was the first to name, how many are asked, are slow or failed, and have answered."""
     elsewhere: list[tuple[Peer, "Candidate"]] = field(default_factory=list)
     """Other endpoints named for this key, and by whom: one liar must not hide a node behind a wrong one."""
 
+    has_credit: bool = True
+    """What else it names may be asked."""
+    is_false: bool = False
+    """Most of what it named does not answer."""
+
     @property
     def doubtful(self) -> bool:
-        """It has not answered itself, and most of what its source named did not either."""
+        """It has not answered itself, and its source's word is not enough to ask it, or was not worth much."""
         source = self.source
         if source is None or self.state is State.ANSWERED:
             return False
-        return source.dead_claims >= max(limits.LOOKUP_DEAD_CLAIMS, source.live_claims + 1)
+        return not source.has_credit if self.state is State.KNOWN else source.is_false
+
+    def turn(self, state: State) -> None:
+        """It is in another state now, which its source is credited or charged with."""
+        source = self.source
+        if source is not None:
+            source.count(self.state, -1)
+            source.count(state, 1)
+            most = source.live_claims + limits.LOOKUP_CREDIT
+            source.has_credit = source.asked_claims + source.dead_claims < most
+            source.is_false = source.dead_claims >= most
+        self.state = state
+
+    def count(self, state: State, more: int) -> None:
+        """So many more of those that it named are in this state."""
+        match state:
+            case State.ASKED:
+                self.asked_claims += more
+            case State.SLOW | State.FAILED:
+                self.dead_claims += more
+            case State.ANSWERED:
+                self.live_claims += more
+            case State.KNOWN:
+                pass
 
 
 @dataclass(slots=True)
@@ -116,7 +147,6 @@ class Lookup:
         self._ranked: list[Candidate] = []
         self._paths = [_Path() for _ in range(paths)]
         self._merged_next = False
-        self._is_anyone_dead = False
         self.in_flight = 0
         """Questions that are neither answered nor slow."""
         self.messages = 0
@@ -133,7 +163,7 @@ class Lookup:
                 self._fail(candidate)
                 continue
             candidate.suspected = self._suspect(candidate.peer)
-            candidate.state = State.ASKED
+            candidate.turn(State.ASKED)
             candidate.on_path = on_path
             self._paths[candidate.path].asking += on_path
             self._paths[candidate.path].steps += on_path
@@ -148,9 +178,7 @@ class Lookup:
         candidate = self._candidates[peer.key]
         self._free(candidate)
         self._grow()
-        if candidate.source is not None and candidate.state is not State.ANSWERED:
-            candidate.source.live_claims += 1
-        candidate.state = State.ANSWERED
+        candidate.turn(State.ANSWERED)
         candidate.peer = peer  # it is there, wherever else it was looked for
         self.rounds = max(self.rounds, candidate.depth)
         path = self._paths[candidate.path]
@@ -165,7 +193,7 @@ class Lookup:
         if candidate.state is State.ASKED and candidate.peer == peer:
             self._free(candidate)
             self._grow()
-            candidate.state = State.SLOW
+            candidate.turn(State.SLOW)
             self._try_elsewhere(candidate)
 
     def on_failed(self, peer: Peer) -> None:
@@ -254,7 +282,10 @@ class Lookup:
         return nearest
 
     def _next_merged(self) -> Candidate | None:
-        known = [candidate for candidate in self._view(self._width) if candidate.state is State.KNOWN]
+        view = self._view(self._width)
+        known = [candidate for candidate in view if candidate.state is State.KNOWN]
+        if 2 * sum(candidate.state is State.ANSWERED for candidate in view) >= self._width:
+            known = [candidate for candidate in known if not candidate.doubtful]
         return next(
             (candidate for candidate in known if not self._suspect(candidate.peer)), known[0] if known else None
         )
@@ -277,13 +308,14 @@ class Lookup:
             counted += candidate.state is not State.KNOWN or not self._suspect(candidate.peer)
         return chosen
 
-    def _by_rank(self) -> list[Candidate]:
-        if not self._is_anyone_dead:  # then nobody is doubtful
-            return self._ranked
-        believed = [candidate for candidate in self._ranked if not candidate.doubtful]
-        if len(believed) == len(self._ranked):
-            return believed
-        return believed + [candidate for candidate in self._ranked if candidate.doubtful]
+    def _by_rank(self) -> Iterator[Candidate]:
+        doubtful = []
+        for candidate in self._ranked:
+            if candidate.doubtful:
+                doubtful.append(candidate)
+            else:
+                yield candidate
+        yield from doubtful
 
     def _answered(self) -> int:
         return sum(candidate.state is State.ANSWERED for candidate in self._candidates.values())
@@ -306,7 +338,7 @@ class Lookup:
         if source is None or known.state is State.ANSWERED:
             return
         if peer.endpoint == known.peer.endpoint:
-            if known.doubtful:
+            if known.state is State.KNOWN and known.doubtful and source.has_credit:
                 known.source = source
         elif len(known.elsewhere) < limits.LOOKUP_ENDPOINTS:
             known.elsewhere.append((peer, source))
@@ -315,7 +347,7 @@ class Lookup:
 
     def _try_elsewhere(self, candidate: Candidate) -> None:
         if candidate.elsewhere:
-            candidate.peer, candidate.source = candidate.elsewhere.pop(0)
+            candidate.peer, candidate.source = candidate.elsewhere.pop(0)  # who named the first one stays charged
             candidate.state, candidate.on_path = State.KNOWN, False
 
     def _free(self, candidate: Candidate) -> None:
@@ -328,8 +360,5 @@ class Lookup:
             self._parallel = min(self._parallel + 1, limits.LOOKUP_MERGED_PARALLEL)
 
     def _fail(self, candidate: Candidate) -> None:
-        candidate.state = State.FAILED
-        if candidate.source is not None:
-            candidate.source.dead_claims += 1
-            self._is_anyone_dead = True
+        candidate.turn(State.FAILED)
         self._try_elsewhere(candidate)

@@ -111,6 +111,27 @@ def test_an_inventor_of_ever_nearer_nodes_is_not_followed_for_long() -> None:
     assert lookup.messages <= 60
 
 
+@pytest.mark.slow
+def test_half_of_the_nodes_invent_others_and_the_honest_are_found_all_the_same() -> None:
+    peers = network(300)
+    tell = honest(peers)
+    inventors = {one.key: [peer((one.key, n), f"99.{n}.1.1") for n in range(100)] for one in peers[::2]}
+    real = {one.key for one in peers}
+
+    def told(one: Peer, at: bytes) -> list[Peer] | None:
+        if one.key in inventors:
+            return sorted(inventors[one.key], key=by_distance(int.from_bytes(at, "big")))[:20]
+        return tell(one, at) if one.key in real else None
+
+    for number in range(10):
+        target = SeededRandom(("half", number)).bytes(32)
+        order = by_distance(int.from_bytes(target, "big"))
+        lookup = walk(Lookup(target, sorted(peers[:80], key=order)[:20], own=OWN, width=40), target, told)
+        nearest = [one for one in sorted(peers, key=order)[:20] if one.key not in inventors]
+        assert set(nearest) <= set(lookup.nearest(40))
+        assert lookup.messages <= 120
+
+
 def test_a_wrong_endpoint_does_not_hide_a_node() -> None:
     target = SeededRandom("hidden").bytes(32)
     liar, honest_one, hidden = network(3)
