@@ -67,7 +67,7 @@ def run(course: Course) -> Outcome:
 
 
 def courses(seeds: int, first: int, only: str) -> Iterator[Course]:
-    """The dear scenarios first, each with a hundredth of the seeds, then the storms."""
+    """The dear scenarios first, each with a hundredth of the seeds or fewer, then the storms."""
     for scenario in reversed(list(SCENARIOS.values())):
         if only and scenario.name != only:
             continue

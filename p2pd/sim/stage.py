@@ -256,7 +256,7 @@ class Scenario:
     replicas: int = 4
     loss: float = 0.0
     rarity: int = 100
-    """How many storms the menu plays for one of these."""
+    """How many storms the menu plays for one of these; a thousand nodes cost some minutes."""
     private: bool = True
     """Whether the network is one, where every node in the open serves at once."""
     hostile: bool = False

@@ -41,5 +41,11 @@ def _get(key: str, found: list[bool], engine: Engine, now: Now) -> None:
 
 
 SCENARIO = Scenario(
-    "crowd", "a thousand nodes; look-ups reach the truly nearest", play, nodes=1_000, hours=0.25, replicas=20
+    "crowd",
+    "a thousand nodes; look-ups reach the truly nearest",
+    play,
+    nodes=1_000,
+    hours=0.25,
+    replicas=20,
+    rarity=1_000,
 )

@@ -164,6 +164,7 @@ SCENARIO = Scenario(
     hours=0.5,
     people=6,
     replicas=20,
+    rarity=1_000,
     private=False,
     first=_THERE_BEFORE,
 )
