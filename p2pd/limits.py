@@ -551,10 +551,8 @@ CONTACTS_REMEMBERED = 8_192
 LOOKUP_CANDIDATES = 1_024
 LOOKUP_MERGED_PARALLEL = 16
 """Questions under way once the paths have been merged: what is left to ask is known, so only the width matters."""
-LOOKUP_ENDPOINTS = 3
-"""Endpoints named for one key that a look-up tries, besides the first."""
 LOOKUP_CREDIT = 2
-"""Of those that a node named, so many more may lack an answer than have answered; it is doubted beyond that (R8)."""
+"""Of the nodes tried on one's word, so many more may lack an answer than have answered; then it is doubted (R8)."""
 REGION_FACTOR = 1.5
 REGION_CEILING = 8
 """Where a key looks crowded, records go to all within the radius that should hold 1.5 times, to at most 8 times,

@@ -11,93 +11,20 @@ Rules (R8):
 - who has left others without an answer lately (a suspect) is asked when nobody better is left, and not waited for,
   unless most are slow, or the look-up is thorough;
 - a patient look-up waits for every slow node that may be among the nearest so many, until it has failed;
-- naming takes credit: of those whom a node was the first to name, two more may lack an answer, whether asked just now,
-  slow or failed, than have answered.  Beyond that its word is doubtful: believed last, and not at all once half of
-  `width` have answered.  An inventor of nodes costs two questions, not as many as it can name;
+- naming takes credit (`candidates.py`): whom nobody with credit names is believed last, and not at all once half of
+  `width` have answered.  A liar costs two questions, and one for each that it tells the truth of; not as many as it
+  can name;
 - of one network few are looked at (R7).
-
-| candidate | next |
-|---|---|
-| known | asked |
-| asked | answered, slow, failed |
-| slow | answered, failed |
 """
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from p2pd import limits
+from p2pd.dht.candidates import Candidate, Claim, State
 from p2pd.dht.peers import Diversity, Peer, by_distance
 from p2pd.types import NodeKey
-
-
-class State(Enum):
-    KNOWN = auto()
-    ASKED = auto()
-    SLOW = auto()
-    ANSWERED = auto()
-    FAILED = auto()
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A node that the look-up knows of."""
-
-    peer: Peer
-    distance: int
-    path: int
-    depth: int
-    """Hops from our own table: 1 for what stands in it."""
-    source: "Candidate | None"
-    state: State = State.KNOWN
-    on_path: bool = False
-    """It is its path that asks it."""
-    suspected: bool = False
-    """It was a suspect when it was asked."""
-    asked_claims: int = 0
-    dead_claims: int = 0
-    live_claims: int = 0
-    """Of the nodes that it was the first to name, how many are asked, are slow or failed, and have answered."""
-    elsewhere: list[tuple[Peer, "Candidate"]] = field(default_factory=list)
-    """Other endpoints named for this key, and by whom: one liar must not hide a node behind a wrong one."""
-
-    has_credit: bool = True
-    """What else it names may be asked."""
-    is_false: bool = False
-    """Most of what it named does not answer."""
-
-    @property
-    def doubtful(self) -> bool:
-        """It has not answered itself, and its source's word is not enough to ask it, or was not worth much."""
-        source = self.source
-        if source is None or self.state is State.ANSWERED:
-            return False
-        return not source.has_credit if self.state is State.KNOWN else source.is_false
-
-    def turn(self, state: State) -> None:
-        """It is in another state now, which its source is credited or charged with."""
-        source = self.source
-        if source is not None:
-            source.count(self.state, -1)
-            source.count(state, 1)
-            most = source.live_claims + limits.LOOKUP_CREDIT
-            source.has_credit = source.asked_claims + source.dead_claims < most
-            source.is_false = source.dead_claims >= most
-        self.state = state
-
-    def count(self, state: State, more: int) -> None:
-        """So many more of those that it named are in this state."""
-        match state:
-            case State.ASKED:
-                self.asked_claims += more
-            case State.SLOW | State.FAILED:
-                self.dead_claims += more
-            case State.ANSWERED:
-                self.live_claims += more
-            case State.KNOWN:
-                pass
 
 
 @dataclass(slots=True)
@@ -160,10 +87,10 @@ class Lookup:
         while self.messages < limits.LOOKUP_MESSAGES and (choice := self._next()) is not None:
             candidate, on_path = choice
             if not self._admit(candidate.peer):
-                self._fail(candidate)
+                candidate.fail(candidate.peer)
                 continue
             candidate.suspected = self._suspect(candidate.peer)
-            candidate.turn(State.ASKED)
+            candidate.ask()
             candidate.on_path = on_path
             self._paths[candidate.path].asking += on_path
             self._paths[candidate.path].steps += on_path
@@ -178,8 +105,7 @@ class Lookup:
         candidate = self._candidates[peer.key]
         self._free(candidate)
         self._grow()
-        candidate.turn(State.ANSWERED)
-        candidate.peer = peer  # it is there, wherever else it was looked for
+        candidate.answer(peer)
         self.rounds = max(self.rounds, candidate.depth)
         path = self._paths[candidate.path]
         if path.best is None or candidate.distance < path.best:
@@ -193,15 +119,14 @@ class Lookup:
         if candidate.state is State.ASKED and candidate.peer == peer:
             self._free(candidate)
             self._grow()
-            candidate.turn(State.SLOW)
-            self._try_elsewhere(candidate)
+            candidate.be_slow()
 
     def on_failed(self, peer: Peer) -> None:
         """The node did not answer, or not what it should."""
         candidate = self._candidates[peer.key]
-        if candidate.state is not State.FAILED and candidate.peer == peer:
+        if candidate.peer == peer:
             self._free(candidate)
-            self._fail(candidate)
+        candidate.fail(peer)
 
     def further(self, count: int) -> list[Peer]:
         """The nearest that nobody has asked yet: for when those that answered do not do what they should."""
@@ -300,7 +225,7 @@ class Lookup:
                 break
             if self._radius and candidate.distance > self._radius:
                 continue
-            if candidate.state in (State.FAILED, State.SLOW) or (diversity and not diversity.admits(candidate.peer)):
+            if candidate.state in (State.FAILED, State.SLOW) or (diversity and not candidate.fits(diversity.admits)):
                 continue
             if diversity:
                 diversity.add(candidate.peer)
@@ -325,30 +250,16 @@ class Lookup:
     def _add(self, peer: Peer, path: int, depth: int, source: Candidate | None) -> None:
         known = self._candidates.get(peer.key)
         if known is not None:
-            self._hear_again(known, peer, source)
+            if source is not None and known.state is not State.ANSWERED:
+                known.hear(peer, source)
             return
         if peer.key == self._own or len(self._candidates) >= limits.LOOKUP_CANDIDATES:
             return
-        candidate = Candidate(peer, peer.place ^ self._place, path, depth, source)
+        claim = Claim(peer, [] if source is None else [source])
+        candidate = Candidate([claim], claim, peer.place ^ self._place, path, depth)
         self._candidates[peer.key] = candidate
         self._paths[path].members.append(candidate)
         insort(self._ranked, candidate, key=lambda c: c.distance)
-
-    def _hear_again(self, known: Candidate, peer: Peer, source: Candidate | None) -> None:
-        if source is None or known.state is State.ANSWERED:
-            return
-        if peer.endpoint == known.peer.endpoint:
-            if known.state is State.KNOWN and known.doubtful and source.has_credit:
-                known.source = source
-        elif len(known.elsewhere) < limits.LOOKUP_ENDPOINTS:
-            known.elsewhere.append((peer, source))
-            if known.state in (State.FAILED, State.SLOW):
-                self._try_elsewhere(known)
-
-    def _try_elsewhere(self, candidate: Candidate) -> None:
-        if candidate.elsewhere:
-            candidate.peer, candidate.source = candidate.elsewhere.pop(0)  # who named the first one stays charged
-            candidate.state, candidate.on_path = State.KNOWN, False
 
     def _free(self, candidate: Candidate) -> None:
         if candidate.state is State.ASKED:
@@ -358,7 +269,3 @@ class Lookup:
     def _grow(self) -> None:
         if self._grows:
             self._parallel = min(self._parallel + 1, limits.LOOKUP_MERGED_PARALLEL)
-
-    def _fail(self, candidate: Candidate) -> None:
-        candidate.turn(State.FAILED)
-        self._try_elsewhere(candidate)

@@ -111,25 +111,65 @@ def test_an_inventor_of_ever_nearer_nodes_is_not_followed_for_long() -> None:
     assert lookup.messages <= 60
 
 
+def invented(liar: Peer, number: int, target: bytes) -> Peer:
+    """Nobody, nearer to the target than anybody."""
+    fake = peer((liar.key, target, number), f"99.{number}.{liar.place % 250}.1")
+    object.__setattr__(fake, "place", int.from_bytes(target, "big") ^ (1 + (liar.place % 2**190) * 32 + number))
+    return fake
+
+
+def misplaced(liar: Peer, one: Peer) -> Peer:
+    """A node where it is not, and where this liar alone says that it is."""
+    return Peer(one.key, Endpoint(f"99.{liar.place % 250}.{liar.place // 250 % 250}.{one.place % 250}", 4242))
+
+
+def victim(_liar: Peer, one: Peer) -> Peer:
+    """A node where all liars say that it is: in one network, of which few are looked at."""
+    return Peer(one.key, Endpoint("99.9.9.9", 4242))
+
+
+LIES: dict[str, Callable[[Peer, list[Peer], bytes], list[Peer]]] = {
+    # what a liar says: itself, the honest from the nearest on, and the target
+    "invents": lambda liar, near, target: [invented(liar, number, target) for number in range(20)],
+    "misplaces": lambda liar, near, target: [misplaced(liar, one) for one in near[:20]],
+    "misplaces with the others": lambda liar, near, target: [victim(liar, one) for one in near[:20]],
+    "names the honest after two that it invents": lambda liar, near, target: [
+        *(invented(liar, number, target) for number in range(2)),
+        *near[:18],
+    ],
+}
+
+
 @pytest.mark.slow
-def test_half_of_the_nodes_invent_others_and_the_honest_are_found_all_the_same() -> None:
+@pytest.mark.parametrize("caps", [None, (2, 4)])
+@pytest.mark.parametrize("width", [40, 20])
+@pytest.mark.parametrize("lie", LIES)
+def test_half_of_the_nodes_lie_and_the_honest_are_found_all_the_same(
+    lie: str, width: int, caps: tuple[int, int] | None
+) -> None:
     peers = network(300)
     tell = honest(peers)
-    inventors = {one.key: [peer((one.key, n), f"99.{n}.1.1") for n in range(100)] for one in peers[::2]}
-    real = {one.key for one in peers}
+    liars = {one.key for one in peers[::2]}
+    where = {one.key: one.endpoint for one in peers}
 
     def told(one: Peer, at: bytes) -> list[Peer] | None:
-        if one.key in inventors:
-            return sorted(inventors[one.key], key=by_distance(int.from_bytes(at, "big")))[:20]
-        return tell(one, at) if one.key in real else None
+        if where.get(one.key) != one.endpoint:
+            return None
+        if one.key not in liars:
+            return tell(one, at)
+        order = by_distance(int.from_bytes(at, "big"))
+        return LIES[lie](one, sorted((other for other in peers if other.key not in liars), key=order), at)
 
+    missed = 0
     for number in range(10):
         target = SeededRandom(("half", number)).bytes(32)
         order = by_distance(int.from_bytes(target, "big"))
-        lookup = walk(Lookup(target, sorted(peers[:80], key=order)[:20], own=OWN, width=40), target, told)
-        nearest = [one for one in sorted(peers, key=order)[:20] if one.key not in inventors]
-        assert set(nearest) <= set(lookup.nearest(40))
-        assert lookup.messages <= 120
+        seeds = sorted(peers[:80], key=order)[:20]
+        lookup = walk(Lookup(target, seeds, own=OWN, width=width, caps=caps), target, told)
+        nearest = [one for one in sorted(peers, key=order)[:20] if one.key not in liars]
+        missed += len(set(nearest) - set(lookup.nearest(width)))
+        assert lookup.messages <= 3 * width + 10
+    assert missed == 0
 
 
 def test_a_wrong_endpoint_does_not_hide_a_node() -> None:
