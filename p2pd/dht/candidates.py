@@ -33,28 +33,31 @@ class Claim:
     """That a node is at one endpoint."""
 
     peer: Peer
-    sources: list["Candidate"]
-    """Who says so; nobody: our own table."""
+    is_own: bool = False
+    """It stands in our own table, which has the first vote and charges nobody."""
+    sources: list["Candidate"] = field(default_factory=list)
+    """Who else says so."""
+    votes: int = 0
+    """How many with credit say so."""
     state: State = State.KNOWN
     charged: "Candidate | None" = None
     """On whose word it was tried."""
 
-    @property
-    def votes(self) -> int:
-        """How many with credit say so; our own table always has."""
-        return sum(source.has_credit for source in self.sources) if self.sources else 1
+    def __post_init__(self) -> None:
+        self.votes += self.is_own
 
-    @property
-    def has_credit(self) -> bool:
-        """Whether anybody's word is still enough to try it."""
-        return not self.sources or any(source.has_credit for source in self.sources)
+    def add(self, source: "Candidate") -> None:
+        """This one says so too; an answer that does so twice is one voice."""
+        if self.sources and self.sources[-1] is source:
+            return
+        self.sources.append(source)
+        source.made.append(self)
+        self.votes += source.has_credit
 
     def turn(self, state: State) -> None:
         """It is in another state now, which is credited or charged."""
-        if self.charged is None:
-            self.charged = next((source for source in self.sources if source.has_credit), None)
-            if self.charged is None and self.sources:
-                self.charged = self.sources[0]
+        if self.charged is None and not self.is_own:
+            self.charged = next((source for source in self.sources if source.has_credit), self.sources[0])
         if self.charged is not None:
             self.charged.charge(self.state, state)
         self.state = state
@@ -64,8 +67,6 @@ class Claim:
 class Candidate:
     """A node that the look-up knows of."""
 
-    claims: list[Claim]
-    """As they were heard, at least one; all that is told in a look-up bounds them."""
     claim: Claim
     """The one that is, or will be, tried; once it has answered, where it is."""
     distance: int
@@ -77,46 +78,50 @@ class Candidate:
     """It is its path that asks it."""
     suspected: bool = False
     """It was a suspect when it was asked."""
+    peer: Peer = field(init=False)
+    """The node, at the endpoint of its claim."""
+    claims: list[Claim] = field(init=False)
+    """As they were heard, at least one; all that is told in a look-up bounds them."""
     has_credit: bool = True
     """Its word is enough to try a claim."""
     is_false: bool = False
     """Most of what it claimed does not answer."""
-    _tried: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
-    """Claims tried on its word, by state."""
+    made: list[Claim] = field(default_factory=list)
+    """What it claimed."""
+    _under_way: int = 0
+    _silent: int = 0
+    _true: int = 0
+    """Claims tried on its word: asked; slow or failed; answered."""
 
-    @property
-    def peer(self) -> Peer:
-        """The node, where it is looked for."""
-        return self.claim.peer
+    def __post_init__(self) -> None:
+        self.peer, self.claims = self.claim.peer, [self.claim]
 
     @property
     def doubtful(self) -> bool:
         """It has not answered, and nobody's word is enough to try it, or it was tried on a word not worth much."""
         if self.state is State.KNOWN:
-            return not self.claim.has_credit and not any(
-                claim.has_credit for claim in self.claims if claim.state is State.KNOWN
-            )
+            return not self.claim.votes and not self._best().votes
         return self.state is not State.ANSWERED and self.claim.charged is not None and self.claim.charged.is_false
 
     def hear(self, peer: Peer, source: "Candidate") -> None:
         """Somebody names it, at this endpoint."""
         claim = self._claim_of(peer)
         if claim is None:
-            self.claims.append(Claim(peer, [source]))
-        elif claim.sources and claim.sources[-1] is not source:  # an answer that names it twice is one voice
-            claim.sources.append(source)
-        if self.state is State.FAILED or (self.state is State.SLOW and self._best().has_credit):
+            claim = Claim(peer)
+            self.claims.append(claim)
+        claim.add(source)
+        if self.state is State.FAILED or (self.state is State.SLOW and self._best().votes):
             self._try_another()
         elif self.state is State.KNOWN and len(self.claims) > 1:
-            self.claim = self._best()
+            self._look_at(self._best())
 
     def fits(self, admits: Callable[[Peer], bool]) -> bool:
-        """Whether it may be looked at where it is said to be; of claims not tried, the best that may is tried next."""
-        if self.state is not State.KNOWN or len(self.claims) == 1:
-            return admits(self.peer)
+        """Whether another of its claims is admitted than the best, which then takes that one's place."""
         left = [claim for claim in self.claims if claim.state is State.KNOWN and admits(claim.peer)]
-        self.claim = max(left, key=lambda claim: claim.votes, default=self.claim)
-        return bool(left)
+        if self.state is not State.KNOWN or not left:
+            return False
+        self._look_at(max(left, key=lambda claim: claim.votes))
+        return True
 
     def ask(self) -> None:
         """Its claim is tried."""
@@ -128,14 +133,14 @@ class Candidate:
         claim = self._claim_of(peer)
         if claim is not None:
             claim.turn(State.ANSWERED)
-            self.claim = claim
+            self._look_at(claim)
         self.state = State.ANSWERED
 
     def be_slow(self) -> None:
         """The claim has not been answered in the usual time."""
         self.claim.turn(State.SLOW)
         self.state = State.SLOW
-        if self._best().has_credit:
+        if self._best().votes:
             self._try_another()
 
     def fail(self, peer: Peer) -> None:
@@ -150,22 +155,41 @@ class Candidate:
 
     def charge(self, before: State, after: State) -> None:
         """A claim on its word has turned."""
-        self._tried[before] -= 1
-        self._tried[after] += 1
-        silent = self._tried[State.SLOW] + self._tried[State.FAILED]
-        most = self._tried[State.ANSWERED] + limits.LOOKUP_CREDIT
-        self.has_credit = silent + self._tried[State.ASKED] < most
-        self.is_false = silent >= most
+        self._count(before, -1)
+        self._count(after, 1)
+        most = self._true + limits.LOOKUP_CREDIT
+        self.is_false = self._silent >= most
+        has_credit = self._silent + self._under_way < most
+        if has_credit is not self.has_credit:
+            self.has_credit = has_credit
+            for claim in self.made:
+                claim.votes += 1 if has_credit else -1
+
+    def _count(self, state: State, more: int) -> None:
+        if state is State.ASKED:
+            self._under_way += more
+        elif state is State.ANSWERED:
+            self._true += more
+        elif state is not State.KNOWN:
+            self._silent += more
 
     def _claim_of(self, peer: Peer) -> Claim | None:
+        if self.peer.endpoint == peer.endpoint:
+            return self.claim
         return next((claim for claim in self.claims if claim.peer.endpoint == peer.endpoint), None)
 
     def _best(self) -> Claim:
         """Of the claims not tried, the one with the most votes; the one that was tried, where there is none."""
+        if len(self.claims) == 1:
+            return self.claim
         left = [claim for claim in self.claims if claim.state is State.KNOWN]
         return max(left, key=lambda claim: claim.votes, default=self.claim)
 
     def _try_another(self) -> None:
         best = self._best()
         if best.state is State.KNOWN:
-            self.claim, self.state, self.on_path = best, State.KNOWN, False
+            self._look_at(best)
+            self.state, self.on_path = State.KNOWN, False
+
+    def _look_at(self, claim: Claim) -> None:
+        self.claim, self.peer = claim, claim.peer

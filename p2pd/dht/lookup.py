@@ -18,8 +18,9 @@ Rules (R8):
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from p2pd import limits
 from p2pd.dht.candidates import Candidate, Claim, State
@@ -209,38 +210,38 @@ class Lookup:
     def _next_merged(self) -> Candidate | None:
         view = self._view(self._width)
         known = [candidate for candidate in view if candidate.state is State.KNOWN]
-        if 2 * sum(candidate.state is State.ANSWERED for candidate in view) >= self._width:
+        if known and known[-1].doubtful and 2 * sum(c.state is State.ANSWERED for c in view) >= self._width:
             known = [candidate for candidate in known if not candidate.doubtful]
         return next(
             (candidate for candidate in known if not self._suspect(candidate.peer)), known[0] if known else None
         )
 
     def _view(self, count: int) -> list[Candidate]:
-        """The `count` best that have not failed and are not slow, and suspects between them; few of one network."""
+        """The `count` best that have not failed and are not slow, and suspects between them; few of one network.
+
+        Nearest first, and after all others those that are doubtful.  A look-up spends most of its time here.
+        """
         diversity = Diversity(*self._caps) if self._caps else None
+        radius, ranked = self._radius, len(self._ranked)
         chosen: list[Candidate] = []
+        doubtful: list[Candidate] = []
         counted = 0
-        for candidate in self._by_rank():
+        for number, candidate in enumerate(chain(self._ranked, doubtful)):  # when the first ends the second is filled
             if counted >= count:
                 break
-            if self._radius and candidate.distance > self._radius:
+            state = candidate.state
+            if state is State.FAILED or state is State.SLOW or (radius and candidate.distance > radius):
                 continue
-            if candidate.state in (State.FAILED, State.SLOW) or (diversity and not candidate.fits(diversity.admits)):
+            if number < ranked and not candidate.claim.votes and candidate.doubtful:
+                doubtful.append(candidate)
                 continue
             if diversity:
+                if not (diversity.admits(candidate.peer) or candidate.fits(diversity.admits)):
+                    continue
                 diversity.add(candidate.peer)
             chosen.append(candidate)
-            counted += candidate.state is not State.KNOWN or not self._suspect(candidate.peer)
+            counted += state is not State.KNOWN or not self._suspect(candidate.peer)
         return chosen
-
-    def _by_rank(self) -> Iterator[Candidate]:
-        doubtful = []
-        for candidate in self._ranked:
-            if candidate.doubtful:
-                doubtful.append(candidate)
-            else:
-                yield candidate
-        yield from doubtful
 
     def _answered(self) -> int:
         return sum(candidate.state is State.ANSWERED for candidate in self._candidates.values())
@@ -255,8 +256,10 @@ class Lookup:
             return
         if peer.key == self._own or len(self._candidates) >= limits.LOOKUP_CANDIDATES:
             return
-        claim = Claim(peer, [] if source is None else [source])
-        candidate = Candidate([claim], claim, peer.place ^ self._place, path, depth)
+        claim = Claim(peer, is_own=source is None)
+        if source is not None:
+            claim.add(source)
+        candidate = Candidate(claim, peer.place ^ self._place, path, depth)
         self._candidates[peer.key] = candidate
         self._paths[path].members.append(candidate)
         insort(self._ranked, candidate, key=lambda c: c.distance)
