@@ -168,6 +168,10 @@ PART_BYTES = 14 * KIB
 """The text of one part: with everything round it, a first-contact header too, it fits the largest size class."""
 PARTS = -(-TEXT_BYTES // PART_BYTES)
 PARENTS = 3
+READ_MESSAGES = 64
+"""Ids in one item that says what was read."""
+READ_AT_ONCE = 16 * READ_MESSAGES
+"""Messages that one call marks as read, the newest of those before it: some 0.1 s of a turn; the next takes others."""
 MAIL_LIFE_S = 14 * DAY_S
 OUTBOX_LIFE_S = 30 * DAY_S
 """After this the sender is told `expired` (R33)."""

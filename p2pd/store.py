@@ -234,6 +234,8 @@ class RecallOutcome(StrEnum):
     UNSEEN = "unseen"
     SHOWN = "shown"
     READ = "read"
+    GONE = "gone"
+    """They do not have it, and had it come before its end they would have forgotten that by now."""
 
 
 class Retraction(Struct, frozen=True):
@@ -245,6 +247,8 @@ class Retraction(Struct, frozen=True):
     attempts: int = 0
     retry_ms: int = 0
     """The records' tombstones are not put again before."""
+    known: RecallOutcome = RecallOutcome.ASKED
+    """What was known without asking: that it had been delivered, or read."""
 
 
 class Message(Struct, frozen=True):
@@ -275,6 +279,8 @@ class Message(Struct, frozen=True):
     """Cursors of the events that repeat its text."""
     steps: tuple[Step, ...] = ()
     """What happened to it, for `why`: how it began, and the newest."""
+    had_end_ms: int = 0
+    """The end of a text whose words went otherwise, by which its recipient forgets it; 0: none."""
 
     def went(self, step: Step, **changes: Any) -> "Message":
         """This message, with one more thing that happened to it, and the fields that it changed."""
@@ -440,6 +446,10 @@ class UserStore(Protocol):
         ...
 
     def unread_count(self, contact: IdentityKey) -> int: ...
+    def unread_through(self, message: Message, *, limit: int) -> list[Message]:
+        """What of its conversation is unread, up to this message and with it: the newest, the oldest of them first."""
+        ...
+
     def steps(self, message: MessageId) -> list[Step]: ...
     # parts of incoming texts
     def parts(self, contact: IdentityKey, message: MessageId) -> list[Part]: ...

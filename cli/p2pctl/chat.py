@@ -131,7 +131,7 @@ class Conversation:
 
     def _listen(self, address: str, since: int) -> None:
         try:
-            for event in self._caller.follow(since=since, type="message,receipt,recalled", on_away=self._note):
+            for event in self._caller.follow(since=since, type="message,receipt,recalled,device", on_away=self._note):
                 self._on_event(event, address)
         except P2pdError as error:
             self._note(f"no longer listening: {error.message}", "red")
@@ -141,6 +141,8 @@ class Conversation:
         id = str(data.get("id"))
         if event["type"] == "receipt":
             self._on_receipt(event, id, str(data.get("state")))
+        elif event["type"] == "device":
+            self._on_device(event, data.get("address") == address)
         elif event["type"] == "recalled" and data.get("conversation") == address:
             message = {"direction": "in", "from_name": self._name, "recalled": True} | data
             self._screen.put(event if self._caller.as_json else one_message(message, clock(event.get("at"))[11:]))
@@ -149,6 +151,12 @@ class Conversation:
             message = {"direction": "in", "from_name": self._name} | data
             self._screen.put(event if self._caller.as_json else one_message(message, clock(event.get("at"))[11:]))
             self._mark_read([message])
+
+    def _on_device(self, event: dict[str, Any], is_theirs: bool) -> None:
+        if is_theirs and self._caller.as_json:
+            self._screen.put(event)
+        elif is_theirs:
+            self._note(f"{self._name} uses another device: ask them by another way whether it is theirs", "red")
 
     def _on_receipt(self, event: dict[str, Any], id: str, state: str) -> None:
         if id not in self._own or self._own[id] == state:

@@ -121,7 +121,7 @@ def _complete_people(context: click.Context, option: click.Parameter, incomplete
 
 def is_shell_safe(name: str) -> bool:
     """Whether a name can stand in a command line, and on a terminal, as it is."""
-    return bool(name) and all(letter.isalnum() or letter in "._-+@:" for letter in name)
+    return bool(name) and all(letter.isalnum() or letter in "._-+@:" for letter in name) and harmless_line(name) == name
 
 
 def person(name: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

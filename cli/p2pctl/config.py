@@ -6,6 +6,7 @@ import click
 
 from p2pctl.caller import Caller
 from p2pctl.commands import group
+from p2pctl.harmless import harmless_line
 from p2pctl.terminal import pairs, show, show_json, table
 
 
@@ -67,7 +68,7 @@ def set_value(caller: Caller, key: str, value: str) -> None:
     if caller.as_json:
         show_json({"key": key, "value": parsed, "path": str(file)})
     else:
-        show(f"set in {file}; it holds from the daemon's next start: p2pctl restart")
+        show(f"set in {harmless_line(str(file))}; it holds from the daemon's next start: p2pctl restart")
 
 
 @config.command("path", examples=["p2pctl config path"])
@@ -83,7 +84,7 @@ def path(caller: Caller) -> None:
     else:
         show("\n".join(pairs({"home": home})))
         for file in files:
-            show(f"{'read' if file.exists() else 'absent':8}{file}")
+            show(f"{'read' if file.exists() else 'absent':8}{harmless_line(str(file))}")
 
 
 COMMANDS = {"config": config}

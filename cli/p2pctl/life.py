@@ -274,7 +274,7 @@ def _tell(caller: Caller, status: dict[str, Any], what: str, flags: Sequence[str
     else:
         who = harmless_line(str(status.get("address") or status.get("node_id")))
         show(f"{what}: {'locked; p2pctl unlock' if status.get('locked') else who}{note}")
-        show(f"log: {file}")
+        show(f"log: {harmless_line(str(file))}")
 
 
 def _is_there(caller: Caller, pid: object) -> bool:

@@ -3,6 +3,7 @@
 A name is ours for a person; what a person calls themselves is shown as a claim.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,11 @@ from p2pctl.caller import Caller
 from p2pctl.commands import group, person
 from p2pctl.harmless import harmless_line
 from p2pctl.terminal import clock, pairs, show, show_json, table
+from p2pd.errors import UsageError
 
 STATE_COLUMNS = ("name", "state", "online", "verified", "address")
+LINK_BYTES = 4096
+"""More than the longest link has."""
 
 
 @group("contact")
@@ -27,9 +31,10 @@ def contact() -> None:
         "p2pctl contact add p2p:ybndrfg8... --as bob",
         "p2pctl contact add p2p:ybndrfg8... --message 'It is Alice'",
         "p2pctl contact add p2p:ybndrfg8.../1ds.../nyb...",
+        "cat INVITE | p2pctl contact add -",
     ],
 )
-@click.argument("address", metavar="ADDRESS|LINK|INVITE")
+@click.argument("address", metavar="ADDRESS|LINK|INVITE|-")
 @click.option("--as", "petname", metavar="NAME", help="What you call them.")
 @click.option("--message", metavar="TEXT", help="What they read with your request.")
 @click.option("--relay-only", is_flag=True, help="They shall never learn your IP address; see: p2pctl path --help.")
@@ -38,7 +43,10 @@ def add(caller: Caller, address: str, petname: str | None, message: str | None, 
     """Add a person by address, link or invite; a contact request goes out at once.
 
     By an invite of theirs you are accepted without asking; and where they have added you too, both are.
+
+    With `-` it is read from standard input: whoever else uses this machine can see what stands in a command line.
     """
+    address = _from_stdin() if address == "-" else address
     wanted: dict[str, Any] = {"address": address, "as": petname, "message": message, "relay_only": relay_only or None}
     answer = caller.call("contact.add", **wanted)
     _confirm(caller, answer, f"added {_name(answer, petname or address)}: {_state(answer, 'pending')}")
@@ -179,6 +187,14 @@ def report(caller: Caller, id: str) -> None:
         show_json(answer)
     else:
         show("\n".join(pairs(answer)))
+
+
+def _from_stdin() -> str:
+    data = sys.stdin.buffer.read(LINK_BYTES + 1)
+    text = data.decode(errors="replace").strip()
+    if not text or len(data) > LINK_BYTES:
+        raise UsageError("standard input holds no address, link or invite", hint="give one, and nothing else")
+    return text
 
 
 def _claim(request: Mapping[str, Any]) -> str:

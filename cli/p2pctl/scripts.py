@@ -70,7 +70,8 @@ def wait(caller: Caller, sender: str, match: str | None, since: str) -> None:
     with caller.deadline(caller.timeout_s, f"nothing that fits has come from {sender}"):
         for event in caller.follow(since=_cursor(since), type="message", on_away=_aside):
             data = event["data"]
-            if data.get("from") == address and wanted.search(str(data.get("text", ""))):
+            is_theirs = data.get("from") == address and not data.get("recalled")
+            if is_theirs and wanted.search(str(data.get("text", ""))):
                 break
     if caller.as_json:
         show_json({**data, "cursor": event["cursor"]})
@@ -145,7 +146,8 @@ def _one_event(event: dict[str, Any], names: dict[str, str]) -> str:
     if event.get("type") == "message":
         sender = str(data.get("from"))
         name = harmless_line(names.get(sender, sender))
-        told = f"{name}: {message_lines(str(data.get('text', '')), indent=len(start) + 2)}"
+        text = message_lines(str(data.get("text", "")), indent=len(start) + 2)
+        told = f"{name}: {paint('(recalled)', 'dim') if data.get('recalled') else text}"
     else:
         told = "  ".join(f"{harmless_line(str(key))}={harmless_line(str(value))}" for key, value in data.items())
     return f"{paint(start, 'dim')}{told}"

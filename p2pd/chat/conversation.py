@@ -75,13 +75,20 @@ class Conversation:
         return message
 
     def mark_read(self, message: Message, now: Now) -> None:
-        """Our user has seen a message: the other side is told."""
-        if message.state is not MessageState.RECEIVED:
+        """Our user has seen a message, and so those before it: the other side is told."""
+        if message.direction is Direction.OUT:
             return
-        self._history.mark_read(message, now)
+        seen = self._store.unread_through(message, limit=limits.READ_AT_ONCE)
+        for each in seen:
+            self._history.mark_read(each, now)
         contact = self._store.contact(message.contact)
-        if contact is not None and contact.state is ContactState.ACCEPTED and self._outbox.has_room(contact.identity):
-            self._outbox.add(contact.identity, Read([message.message]).encode(), now)
+        if contact is None or contact.state is not ContactState.ACCEPTED:
+            return
+        for start in range(0, len(seen), limits.READ_MESSAGES):
+            if self._outbox.has_room(contact.identity):
+                ids = [each.message for each in seen[start : start + limits.READ_MESSAGES]]
+                self._outbox.add(contact.identity, Read(ids).encode(), now)
+        if seen:
             self._outbox.pump(contact.identity, now)
 
     def on_text(self, contact: Contact, content: Content, text: Text, via: str, now: Now) -> None:

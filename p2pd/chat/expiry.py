@@ -64,7 +64,7 @@ class Expiry:
         self._outbox.expire(now)
         for message in self._store.expired_messages(now.wall_ms, limit=limits.EXPIRE_MESSAGES):
             if message.direction is Direction.OUT and message.state not in _ARRIVED:
-                self._store.save_message(replace(message, text="", expires_ms=0))
+                self._store.save_message(replace(message, text="", expires_ms=0, had_end_ms=message.expires_ms))
             else:
                 self._store.remove_message(message.contact, message.message)
                 self._store.remove_events(message.message)

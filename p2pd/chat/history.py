@@ -33,7 +33,11 @@ _OUTCOMES = {
     RecallOutcome.UNSEEN: (MessageState.RECALLED, "recalled: they never saw it"),
     RecallOutcome.SHOWN: (MessageState.DELIVERED, "recall came too late: it had been shown, and is removed there now"),
     RecallOutcome.READ: (MessageState.READ, "recall came too late: it had been read, and is removed there now"),
+    RecallOutcome.GONE: (MessageState.RECALLED, "recalled: they do not have it, but may have seen it before its end"),
 }
+_KNOWN = {MessageState.DELIVERED: RecallOutcome.SHOWN, MessageState.READ: RecallOutcome.READ}
+"""What need not be asked."""
+_GONE_THERE = "recall came too late: it had been delivered, and is not there any more"
 
 
 class History:
@@ -160,16 +164,28 @@ class History:
         if not left:
             state, outcome = MessageState.RECALLED, RecallOutcome.UNSEEN
         step = Step(now.wall_ms, "recalling" if left else "recalled: nothing of it had left this machine")
-        recall = Retraction(outcome, records)
-        self._tell(message.went(step, state=state, text="", recall=recall, expires_ms=0), now)
+        before = message.recall.known if message.recall is not None else RecallOutcome.ASKED
+        recall = Retraction(outcome, records, known=_KNOWN.get(message.state, before))
+        end_ms = message.expires_ms or message.had_end_ms
+        message = message.went(step, state=state, text="", recall=recall, expires_ms=0, had_end_ms=end_ms)
+        self._tell(message, now)
         self._store.wipe_deleted()
 
     def recall_answered(self, contact: IdentityKey, id: MessageId, outcome: RecallOutcome, now: Now) -> bool:
-        """They say what had become of a message that our user took back; False where nobody asked."""
+        """They say what had become of a message that our user took back; False where nobody asked.
+
+        That they never saw it proves nothing where it had come to its end there, which leaves nothing behind.
+        """
         message = self._store.message(id, contact=contact)
         if message is None or message.recall is None or message.recall.outcome is not RecallOutcome.ASKED:
             return False
+        was_there = outcome is RecallOutcome.UNSEEN and message.recall.known is not RecallOutcome.ASKED
+        if was_there:
+            outcome = message.recall.known
+        elif outcome is RecallOutcome.UNSEEN and 0 < message.had_end_ms <= now.wall_ms + limits.CLOCK_SKEW_S * 1000:
+            outcome = RecallOutcome.GONE
         state, what = _OUTCOMES[outcome]
+        what = _GONE_THERE if was_there else what
         recall = replace(message.recall, outcome=outcome)
         self._tell(message.went(Step(now.wall_ms, what), state=state, recall=recall), now)
         return True

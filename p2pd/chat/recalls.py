@@ -50,7 +50,8 @@ class Recalls:
                 "a contact request cannot be recalled before it is answered",
                 hint=f"to ask no longer: p2pctl contact remove {contact.petname}",
             )
-        left = not waiting or any(item.left for item in waiting)
+        parts = message.last_sequence - message.first_sequence + 1
+        left = len(waiting) < parts or any(item.left for item in waiting)  # what waits no more was acknowledged
         records = message.recall.records if message.recall is not None else ()
         records += tuple(record for item in waiting for record in item.posted)
         self._history.recalled(message, records, now, left=left)

@@ -107,6 +107,12 @@ class Messages:
         """See `UserStore.unread_count`."""
         return self._table.number("SELECT count(*) FROM messages WHERE contact=? AND unread", (self._person(contact),))
 
+    def unread_through(self, message: Message, limit: int) -> list[Message]:
+        """See `UserStore.unread_through`."""
+        rest = f"WHERE contact=? AND unread AND (clock, place, message) <= (?, ?, ?) {_NEWEST_FIRST}"
+        position = (message.clock, self._place(message), message.message)
+        return self._table.find(rest, (self._person(message.contact), *position, limit))[::-1]
+
     def _end(self, contact: IdentityKey) -> list[_Position]:
         """The positions of the newest, ascending: `limits.CONVERSATION_END`, or all there are."""
         end: list[_Position] | None = self._memo.get(("end", contact))

@@ -287,6 +287,9 @@ class SqliteUserStore:
     def unread_count(self, contact: IdentityKey) -> int:
         return self._said.unread(contact)
 
+    def unread_through(self, message: Message, *, limit: int) -> list[Message]:
+        return self._said.unread_through(message, limit)
+
     def steps(self, message: MessageId) -> list[Step]:
         found = self._said.one(message, None)
         return list(found.steps) if found else []

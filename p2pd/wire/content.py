@@ -86,7 +86,7 @@ class Nothing(Wire, frozen=True, tag=4):
 class Read(Wire, frozen=True, tag=5):
     """These have been shown to my user."""
 
-    messages: Annotated[list[Message], msgspec.Meta(max_length=64)]
+    messages: Annotated[list[Message], msgspec.Meta(max_length=limits.READ_MESSAGES)]
 
 
 class NewSecret(Wire, frozen=True, tag=6):

@@ -172,6 +172,23 @@ def test_who_reads_says_so_once(friends: Pair) -> None:
     assert reader.store.unread_count(sender.identity) == 0
 
 
+def test_what_stands_before_it_is_read_with_it(friends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "READ_MESSAGES", 2)
+    sender, reader = friends
+    cable = Cable(sender, reader)
+    sent = [sender.conversation.send(sender.contact(reader), f"text {number}", START) for number in range(5)]
+    cable.run()
+    received = reader.store.history(sender.identity, limit=9)
+    for _ in range(2):
+        reader.conversation.mark_read(received[3], START)
+        cable.run()
+    for person, messages in ((sender, sent), (reader, received)):
+        states = [person.store.message(message.message).state for message in messages]  # type: ignore[union-attr]
+        assert [state is MessageState.READ for state in states] == [True, True, True, True, False]
+    assert sum(isinstance(body, Read) for _, body, _ in sender.acted) == 2
+    assert reader.store.unread_count(sender.identity) == 1
+
+
 def test_our_own_messages_are_not_read_by_us(friends: Pair) -> None:
     sender, reader = friends
     message = sender.conversation.send(sender.contact(reader), "hello", START)

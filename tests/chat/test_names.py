@@ -42,11 +42,28 @@ def test_a_taken_name_gets_a_number() -> None:
         ("marna", "mama"),
         ("paul", "\uff50aul"),
         ("\u0440\u043e\u0440", "pop"),
+        ("alice", "al\u200bice"),
+        ("alice", "\u202ealice"),
+        ("alice", "alice\ufe0f"),
+        ("alice", "alice\U000e0061"),
+        ("bob", "bob\u3164"),
+        ("bob", "b\u0966b"),
+        ("Tim", "\u13a2im"),
+        ("rob", "\ua4e3ob"),
+        ("sid", "\ua731id"),
     ],
 )
 def test_names_that_look_alike_get_a_number(one: str, other: str) -> None:
     assert looks_alike(one, other)
     assert free_name(other, SOMEONE, [one]).endswith("-2")
+
+
+@pytest.mark.parametrize("blank", ["\u115f", "\u1160", "\u3164", "\uffa0", "\u2800"])
+def test_no_name_has_a_letter_that_shows_nothing(blank: str) -> None:
+    with pytest.raises(UsageError):
+        checked_name(f"bob{blank}")
+    assert free_name(f"bob{blank}", SOMEONE, []) == "bob"
+    assert free_name(blank, SOMEONE, []) == free_name("", SOMEONE, [])
 
 
 @pytest.mark.parametrize(("one", "other"), [("bob", "rob"), ("Zoe", "Zo\u00eb"), ("\u0438\u0432\u0430\u043d", "ivan")])

@@ -57,6 +57,10 @@ def events(person: Person, kind: str) -> list[dict[str, object]]:
     return [json.loads(event.data) for event in person.store.events(0, limit=1_000, types=(kind,))]
 
 
+def steps(person: Person, message: Message) -> list[str]:
+    return [step.what for step in person.store.steps(message.message)]
+
+
 def everything_in(person: Person) -> str:
     """All that the store says, opened."""
     store = person.store
@@ -365,6 +369,68 @@ def test_a_recalled_text_that_had_an_end_stays_in_its_place_on_both_ends(friends
     for person in friends:
         person.expiry.on_timer(after(100))
     assert alike(friends) == [(message.message, "")]
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_what_was_delivered_and_came_to_its_end_there_was_not_unseen(friends: Pair, read: bool) -> None:
+    sender, reader = friends
+    cable = Cable(sender, reader)
+    message = sender.conversation.send(sender.contact(reader), "a slip", START, expire_s=60)
+    cable.run()
+    if read:
+        found = reader.store.message(message.message)
+        assert found is not None
+        reader.conversation.mark_read(found, START)
+        cable.run()
+    cable.cut()
+    recall(friends, message, after(30))
+    reader.expiry.on_timer(after(60))
+    assert reader.store.message(message.message) is None
+    Cable(sender, reader, after(61))
+    expected = (MessageState.READ, RecallOutcome.READ) if read else (MessageState.DELIVERED, RecallOutcome.SHOWN)
+    assert (state(friends, message), outcome(sender, message)) == expected
+    assert steps(sender, message)[-1] == "recall came too late: it had been delivered, and is not there any more"
+
+
+@pytest.mark.parametrize("expired", [True, False])
+def test_where_its_end_may_have_come_first_nobody_says_that_it_was_never_seen(friends: Pair, expired: bool) -> None:
+    sender, reader = friends
+    message = sender.conversation.send(sender.contact(reader), "a slip", START, expire_s=60)
+    (put,) = mail(friends, ABSENT)
+    deliver(friends, put, now=after(40))  # shown, and their acknowledgement is not here before the recall
+    if expired:
+        sender.expiry.on_timer(after(60))
+        assert state(friends, message) is MessageState.EXPIRED
+    recall(friends, message, after(61 if expired else 50))
+    reader.expiry.on_timer(after(70))
+    Cable(sender, reader, after(71))
+    assert (state(friends, message), outcome(sender, message)) == (MessageState.RECALLED, RecallOutcome.GONE)
+    assert NEVER_SEEN not in steps(sender, message)
+
+
+def test_long_before_its_end_it_is_known_that_they_never_saw_it(friends: Pair) -> None:
+    sender, reader = friends
+    message = sender.conversation.send(sender.contact(reader), "a slip", START, expire_s=limits.DAY_S)
+    mail(friends, ABSENT)
+    recall(friends, message, after(50))
+    Cable(sender, reader, after(60))
+    assert (state(friends, message), outcome(sender, message)) == (MessageState.RECALLED, RecallOutcome.UNSEEN)
+
+
+def test_what_has_arrived_in_part_had_left_and_is_asked_for(friends: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender, reader = friends
+    monkeypatch.setattr(limits, "MAIL_BATCH", 1)
+    (message,) = send(friends, "x" * (limits.PART_BYTES + 1))
+    (first,) = mail(friends, ABSENT)
+    deliver(friends, first, now=ABSENT)
+    answer(friends, after(60))
+    assert [item.left for item in sender.outbox.waiting(message)] == [False]
+    recall(friends, message, after(61))
+    assert state(friends, message) is MessageState.RECALLING
+    Cable(sender, reader, after(62))
+    assert outcome(sender, message) is RecallOutcome.UNSEEN
+    assert steps(sender, message)[-1] == NEVER_SEEN
+    assert reader.store.parts(sender.identity, message.message) == []
 
 
 def test_a_recall_survives_that_all_begins_anew(friends: Pair) -> None:

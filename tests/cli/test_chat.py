@@ -104,3 +104,13 @@ def test_what_they_take_back_is_said() -> None:
     conversation._on_event({"type": "recalled", "at": AT, "data": data | {"conversation": "p2p:eve"}}, BOB)
     (line,) = lines
     assert line.endswith("bob: (recalled)")
+
+
+def test_another_device_of_theirs_is_never_silent() -> None:
+    lines: list[str] = []
+    screen = SimpleNamespace(put=lines.append, is_interactive=True)
+    conversation = Conversation(SimpleNamespace(as_json=False), screen, "bob")  # type: ignore[arg-type]
+    for address in (BOB, "p2p:eve"):
+        conversation._on_event({"type": "device", "at": AT, "data": {"name": "x", "address": address}}, BOB)
+    (line,) = lines
+    assert line.startswith("bob uses another device")

@@ -164,3 +164,12 @@ class Ascii:
 
     def isatty(self) -> bool:
         return False
+
+
+def test_an_invite_need_not_stand_in_a_command_line(p2pctl: Run, daemon: FakeDaemon) -> None:
+    daemon.set("contact.add", {"name": "bob", "state": "pending"})
+    invite = f"{TEXTS['address']}/yyy/nyb"
+    assert p2pctl("contact", "add", "-", "--as", "bob", stdin=f"{invite}\n".encode()).code == 0
+    assert daemon.calls == [("contact.add", {"address": invite, "as": "bob"})]
+    for nothing in (b"", b" \n", b"x" * 5000):
+        assert p2pctl("contact", "add", "-", stdin=nothing).code == 2

@@ -217,3 +217,11 @@ def test_dht_stats_is_for_a_person(p2pctl: Run, daemon: FakeDaemon) -> None:
     assert ["single", "2", "3.0", "kB"] in lines
     assert any("50 %" in " ".join(line) for line in lines)
     assert any(line[:2] == ["alarm", "2"] for line in lines)
+
+
+def test_a_home_of_any_name_is_shown_harmlessly(p2pctl: Run, tmp_path: Path) -> None:
+    home = str(tmp_path / "\x1b[2J\u202e")
+    for words in (("path",), ("set", "replicas", "12"), ("get", "replicas"), ("list",)):
+        done = p2pctl("--home", home, "config", *words)
+        assert done.code == 0
+        assert not {"\x1b", "\u202e"} & {*done.out, *done.err}

@@ -59,6 +59,15 @@ def test_wait_passes_over_what_does_not_match(p2pctl: Run, logging_daemon: FakeD
     assert json.loads(done.out) == message(9, "well, yes")["data"] | {"cursor": 9}
 
 
+def test_what_was_recalled_is_no_message_any_more(p2pctl: Run, logging_daemon: FakeDaemon) -> None:
+    gone = message(8, "")
+    gone["data"] |= {"recalled": True}
+    logging_daemon.events = [gone, message(9, "yes")]
+    assert p2pctl("wait", "--from", "bob", "--timeout", "20").out == "yes\n"
+    logging_daemon.set("events", {"events": [gone], "cursor": 8})
+    assert p2pctl("events").out.endswith("message  bob: (recalled)\n")
+
+
 def test_wait_gives_up_in_time(p2pctl: Run, logging_daemon: FakeDaemon) -> None:
     assert p2pctl("wait", "--from", "bob", "--timeout", "0.1").code == 6
 

@@ -7,6 +7,8 @@ from p2pd.crypto.keys import verify
 from p2pd.errors import PeerError
 from p2pd.peer import own
 from p2pd.peer.published import (
+    INBOX,
+    PRESENCE,
     PROFILE,
     open_presence,
     open_profile,
@@ -56,6 +58,20 @@ def test_a_profile_with_another_ones_device_or_prekey_is_refused(stack: ExitStac
     for device in (theirs, ProfileDevice(ours.certificate, theirs.prekey), ProfileDevice(ours.certificate, forged)):
         with pytest.raises(PeerError):
             open_profile(alice.identity, START.day, profile_of(alice, device))
+
+
+def test_where_presence_lies_follows_from_the_secret_and_the_day_alone(stack: ExitStack) -> None:
+    person = Person("alice", stack)
+    presence = Presence(START.wall_ms, person.keys.node_key, [])
+    places = {
+        (secret, now.day): single(presence_record(person.keys.identity, secret, presence, now, person.random)).address
+        for secret in (SECRET, b"t" * 32)
+        for now in (START, after(limits.DAY_S))
+    }
+    for (secret, day), place in places.items():
+        assert place == personal_address(person.identity, PRESENCE, secret, day)
+    known = {personal_address(person.identity, purpose, b"", START.day) for purpose in (PROFILE, PRESENCE, INBOX)}
+    assert len({*places.values(), *known}) == len(places) + len(known), "who has the address alone finds none"
 
 
 def test_presence_opens_with_the_secret_only(stack: ExitStack) -> None:

@@ -293,6 +293,22 @@ def test_unread_counts_what_came_and_was_not_read(store: SqliteUserStore) -> Non
     assert (store.unread_count(LARGER), store.unread_count(SMALLER)) == (1, 0)
 
 
+def test_unread_through_a_message_is_what_stands_before_it(store: SqliteUserStore) -> None:
+    came = [
+        replace(message(number, direction=Direction.IN, state=MessageState.RECEIVED), clock=number)
+        for number in range(1, 7)
+    ]
+    came[2] = replace(came[2], state=MessageState.READ)
+    with store.transaction():
+        for each in came:
+            store.save_message(each)
+        store.save_message(replace(came[0], contact=SMALLER))
+        store.save_message(replace(message(9), clock=2))
+    assert store.unread_through(came[4], limit=9) == [came[0], came[1], came[3], came[4]]
+    assert store.unread_through(came[4], limit=2) == [came[3], came[4]]
+    assert store.unread_through(came[2], limit=9) == [came[0], came[1]]
+
+
 def test_steps_keep_the_first_and_the_newest(store: SqliteUserStore) -> None:
     with store.transaction():
         store.save_message(message(1))

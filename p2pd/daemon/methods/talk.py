@@ -103,7 +103,7 @@ def _bounded(timeout_s: float) -> float:
     result={
         "messages": "in conversation order: `id`, `direction` (in, out), `from`, `from_name`, `conversation`, `text`, "
         "`sent_at`, `received_at`, `state`, `via` (direct, lan, relay, mailbox, bundle or null), `reply`, `gap`, "
-        "`recalled` (null; or asked, unseen, shown, read: what had become of it, and the text is gone)",
+        "`recalled` (null; or asked, unseen, shown, read, gone: what had become of it; the text is deleted)",
         "next": "where the list is longer than a line: the parameters for the rest",
     },
 )
@@ -142,8 +142,9 @@ async def history(
         "via": "how it went, or null",
         "steps": "list of `at`, `what` and details",
         "receipts": "`have`, `want`, `expires_at` of the copies on the network, or null",
-        "recall": "`outcome` (asked, unseen, shown, read), and how many holders (`have`) of how many (`want`) have "
-        "confirmed that their copies are gone; null where nobody has taken it back",
+        "recall": "`outcome` (asked, unseen, shown, read; gone, where its end may have come before), and how many "
+        "holders (`have`) of how many (`want`) have confirmed that their copies are gone; null where nobody has taken "
+        "it back",
     },
 )
 async def why(service: Service, *, id: Annotated[str, "of the message; its beginning is enough"]) -> Answer:
