@@ -232,12 +232,14 @@ BEHAVIOURS: dict[str, tuple[Callable[[Dht, RandomSource], object], bool]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BEHAVIOURS)
-def test_a_third_of_liars_hides_nothing(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "every"), [*((name, 3) for name in BEHAVIOURS), ("wrong endpoints", 2), ("nearer", 2)]
+)
+def test_a_third_of_liars_hides_nothing_nor_half_of_those_who_lie_about_nodes(name: str, every: int) -> None:
     behaviour, keeps = BEHAVIOURS[name]
     network = Network(("liars", name))
     hosts = network.grow(18, settle_s=5)
-    liars = hosts[2::3]
+    liars = hosts[2::every]
     for host in liars:
         machine = DhtMachine((network.seed, host), PRIVATE, network.stores[host])
         behaviour(machine, SeededRandom(host))
