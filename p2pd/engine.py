@@ -216,7 +216,7 @@ class Engine(Application):
         if not self._started:
             self._started = True
             self._house_at = now.steady + limits.HOUSEKEEPING_FIRST_S
-            begin_anew_where_restored(self._store, self._sessions, self._outbox, self._random, now)
+            begin_anew_where_restored(self._store, self._prekeys, self._sessions, self._outbox, self._random, now)
             self._dht.start(self._settings.bootstrap, now)
         self._dht.on_timer(now)
         now = self._dht.enter(now)

@@ -145,6 +145,9 @@ PREKEY_KEEP_S = 70 * DAY_S
 """Private halves live so long after their last publication: longer than any mail can be under way."""
 PREKEYS = PREKEY_KEEP_S // PREKEY_ROTATE_S + 2
 """Kept at most, whatever the clock does: with one a week, no others are young enough."""
+PREKEY_IDS_AHEAD_BYTES = 3
+"""A home that came back from an old copy goes on with an id so much later, at random: one of 16 million, so that two
+that came back from the same copy differ, and a u32 holds hundreds of such homes."""
 CONTACTS = 5_000
 INVITES = 64
 """Open invites: each is listened for at one address, near midnight at two; so all of them take half of `LISTENS`."""

@@ -51,7 +51,10 @@ def create(caller: Caller, file: str, passphrase_fd: int | None) -> None:
 @option()
 @click.pass_obj
 def verify(caller: Caller, file: str, passphrase_fd: int | None) -> None:
-    """Read a backup to its last row, and show what is in it; exit 1 where it is damaged."""
+    """Read a backup to its last row, and show what is in it; exit 1 where it is damaged.
+
+    Where its beginning is, that looks like another passphrase: exit 9.
+    """
     found = _asked(caller, "verify", file, given(passphrase_fd))
     if caller.as_json:
         show_json(found)
@@ -77,7 +80,8 @@ def restore(caller: Caller, file: str, passphrase_fd: int | None) -> None:
         show_json(found)
     else:
         show(f"restored {harmless_line(str(found['address']))}: {_words(found)}")
-        show("what was said since the backup is not in it; start it with: p2pctl start")
+        show("what was said since the backup is not in it, and whom you removed or blocked since is a contact again")
+        show("start it with: p2pctl start")
 
 
 def _asked(caller: Caller, work: str, file: str, passphrase: str) -> dict[str, Any]:

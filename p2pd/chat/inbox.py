@@ -15,7 +15,8 @@ Rules: a contact's items are acted on in their order; what is missing is waited 
 A body that makes no sense in an authenticated envelope is acknowledged and counted: it must not stall what follows.
 Another epoch in a session that they began means that their counters began anew, and so do ours with them; one that
 knows our present epoch is their answer to our own beginning.  Any other epoch is of old mail, which comes again.
-What was opened and could not be committed never opens again: where that is possible a new session is asked for.
+What was opened and could not be committed never opens again: where that is possible a new session is asked for, but not
+by mail of a session that another has just taken the place of: that is of before all began anew, and comes again.
 """
 
 from collections.abc import Callable
@@ -171,6 +172,8 @@ class Inbox:
         except DuplicateError as error:
             if envelope.sequence and not _committed(self._outbox.counters(contact.identity), envelope.sequence):
                 self._count(error.reason)
+                if self._sessions.was_left(contact.identity, envelope.session, now):
+                    return self._again(contact, now)  # mail of before all began anew
                 self._resync(contact, now)
             return Outcome.DUPLICATE
         except PeerError as error:

@@ -215,7 +215,7 @@ class Invites:
             if days:
                 reading = Reading(invite.id, now.day, len(days), noted=self._settled, last=is_over)
                 self._unread.extend((reading, day) for day in days)
-            elif is_over:
+            elif is_over and self._settled:  # before that the clock may be wrong, and peers have not told
                 self._end(invite, "expired", now)
         self._read_next(now)
 

@@ -115,7 +115,11 @@ def rotate_secret(store: UserStore, random: RandomSource, now: Now, *, shielded:
         for held in secrets(store)
     ]
     fresh = HeldSecret(random.bytes(32), now.wall_ms, shielded=shielded)
-    _save_secrets(store, [fresh, *kept][: limits.CONTACT_SECRETS])
+    held = [fresh, *kept]
+    oldest = next((each for each in reversed(held) if each.retired_ms), None)
+    if len(held) > limits.CONTACT_SECRETS and oldest is not None:  # the other kind's may be older, and is in use
+        held.remove(oldest)
+    _save_secrets(store, held)
     return fresh.secret
 
 

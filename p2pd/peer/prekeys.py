@@ -55,6 +55,16 @@ class Prekeys:
         kept = self._store.prekeys()
         return not kept or abs(now.wall_ms - kept[-1].made_ms) >= limits.PREKEY_ROTATE_S * 1000
 
+    def begin_anew(self, now: Now) -> None:
+        """A new one, under an id that was not given since the copy was made from which these have come back.
+
+        Others may have sealed to those given since, under the ids that follow: none of these may come to mean another.
+        """
+        kept = self._store.prekeys()
+        if kept:
+            ahead = 1 + int.from_bytes(self._random.bytes(limits.PREKEY_IDS_AHEAD_BYTES), "big")
+            self._store.save_prekey(self._make(kept[-1].id + ahead, now))
+
     def rotates_ms(self) -> int:
         """When the next one is due, wall clock; 0: now."""
         kept = self._store.prekeys()

@@ -76,6 +76,13 @@ class Sessions:
         current = self.current(contact)
         return current is not None and bool(current.header) and 0 <= now.wall_ms - current.made_ms < limits.DAY_MS
 
+    def was_left(self, contact: IdentityKey, session: bytes, now: Now) -> bool:
+        """Whether another session was begun within a day, by either end: what comes in this one may be of before."""
+        current = self.current(contact)
+        if current is None or current.session == session:
+            return False
+        return 0 <= now.wall_ms - current.made_ms < limits.DAY_MS
+
     def begin(
         self, contact: IdentityKey, device: ProfileDevice, now: Now, one_time: OneTimePublic | None = None
     ) -> Begun:

@@ -501,6 +501,21 @@ def test_an_expired_invite_stays_until_it_was_read_completely(alice: Person, bob
     assert alice.contact(bob).state is ContactState.ACCEPTED
 
 
+@pytest.mark.parametrize("days", [8, 22, 400])
+def test_a_clock_that_is_wrong_at_the_start_ends_no_invite(alice: Person, days: int) -> None:
+    """Peers tell the time within the first minute."""
+    invite = make(alice, days=7)
+    alice.start()
+    wrong = after(days * DAY_S, NOON)
+    alice.invites.start(wrong)
+    alice.dht.serve([], wrong)
+    right = Now(wrong.steady + limits.SWEEP_SETTLED_S, NOON.wall_ms)
+    alice.invites.on_timer(right)
+    alice.dht.serve([], right)
+    assert [kept.id for kept in alice.invites.listed()] == [invite.id]
+    assert states(alice) == ["open"]
+
+
 def test_an_invite_ends_while_its_owner_is_up(alice: Person, bob: Person) -> None:
     invite = make(alice, days=1 / 24)
     late = come(bob, alice, invite, after(3_000, NOON))

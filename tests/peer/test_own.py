@@ -52,6 +52,18 @@ def test_contact_secrets_are_bounded(stack: ExitStack) -> None:
     assert held[0].secret == newest
 
 
+def test_who_shall_learn_no_address_keeps_their_secret_however_often_the_others_changes(stack: ExitStack) -> None:
+    person = Person("alice", stack)
+    shielded = own.rotate_secret(person.store, person.random, START, shielded=True)
+    newest = [own.rotate_secret(person.store, person.random, START) for _ in range(2 * limits.CONTACT_SECRETS)][-1]
+    assert own.secret(person.store, shielded=True) == shielded
+    assert own.secret(person.store) == newest
+    for _ in range(2 * limits.CONTACT_SECRETS):
+        own.rotate_secret(person.store, person.random, START, shielded=True)
+    assert own.secret(person.store) == newest
+    assert len(own.secrets(person.store)) == limits.CONTACT_SECRETS
+
+
 def test_a_certificate_of_another_identity_or_signature_is_refused(stack: ExitStack) -> None:
     alice, bob = Person("alice", stack), Person("bob", stack)
     with pytest.raises(PeerError, match="wrong_identity"):

@@ -142,7 +142,10 @@ def _chunks(source: BinaryIO, passphrase: bytes) -> Iterator[bytes]:
             chunk, is_last = opening.open(sealed, before)
         except PeerError:
             if is_first:
-                raise LockedError("this is not the passphrase of this backup", hint="try again") from None
+                raise LockedError(
+                    "this is not the passphrase of this backup, or its beginning was cut off or changed",
+                    hint="try again; if you are sure of the passphrase, use another backup",
+                ) from None
             break
         is_first = False
         yield chunk
