@@ -4,6 +4,7 @@ A node is named with an endpoint, and half of those who name it may lie: the end
 other, each with those who made it.
 Naming takes credit: of the claims that were tried on a node's word, `limits.LOOKUP_CREDIT` more may lack an answer,
 whether under way, slow or failed, than have one.  A claim is tried at the charge of the first with credit who made it.
+Whoever loses or regains credit takes its votes along, and the best claim of each node that it named is chosen anew.
 
 | candidate | next |
 |---|---|
@@ -46,13 +47,10 @@ class Claim:
     def __post_init__(self) -> None:
         self.votes += self.is_own
 
-    def add(self, source: "Candidate") -> None:
-        """This one says so too; an answer that does so twice is one voice."""
-        if self.sources and self.sources[-1] is source:
-            return
-        self.sources.append(source)
-        source.made.append(self)
-        self.votes += source.has_credit
+    @property
+    def worth(self) -> int:
+        """The node's claim that is worth most is tried first: its votes; where none is left, -1 for a liar's."""
+        return self.votes or -all(source.is_false for source in self.sources)
 
     def turn(self, state: State) -> None:
         """It is in another state now, which is credited or charged."""
@@ -86,8 +84,8 @@ class Candidate:
     """Its word is enough to try a claim."""
     is_false: bool = False
     """Most of what it claimed does not answer."""
-    made: list[Claim] = field(default_factory=list)
-    """What it claimed."""
+    made: list[tuple["Candidate", Claim]] = field(default_factory=list)
+    """What it claimed, and of whom."""
     _under_way: int = 0
     _silent: int = 0
     _true: int = 0
@@ -100,48 +98,61 @@ class Candidate:
     def doubtful(self) -> bool:
         """It has not answered, and nobody's word is enough to try it, or it was tried on a word not worth much."""
         if self.state is State.KNOWN:
-            return not self.claim.votes and not self._best().votes
+            return not self.claim.votes
         return self.state is not State.ANSWERED and self.claim.charged is not None and self.claim.charged.is_false
 
+    @property
+    def may_yet_answer(self) -> bool:
+        """It is slow, or was where it was looked for before."""
+        if self.state is State.ANSWERED:
+            return False
+        return self.state is State.SLOW or any(claim.state is State.SLOW for claim in self.claims)
+
     def hear(self, peer: Peer, source: "Candidate") -> None:
-        """Somebody names it, at this endpoint."""
+        """Somebody names it, at this endpoint; once in a look-up, so each has one vote."""
         claim = self._claim_of(peer)
         if claim is None:
             claim = Claim(peer)
             self.claims.append(claim)
-        claim.add(source)
-        if self.state is State.FAILED or (self.state is State.SLOW and self._best().votes):
-            self._try_another()
-        elif self.state is State.KNOWN and len(self.claims) > 1:
+        claim.sources.append(source)
+        source.made.append((self, claim))
+        claim.votes += source.has_credit
+        if len(self.claims) > 1:
+            self.weigh()
+
+    def weigh(self) -> None:
+        """The best claim is the next, after votes or claims have changed; with one there is no choice."""
+        if self.state is State.KNOWN:
             self._look_at(self._best())
+        elif self.state is State.FAILED or (self.state is State.SLOW and self._best().votes):
+            self._try_another()
 
     def fits(self, admits: Callable[[Peer], bool]) -> bool:
-        """Whether another of its claims is admitted than the best, which then takes that one's place."""
+        """Whether another of its claims is admitted than the best, whose place it takes until they are weighed."""
         left = [claim for claim in self.claims if claim.state is State.KNOWN and admits(claim.peer)]
         if self.state is not State.KNOWN or not left:
             return False
-        self._look_at(max(left, key=lambda claim: claim.votes))
+        self._look_at(max(left, key=lambda claim: claim.worth))
         return True
 
     def ask(self) -> None:
         """Its claim is tried."""
+        self.state = State.ASKED  # first: its source may lose its credit, and whom that named is weighed
         self.claim.turn(State.ASKED)
-        self.state = State.ASKED
 
     def answer(self, peer: Peer) -> None:
         """It is there, wherever else it was looked for."""
         claim = self._claim_of(peer)
+        self.state = State.ANSWERED
         if claim is not None:
             claim.turn(State.ANSWERED)
             self._look_at(claim)
-        self.state = State.ANSWERED
 
     def be_slow(self) -> None:
         """The claim has not been answered in the usual time."""
         self.claim.turn(State.SLOW)
         self.state = State.SLOW
-        if self._best().votes:
-            self._try_another()
+        self.weigh()
 
     def fail(self, peer: Peer) -> None:
         """The claim that it is there will not be answered."""
@@ -151,7 +162,7 @@ class Candidate:
         claim.turn(State.FAILED)
         if claim is self.claim and self.state is not State.ANSWERED:
             self.state = State.FAILED
-            self._try_another()
+            self.weigh()
 
     def charge(self, before: State, after: State) -> None:
         """A claim on its word has turned."""
@@ -162,8 +173,10 @@ class Candidate:
         has_credit = self._silent + self._under_way < most
         if has_credit is not self.has_credit:
             self.has_credit = has_credit
-            for claim in self.made:
+            for named, claim in self.made:
                 claim.votes += 1 if has_credit else -1
+                if len(named.claims) > 1:
+                    named.weigh()
 
     def _count(self, state: State, more: int) -> None:
         if state is State.ASKED:
@@ -179,11 +192,9 @@ class Candidate:
         return next((claim for claim in self.claims if claim.peer.endpoint == peer.endpoint), None)
 
     def _best(self) -> Claim:
-        """Of the claims not tried, the one with the most votes; the one that was tried, where there is none."""
-        if len(self.claims) == 1:
-            return self.claim
+        """Of the claims not tried, the one worth most; the one that was tried, where there is none."""
         left = [claim for claim in self.claims if claim.state is State.KNOWN]
-        return max(left, key=lambda claim: claim.votes, default=self.claim)
+        return max(left, key=lambda claim: claim.worth, default=self.claim)
 
     def _try_another(self) -> None:
         best = self._best()

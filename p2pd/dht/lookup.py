@@ -104,6 +104,8 @@ class Lookup:
     def on_answered(self, peer: Peer, told: Sequence[Peer]) -> None:
         """The node answered, and named these others."""
         candidate = self._candidates[peer.key]
+        if candidate.state is State.ANSWERED:  # at another endpoint: it has said whom it knows
+            told = ()
         self._free(candidate)
         self._grow()
         candidate.answer(peer)
@@ -111,7 +113,7 @@ class Lookup:
         path = self._paths[candidate.path]
         if path.best is None or candidate.distance < path.best:
             path.best = candidate.distance
-        for other in told[: limits.CONTACTS_PER_REPLY]:
+        for other in {each.key: each for each in told[: limits.CONTACTS_PER_REPLY]}.values():  # each at one endpoint
             self._add(other, candidate.path, candidate.depth + 1, candidate)
 
     def on_slow(self, peer: Peer) -> None:
@@ -143,7 +145,7 @@ class Lookup:
         """Nothing under way, nothing left to ask that matters."""
         if self.in_flight or (self.messages < limits.LOOKUP_MESSAGES and self._next() is not None):
             return False
-        slow = [c for c in self._candidates.values() if c.state is State.SLOW]
+        slow = [c for c in self._candidates.values() if c.may_yet_answer]
         if len(slow) > self._answered():
             return False
         answered = sorted(c.distance for c in self._candidates.values() if c.state is State.ANSWERED)
@@ -232,12 +234,19 @@ class Lookup:
             state = candidate.state
             if state is State.FAILED or state is State.SLOW or (radius and candidate.distance > radius):
                 continue
-            if number < ranked and not candidate.claim.votes and candidate.doubtful:
-                doubtful.append(candidate)
-                continue
-            if diversity:
-                if not (diversity.admits(candidate.peer) or candidate.fits(diversity.admits)):
+            if number < ranked and not candidate.claim.votes:
+                if len(candidate.claims) > 1:
+                    candidate.weigh()  # another may have fitted before
+                if candidate.doubtful:
+                    doubtful.append(candidate)
                     continue
+            if diversity:
+                if not diversity.admits(candidate.peer):
+                    if not candidate.fits(diversity.admits):
+                        continue
+                    if number < ranked and not candidate.claim.votes:
+                        doubtful.append(candidate)
+                        continue
                 diversity.add(candidate.peer)
             chosen.append(candidate)
             counted += state is not State.KNOWN or not self._suspect(candidate.peer)
@@ -256,10 +265,9 @@ class Lookup:
             return
         if peer.key == self._own or len(self._candidates) >= limits.LOOKUP_CANDIDATES:
             return
-        claim = Claim(peer, is_own=source is None)
+        candidate = Candidate(Claim(peer, is_own=source is None), peer.place ^ self._place, path, depth)
         if source is not None:
-            claim.add(source)
-        candidate = Candidate(claim, peer.place ^ self._place, path, depth)
+            candidate.hear(peer, source)
         self._candidates[peer.key] = candidate
         self._paths[path].members.append(candidate)
         insort(self._ranked, candidate, key=lambda c: c.distance)

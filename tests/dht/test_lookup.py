@@ -186,6 +186,84 @@ def test_a_wrong_endpoint_does_not_hide_a_node() -> None:
     assert hidden in lookup.nearest(8)
 
 
+def elsewhere(one: Peer, number: int, host: int = 1) -> Peer:
+    """A node where it is not."""
+    return Peer(one.key, Endpoint(f"99.{number}.1.{host}", 4242))
+
+
+def near(target: bytes, count: int) -> list[Peer]:
+    """A network, nearest first."""
+    return sorted(network(count), key=by_distance(int.from_bytes(target, "big")))
+
+
+@pytest.mark.parametrize("caps", [None, (2, 4)])
+def test_endpoints_on_a_liars_word_alone_are_no_longer_tried_when_two_were_wrong(caps: tuple[int, int] | None) -> None:
+    target = SeededRandom("two").bytes(32)
+    *nearest, liar, other = near(target, 22)
+    lookup = Lookup(target, [liar, other], own=OWN, width=40, caps=caps)
+    lookup.next_asks()
+    lookup.on_answered(liar, [elsewhere(one, number) for number, one in enumerate(nearest)])
+    lookup.on_answered(other, nearest)
+    wrong = 0
+    while asks := lookup.next_asks():
+        for one in asks:
+            if one in nearest:
+                lookup.on_answered(one, [])
+            else:
+                wrong += 1
+                lookup.on_slow(one)
+    assert wrong == limits.LOOKUP_CREDIT
+    assert lookup.nearest(20) == nearest
+
+
+def test_a_vote_for_an_endpoint_in_a_full_network_pays_for_no_other() -> None:
+    target = SeededRandom("full").bytes(32)
+    full = [peer(("full", number), f"99.1.1.{number + 1}") for number in range(2)]
+    for number, one in enumerate(full):
+        object.__setattr__(one, "place", int.from_bytes(target, "big") ^ number)
+    *fakes, voter, liar = near(target, 22)
+    honest = [peer(("honest", number), f"{number + 1}.1.1.1") for number in range(20)]
+    lookup = Lookup(target, [*honest, *full, voter, liar], own=OWN, width=24, caps=(2, 100))
+    told = {
+        voter: [elsewhere(one, 1, 99) for one in fakes],
+        liar: [elsewhere(one, 2 + number) for number, one in enumerate(fakes)],
+    }
+    walk(lookup, target, lambda one, _: None if one.key in {fake.key for fake in fakes} else told.get(one, []))
+    assert lookup.messages <= 24 + 2 * limits.LOOKUP_CREDIT
+
+
+def test_a_node_is_named_once_in_an_answer() -> None:
+    target = SeededRandom("once").bytes(32)
+    hidden, liar, *others = near(target, 22)
+    lookup = Lookup(target, [liar, *others], own=OWN, width=40)
+    told = {liar: [elsewhere(hidden, number) for number in range(20)]}
+    walk(lookup, target, lambda one, _: None if one.key == hidden.key else told.get(one, []))
+    assert lookup.messages == 22
+
+
+def test_the_patient_wait_for_a_slow_one_whatever_else_is_told_of_it() -> None:
+    target = SeededRandom("patient").bytes(32)
+    slow, liar, *others = near(target, 22)
+    fakes = [peer(("fake", number), f"98.{number}.1.1") for number in range(limits.LOOKUP_CREDIT)]
+    for number, fake in enumerate(fakes):
+        object.__setattr__(fake, "place", int.from_bytes(target, "big") ^ number)
+    lookup = Lookup(target, [slow, liar, *others], own=OWN, width=20, parallel=21, patient=8)
+    asked = lookup.next_asks()
+    lookup.on_slow(slow)
+    for one in asked:
+        if one not in (slow, liar):
+            lookup.on_answered(one, [])
+    lookup.on_answered(liar, [elsewhere(slow, 1), *fakes])
+    while asked := lookup.next_asks():
+        for one in asked:
+            lookup.on_failed(one)
+    assert not lookup.in_flight
+    assert not lookup.is_over
+    lookup.on_answered(slow, [])
+    assert lookup.nearest(1) == [slow]
+    walk(lookup, target, lambda _one, _at: None)
+
+
 def test_of_one_network_few_are_asked() -> None:
     target = SeededRandom("caps").bytes(32)
     same = [peer(("same", number), f"5.5.5.{number + 1}") for number in range(50)]
