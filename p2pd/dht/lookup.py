@@ -171,6 +171,11 @@ class Lookup:
         """All that answered within the radius, nearest first."""
         return [peer for peer in self.nearest(len(self._ranked)) if peer.place ^ self._place <= radius]
 
+    def end(self) -> None:
+        """Nobody is asked any more: who named and who was named need not know each other, and are freed at once."""
+        for candidate in self._ranked:
+            candidate.made.clear()
+
     def depth(self, key: NodeKey) -> int:
         """How many hops away a node was found."""
         return self._candidates[key].depth

@@ -97,6 +97,8 @@ class Search:
         self.is_over = True
         if self._deadline:
             self._deadline.cancel()
+        if self._lookup:
+            self._lookup.end()
         self._searches.on_over(self)
 
     def go_on(self, now: Now) -> None:

@@ -1,5 +1,6 @@
 """A look-up as a value, in a network that is only a dict."""
 
+import gc
 from collections import deque
 from collections.abc import Callable
 
@@ -338,3 +339,15 @@ def test_nobody_is_the_end() -> None:
     lookup = Lookup(bytes(32), [], own=OWN, width=8)
     assert lookup.next_asks() == []
     assert lookup.is_over
+
+
+def test_what_has_ended_is_freed_at_once() -> None:
+    target = SeededRandom("freed").bytes(32)
+    peers = network(30)
+    lookup = walk(Lookup(target, peers[:3], own=OWN, width=8), target, lambda _one, _at: peers[:20])
+    gc.collect()
+    lookup.end()
+    assert len(lookup.nearest(8)) == 8
+    del lookup
+    garbage = gc.collect()
+    assert garbage == 0
