@@ -69,6 +69,17 @@ def _with_another_kind_of_key() -> QuicConfiguration:
 
 
 def _with_another_protocol() -> QuicConfiguration:
+def _with_an_odd_extension() -> QuicConfiguration:
+    configuration = _honest()
+    key = configuration.private_key
+    nameless = x509.Name([])
+    builder = x509.CertificateBuilder().subject_name(nameless).issuer_name(nameless).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2099, 1, 1))
+    x400_name = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3002a300"))
+    configuration.certificate = builder.add_extension(x400_name, critical=False).sign(key, None)
+    return configuration
+
+
     configuration = _honest()
     configuration.alpn_protocols = ["h3"]
     return configuration
@@ -89,6 +100,7 @@ def test_the_attackers_means_work_where_its_certificate_is_right() -> None:
         (_with_two_certificates, "more than one certificate"),
         (_with_another_kind_of_key, "bad certificate"),
         (_with_another_protocol, None),
+        (_with_an_odd_extension, "bad certificate"),
     ],
 )
 def test_a_dialler_without_one_good_certificate_reaches_nothing(
@@ -104,7 +116,7 @@ def test_a_dialler_without_one_good_certificate_reaches_nothing(
         assert victim.quic.counts[reason] == 1
 
 
-@pytest.mark.parametrize("configuration", [_with_two_certificates, _with_another_kind_of_key])
+@pytest.mark.parametrize("configuration", [_with_two_certificates, _with_another_kind_of_key, _with_an_odd_extension])
 def test_an_acceptor_without_one_good_certificate_is_left(configuration: Callable[[], QuicConfiguration]) -> None:
     wire = Wire()
     a, b = Node(wire, 1), Node(wire, 2)
