@@ -7,7 +7,8 @@
 | `_write_connection_limits`, `_write_stream_limits`| receive windows that follow consumption, not arrival (R20)   |
 | `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
-| all attributes but `_network_paths`               | what an ended connection holds, given back at once           |
+| `_network_paths`                                  | which of the peer's addresses is proven, and what went there |
+| all attributes but that                           | what an ended connection holds, given back at once           |
 | `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
 | `_ack_delay`, `_spaces`, their `ack_at`           | acknowledgements that share packets with what is sent        |
 | `_loss._rtt_smoothed`                             | how long a sign of life may take                             |
@@ -79,6 +80,10 @@ class FlowConnection(QuicConnection):
         if self.tls._peer_certificate_chain:
             raise PeerError("more than one certificate")
         return certified_node_key(certificate), certificate_digest(certificate)
+
+    def proven_address(self) -> NetworkAddress | None:
+        """Where the peer was when it last proved its address: the source of a packet alone proves nothing."""
+        return next((path.addr for path in self._network_paths if path.is_validated), None)
 
     # --- receiving
 
