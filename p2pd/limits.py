@@ -338,6 +338,8 @@ CONNECTION_WINDOW_BYTES = 512 * KIB
 UNREAD_BYTES = 64 * MIB
 """The same for all connections together, a quarter of the 256 MiB allowed: as much as 128 that use their windows up.
 Beyond it those end that hold most, first of those that carry no link."""
+HANDSHAKE_BYTES = 16 * KIB
+"""What a peer may say in TLS at each of its three stages; ours say less than 1 KiB."""
 STREAMS_PER_CONNECTION = 16
 CONNECTIONS_UNAUTHENTICATED = 64
 CONNECTIONS_AUTHENTICATED = 256
