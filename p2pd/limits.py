@@ -877,6 +877,9 @@ LINKS_UNPROVEN = 64
 goes, so that strangers who open links and wait keep no contact out."""
 LINKS_UNPROVEN_PER_NODE = 2
 """...of them of one node key: an attempt, and the next before the first is known to be lost."""
+LINKS_UNPROVEN_PER_CONTACT = 4
+"""...of them in one contact's name: twice that, since they may come by a relay too.  A contact makes node keys at will,
+and would keep all others out."""
 MARK_BYTES = 12
 ITEMS_MARKED = LINK_WINDOW
 """Committed items whose marks are remembered, 20 bytes each: as many as go over a link without an answer.  Who repeats

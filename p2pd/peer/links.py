@@ -15,7 +15,8 @@ after the handshake (Noise IK, section 7.7: the first frame alone could be made 
 A link may go over a relay: `channels` opens, sends and closes those, and tells of them as the world tells of others.
 Of two links with one contact the newer stays; of two that came at the same time a direct one stays before a relayed
 one, and of two of a kind in opposite directions the one that the lower identity dialled.
-Incoming links that are not proven have places of their own, so that they take none from contacts.
+Incoming links that are not proven have places of their own, so that they take none from contacts; few of these are of
+one node, or in one contact's name.
 """
 
 from collections.abc import Callable
@@ -288,6 +289,20 @@ class Links:
             self._drop(silent, REFUSED, now)
         return silent is not None
 
+    def _make_room_of(self, contact: IdentityKey, link: Link, now: Now) -> None:
+        """Ends the oldest of those that wait in a contact's name where they are too many.
+
+        One by a relay goes before a direct one: a relay may repeat what a caller said first, and nobody else can.
+        """
+        same = [each for each in self._unproven() if each.contact == contact]
+        if len(same) < limits.LINKS_UNPROVEN_PER_CONTACT:
+            return
+        oldest = min(same, key=lambda each: (each.relay is None, each.since))
+        if oldest.relay is None and link.relay is not None:
+            raise PeerError("too_many_links")
+        self._owner.count("too_many_links")
+        self._drop(oldest, REFUSED, now)
+
     def _introduction(self) -> bytes:
         return Introduction(self._own.certificate).encode()
 
@@ -302,6 +317,7 @@ class Links:
         contact = self._owner.admit(content, certificate, link.relay is not None, now)
         if contact is None:
             raise PeerError("not_admitted")
+        self._make_room_of(contact.identity, link, now)
         link.contact, link.device = contact.identity, content.device
         self._send(link, link.responder.reply(self._introduction()))
         link.cipher = link.responder.transport()

@@ -403,6 +403,39 @@ def test_a_caller_who_has_named_a_contact_is_not_the_one_who_goes(net: Net) -> N
     assert up(net) == [True, True]
 
 
+def greet(caller: Person, called: Side, number: int, relay: NodeKey | None = None) -> int:
+    """A contact begins a link from a node of its own each time, and leaves it at that."""
+    link, node = -1_000 - number, NodeKey(number.to_bytes(32, "big"))
+    if relay is not None:
+        called.person.calls.relays[link] = relay
+    called.links.on_link_opened(link, node, None if relay else HERE, BINDING, False, START)
+    hello = Initiator(caller.keys.device, called.person.keys.device_key, BINDING, SeededRandom(number))
+    called.links.on_frame(link, hello.hello(Introduction(caller.keys.certificate).encode()), START)
+    return link
+
+
+def test_a_contact_who_begins_links_and_proves_none_keeps_no_other_out(net: Net) -> None:
+    caller, called = net.sides
+    for number in range(2 * limits.LINKS_UNPROVEN):
+        greet(caller.person, called, number)
+    waiting = list(called.links._links)
+    assert waiting == [-1_000 - 2 * limits.LINKS_UNPROVEN + left for left in (4, 3, 2, 1)]
+    assert called.refused == ["too_many_links"] * (2 * limits.LINKS_UNPROVEN - limits.LINKS_UNPROVEN_PER_CONTACT)
+
+
+def test_what_a_relay_repeats_in_a_contacts_name_takes_no_place_of_theirs(net: Net) -> None:
+    caller, called = net.sides
+    relay = NodeKey(b"r" * 32)
+    repeated = [greet(caller.person, called, number, relay) for number in range(limits.LINKS_UNPROVEN_PER_CONTACT)]
+    direct = greet(caller.person, called, 100)
+    assert list(called.links._links) == [*repeated[1:], direct]
+    later = [greet(caller.person, called, 200 + number, relay) for number in range(8)]
+    assert list(called.links._links) == [direct, *later[-3:]]
+    more = [greet(caller.person, called, 300 + number) for number in range(3)]
+    greet(caller.person, called, 400, relay)
+    assert list(called.links._links) == [direct, *more]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["greeting", "proving", "up", "answering"])
 def test_garbage_in_every_state_ends_the_link_and_nothing_else(net: Net, state: str) -> None:
