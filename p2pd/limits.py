@@ -872,6 +872,9 @@ NOTICES_PER_READ = 1_024
 
 # --- what strangers and contacts may make us do ----------------------------------------------------------------------
 
+REFUSE_S = 0.05
+"""A caller is refused so long after what they said came, whatever was wrong with it: to see that it opens, but is of
+nobody who may link, takes half a millisecond more than that it does not open, and would tell who is at home here."""
 LINKS_UNPROVEN = 64
 """Incoming links whose persons are not proven yet, beside `LINKS`: beyond it the one that has said nothing for longest
 goes, so that strangers who open links and wait keep no contact out."""

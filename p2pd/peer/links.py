@@ -5,13 +5,15 @@ Knows no contents but its own; who may link is asked of `admit`.
 | state | ours: leaves by | theirs: leaves by |
 |---|---|---|
 | dialling | `on_link_opened`: sends the handshake's first frame | |
-| greeting | the answer proves them: up, sends `Ready` | the first frame names a contact: answers |
+| greeting | the answer proves them: up, sends `Ready` | the first frame names a contact: answers; or refused |
 | proving | | their first sealed frame proves them: up |
+| refused | | a fixed time later: closed |
 | up | closed | closed |
 
 Rules: nothing of ours is said to a caller who does not already know whom they call (R18): a first frame that does not
-open, is badly certified or not admitted ends the link with the same words.  A caller is proven only by what they seal
-after the handshake (Noise IK, section 7.7: the first frame alone could be made with our own stolen key).
+open, is badly certified or not admitted ends the link with the same words and after the same time.
+A caller is proven only by what they seal after the handshake (Noise IK, section 7.7: the first frame alone could be
+made with our own stolen key).
 A link may go over a relay: `channels` opens, sends and closes those, and tells of them as the world tells of others.
 Of two links with one contact the newer stays; of two that came at the same time a direct one stays before a relayed
 one, and of two of a kind in opposite directions the one that the lower identity dialled.
@@ -55,6 +57,7 @@ class LinkState(Enum):
     DIALLING = auto()
     GREETING = auto()
     PROVING = auto()
+    REFUSED = auto()
     UP = auto()
 
 
@@ -257,20 +260,24 @@ class Links:
                     self._on_message(link, frame, now)
                 case LinkState.DIALLING:
                     raise PeerError("early_frame")
+                case LinkState.REFUSED:
+                    pass
         except PeerError as error:
             self._owner.count(error.reason)
-            self._drop(link, REFUSED, now)
+            if link.state is LinkState.GREETING and not link.outgoing:
+                link.state, link.since = LinkState.REFUSED, now.steady
+            else:
+                self._drop(link, REFUSED, now)
 
     def next_deadline(self) -> float | None:
-        """When the oldest unproven link has had its time, steady seconds."""
-        waiting = [link.since for link in self._links.values() if link.state is not LinkState.UP]
-        return min(waiting) + limits.HANDSHAKE_S if waiting else None
+        """When the first unproven link has had its time, steady seconds."""
+        return min((_ends_at(link) for link in self._links.values() if link.state is not LinkState.UP), default=None)
 
     def on_timer(self, now: Now) -> None:
         """Ends links that were not proven in time."""
         for link in list(self._links.values()):
-            if link.state is not LinkState.UP and link.since + limits.HANDSHAKE_S <= now.steady:
-                self._drop(link, "time is up", now)
+            if link.state is not LinkState.UP and _ends_at(link) <= now.steady:
+                self._drop(link, REFUSED if link.state is LinkState.REFUSED else "time is up", now)
 
     def _unproven(self) -> list[Link]:
         """Incoming links that are not up, the oldest first."""
@@ -283,7 +290,7 @@ class Links:
             return False
         if len(unproven) < limits.LINKS_UNPROVEN:
             return True
-        silent = next((link for link in unproven if link.state is LinkState.GREETING), None)
+        silent = next((link for link in unproven if link.state is not LinkState.PROVING), None)
         if silent is not None:
             self._owner.count("too_many_links")
             self._drop(silent, REFUSED, now)
@@ -422,3 +429,8 @@ class Links:
             self._owner.on_down(link.contact, reason, now)
         elif link.outgoing and link.state is not LinkState.UP:
             self._owner.on_dial_failed(link.contact, link.id, reason, now)
+
+
+def _ends_at(link: Link) -> float:
+    """When a link that is not up by then is closed, steady seconds."""
+    return link.since + (limits.REFUSE_S if link.state is LinkState.REFUSED else limits.HANDSHAKE_S)

@@ -57,6 +57,10 @@ class Side:
         contact = self.person.store.contact(content.identity)
         return contact if contact is not None and contact.state is ContactState.ACCEPTED else None
 
+    def refuse(self, now: Now = START) -> None:
+        """The time has come when a refusal is told."""
+        self.links.on_timer(after(limits.REFUSE_S, now))
+
     def dial(self, other: "Side", now: Now = START) -> int:
         contact = self.person.contact(other.person)
         link = self.links.dial(contact, other.person.keys.node_key, (HERE,), now)
@@ -97,6 +101,13 @@ class Net:
             self.queues.setdefault((1 - place, there), []).append(what)
 
     def run(self) -> None:
+        """Until nothing is under way and who is refused was told so."""
+        self.exchange()
+        for side in self.sides:
+            side.refuse(self.now)
+        self.exchange()
+
+    def exchange(self) -> None:
         self.collect()
         while any(self.queues.values()):
             place, link = self.random.choice([key for key, waiting in self.queues.items() if waiting])
@@ -170,7 +181,27 @@ def test_who_is_not_admitted_hears_the_same_words_as_who_called_someone_else(net
     stranger.links.on_link_opened(-1, caller.person.keys.node_key, HERE, BINDING, False, START)
     hello = Initiator(caller.person.keys.device, called.person.keys.device_key, BINDING, SeededRandom(link))
     stranger.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), START)
+    stranger.refuse()
     assert stranger.effects.take() == [CloseLink(-1, REFUSED)]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_refusal_comes_at_a_time_that_does_not_tell_how_far_a_hello_got(net: Net, opens: bool) -> None:
+    caller, called = net.sides
+    called.person.store.save_contact(replace(called.person.contact(caller.person), state=ContactState.BLOCKED))
+    called.links.on_link_opened(-1, NodeKey(b"n" * 32), HERE, BINDING, False, START)
+    wanted = called.person.keys.device_key if opens else SigningKey(b"d" * 32).public
+    hello = Initiator(caller.person.keys.device, wanted, BINDING, SeededRandom(1))
+    said = after(1.0)
+    called.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), said)
+    assert called.refused == ["not_admitted" if opens else "unsealable"]
+    called.links.on_frame(-1, b"anything more", said)
+    called.links.on_timer(after(limits.REFUSE_S - 0.001, said))
+    assert called.effects.take() == []
+    assert called.links.next_deadline() == said.steady + limits.REFUSE_S
+    called.refuse(said)
+    assert called.effects.take() == [CloseLink(-1, REFUSED)]
+    assert called.links.next_deadline() is None
 
 
 @pytest.mark.parametrize("name", ["empty", "noise", "cut", "long"])
@@ -179,6 +210,8 @@ def test_a_stranger_who_knows_nothing_is_told_nothing(net: Net, name: str) -> No
     frames = {"empty": b"", "noise": bytes(200), "cut": bytes(95), "long": bytes(limits.LINK_FRAME_BYTES)}
     called.links.on_link_opened(-1, NodeKey(b"n" * 32), HERE, BINDING, False, START)
     called.links.on_frame(-1, frames[name], START)
+    assert called.effects.take() == []
+    called.refuse()
     assert called.effects.take() == [CloseLink(-1, REFUSED)]
     assert called.heard == []
     called.links.on_frame(-1, bytes(200), START)
@@ -197,6 +230,7 @@ def test_a_certificate_of_another_device_than_speaks_is_refused(net: Net, stack:
     hello = Initiator(thief.keys.device, called.person.keys.device_key, BINDING, SeededRandom(1))
     called.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), START)
     assert called.refused == ["wrong_device"]
+    called.refuse()
     assert called.effects.take() == [CloseLink(-1, REFUSED)]
 
 
@@ -433,6 +467,7 @@ def test_what_a_relay_repeats_in_a_contacts_name_takes_no_place_of_theirs(net: N
     assert list(called.links._links) == [direct, *later[-3:]]
     more = [greet(caller.person, called, 300 + number) for number in range(3)]
     greet(caller.person, called, 400, relay)
+    called.refuse()
     assert list(called.links._links) == [direct, *more]
 
 
@@ -680,6 +715,7 @@ def test_a_relay_in_the_middle_cannot_join_two_handshakes_of_other_keys(net: Net
     other = b"another binding, of another caller"[:32]
     relayed.called.links.on_link_opened(relayed.ends[1], NodeKey(b"k" * 32), None, other, False, START)
     relayed.run()
+    relayed.called.refuse()
     assert up(net) == [False, False]
     assert relayed.called.person.calls.closed == [relayed.ends[1]]
 
