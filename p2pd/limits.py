@@ -338,6 +338,8 @@ CONNECTION_WINDOW_BYTES = 512 * KIB
 UNREAD_BYTES = 64 * MIB
 """The same for all connections together, a quarter of the 256 MiB allowed: as much as 128 that use their windows up.
 Beyond it those end that hold most, first of those that carry no link."""
+HANDSHAKE_BYTES = 16 * KIB
+"""What a peer may say in TLS at each of its three stages; ours say less than 1 KiB."""
 STREAMS_PER_CONNECTION = 16
 CONNECTIONS_UNAUTHENTICATED = 64
 CONNECTIONS_AUTHENTICATED = 256
@@ -870,11 +872,17 @@ NOTICES_PER_READ = 1_024
 
 # --- what strangers and contacts may make us do ----------------------------------------------------------------------
 
+REFUSE_S = 0.05
+"""A caller is refused so long after what they said came, whatever was wrong with it: to see that it opens, but is of
+nobody who may link, takes half a millisecond more than that it does not open, and would tell who is at home here."""
 LINKS_UNPROVEN = 64
 """Incoming links whose persons are not proven yet, beside `LINKS`: beyond it the one that has said nothing for longest
 goes, so that strangers who open links and wait keep no contact out."""
 LINKS_UNPROVEN_PER_NODE = 2
 """...of them of one node key: an attempt, and the next before the first is known to be lost."""
+LINKS_UNPROVEN_PER_CONTACT = 4
+"""...of them in one contact's name: twice that, since they may come by a relay too.  A contact makes node keys at will,
+and would keep all others out."""
 MARK_BYTES = 12
 ITEMS_MARKED = LINK_WINDOW
 """Committed items whose marks are remembered, 20 bytes each: as many as go over a link without an answer.  Who repeats

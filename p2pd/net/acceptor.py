@@ -149,8 +149,12 @@ class Acceptor:
             self.quic.counts["response too late"] += 1
             return
         connection, stream = request.connection, request.stream
+        try:
+            connection.quic.send_stream_data(stream, payload, end_stream=True)
+        except PeerError:
+            self.refuse(request, "response not wanted")
+            return
         self.forget(request)
-        connection.quic.send_stream_data(stream, payload, end_stream=True)
         self._answering.setdefault(connection, {})[stream] = len(payload)
         self._held += len(payload)
         self.quic.touch(connection)

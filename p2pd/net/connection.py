@@ -115,8 +115,8 @@ class Connection:
 
     @property
     def remote(self) -> Endpoint:
-        """Where the peer is now: a dialler may have moved."""
-        address = self.quic.get_peer_address()
+        """Where the peer has proved to be: a dialler may have moved, but the source of a packet can be forged."""
+        address = self.quic.proven_address()
         return address if isinstance(address, Endpoint) else self._remote
 
     @property
@@ -138,6 +138,11 @@ class Connection:
 
     def receive(self, data: bytes, source: Endpoint, now: float) -> None:
         """Take one datagram."""
+        if self.node is None and not self.outgoing and source != self._remote:
+            # nobody moves before a handshake is over (RFC 9000, section 9); aioquic would take a handshake packet from
+            # anywhere for a proof of that address
+            self.counts["moved in the handshake"] += 1
+            return
         self._received_at, self._heard = now, True
         self._asked_at = self._doubted_until = None
         try:

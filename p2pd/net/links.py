@@ -245,11 +245,11 @@ class Links:
     # --- from dials and links
 
     def accept(self, connection: Connection, stream: int, kind: LinkKind, now: float) -> Link:
-        """A peer has opened a link: say so to both sides."""
+        """A peer has opened a link: say so to both sides; PeerError where they will hear no answer."""
         self._last_incoming -= 1
         link = Link(self._last_incoming, connection, stream, kind, self)
-        self._links[link.number] = link
         link.write(ACCEPTED, now)
+        self._links[link.number] = link
         link.up = True
         self.is_up(link)
         return link

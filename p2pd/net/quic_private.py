@@ -6,20 +6,26 @@
 | `tls._peer_certificate`, `_peer_certificate_chain`| the certificate that the peer proved, and that it is alone   |
 | `_write_connection_limits`, `_write_stream_limits`| receive windows that follow consumption, not arrival (R20)   |
 | `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
+| `_handle_crypto_frame`                             | how much of a TLS handshake is kept (R20)                    |
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
-| all attributes but `_network_paths`               | what an ended connection holds, given back at once           |
+| `_network_paths`                                  | which of the peer's addresses is proven, and what went there |
+| all attributes but that                           | what an ended connection holds, given back at once           |
 | `_close_event`, `_close_pending`                  | that a connection has ended, without waiting until it drained|
 | `_ack_delay`, `_spaces`, their `ack_at`           | acknowledgements that share packets with what is sent        |
 | `_loss._rtt_smoothed`                             | how long a sign of life may take                             |
 
 aioquic as it is doubles a window whenever half of it is used, and backs a gap in a stream with real memory: 791 bytes
-of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.
+of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.  Of a TLS message it keeps what
+has come until all has, up to 16 MiB, for as long as the connection lives, and copies all of it with every packet.  Here
+a handshake has a largest size.
 Rules: every name above has a test, and `check_private_names` refuses to start on a version where one has changed.
 """
 
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]  # public, though not marked as exported
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import NetworkAddress, QuicConnection
+from aioquic.quic.connection import NetworkAddress, QuicConnection, QuicConnectionError, QuicReceiveContext
 from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
@@ -80,6 +86,10 @@ class FlowConnection(QuicConnection):
             raise PeerError("more than one certificate")
         return certified_node_key(certificate), certificate_digest(certificate)
 
+    def proven_address(self) -> NetworkAddress | None:
+        """Where the peer was when it last proved its address: the source of a packet alone proves nothing."""
+        return next((path.addr for path in self._network_paths if path.is_validated), None)
+
     # --- receiving
 
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
@@ -96,9 +106,12 @@ class FlowConnection(QuicConnection):
             self._spaces[Epoch.ONE_RTT].ack_at = min(due_at, soon)
 
     def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
-        """As aioquic's."""
+        """As aioquic's; PeerError where the peer does not want the stream: it may say so before it has opened it."""
+        try:
+            super().send_stream_data(stream_id, data, end_stream)
+        except RuntimeError as error:
+            raise PeerError("stream given up") from error
         self._has_news = True
-        super().send_stream_data(stream_id, data, end_stream)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         """As aioquic's; to an address that is not proven nothing beyond three times what came from there.
@@ -127,6 +140,14 @@ class FlowConnection(QuicConnection):
     def _ack_at(self) -> float | None:
         space = self._spaces.get(Epoch.ONE_RTT)
         return None if space is None else space.ack_at
+
+    def _handle_crypto_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        start = buf.tell()
+        end = buf.pull_uint_var() + buf.pull_uint_var()
+        buf.seek(start)
+        if end > limits.HANDSHAKE_BYTES:
+            raise QuicConnectionError(QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type, "handshake too long")
+        super()._handle_crypto_frame(context, frame_type, buf)
 
     def next_event(self) -> QuicEvent | None:
         """The next event, as aioquic's; bytes of a stream count as unread from here on."""

@@ -1,5 +1,7 @@
 """A handshake with ourselves in memory, before the first packet: aioquic still is what `quic_private` takes it for."""
 
+from aioquic.quic.connection import QuicConnection
+
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.errors import P2pdError, PeerError
@@ -31,6 +33,7 @@ def check_private_names(random: RandomSource) -> None:
 
 
 def _shake_hands(random: RandomSource) -> None:
+    _require(hasattr(QuicConnection, "_handle_crypto_frame"), "where a handshake is bounded")
     here, there = (Credentials.of(SigningKey(random.bytes(limits.KEY_BYTES)), random) for _ in range(2))
     rehearsal = _Rehearsal(here, there)
     dialler, acceptor = rehearsal.dialler, rehearsal.acceptor

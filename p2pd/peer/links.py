@@ -5,17 +5,20 @@ Knows no contents but its own; who may link is asked of `admit`.
 | state | ours: leaves by | theirs: leaves by |
 |---|---|---|
 | dialling | `on_link_opened`: sends the handshake's first frame | |
-| greeting | the answer proves them: up, sends `Ready` | the first frame names a contact: answers |
+| greeting | the answer proves them: up, sends `Ready` | the first frame names a contact: answers; or refused |
 | proving | | their first sealed frame proves them: up |
+| refused | | a fixed time later: closed |
 | up | closed | closed |
 
 Rules: nothing of ours is said to a caller who does not already know whom they call (R18): a first frame that does not
-open, is badly certified or not admitted ends the link with the same words.  A caller is proven only by what they seal
-after the handshake (Noise IK, section 7.7: the first frame alone could be made with our own stolen key).
+open, is badly certified or not admitted ends the link with the same words and after the same time.
+A caller is proven only by what they seal after the handshake (Noise IK, section 7.7: the first frame alone could be
+made with our own stolen key).
 A link may go over a relay: `channels` opens, sends and closes those, and tells of them as the world tells of others.
 Of two links with one contact the newer stays; of two that came at the same time a direct one stays before a relayed
 one, and of two of a kind in opposite directions the one that the lower identity dialled.
-Incoming links that are not proven have places of their own, so that they take none from contacts.
+Incoming links that are not proven have places of their own, so that they take none from contacts; few of these are of
+one node, or in one contact's name.
 """
 
 from collections.abc import Callable
@@ -54,6 +57,7 @@ class LinkState(Enum):
     DIALLING = auto()
     GREETING = auto()
     PROVING = auto()
+    REFUSED = auto()
     UP = auto()
 
 
@@ -256,20 +260,24 @@ class Links:
                     self._on_message(link, frame, now)
                 case LinkState.DIALLING:
                     raise PeerError("early_frame")
+                case LinkState.REFUSED:
+                    pass
         except PeerError as error:
             self._owner.count(error.reason)
-            self._drop(link, REFUSED, now)
+            if link.state is LinkState.GREETING and not link.outgoing:
+                link.state, link.since = LinkState.REFUSED, now.steady
+            else:
+                self._drop(link, REFUSED, now)
 
     def next_deadline(self) -> float | None:
-        """When the oldest unproven link has had its time, steady seconds."""
-        waiting = [link.since for link in self._links.values() if link.state is not LinkState.UP]
-        return min(waiting) + limits.HANDSHAKE_S if waiting else None
+        """When the first unproven link has had its time, steady seconds."""
+        return min((_ends_at(link) for link in self._links.values() if link.state is not LinkState.UP), default=None)
 
     def on_timer(self, now: Now) -> None:
         """Ends links that were not proven in time."""
         for link in list(self._links.values()):
-            if link.state is not LinkState.UP and link.since + limits.HANDSHAKE_S <= now.steady:
-                self._drop(link, "time is up", now)
+            if link.state is not LinkState.UP and _ends_at(link) <= now.steady:
+                self._drop(link, REFUSED if link.state is LinkState.REFUSED else "time is up", now)
 
     def _unproven(self) -> list[Link]:
         """Incoming links that are not up, the oldest first."""
@@ -282,11 +290,25 @@ class Links:
             return False
         if len(unproven) < limits.LINKS_UNPROVEN:
             return True
-        silent = next((link for link in unproven if link.state is LinkState.GREETING), None)
+        silent = next((link for link in unproven if link.state is not LinkState.PROVING), None)
         if silent is not None:
             self._owner.count("too_many_links")
             self._drop(silent, REFUSED, now)
         return silent is not None
+
+    def _make_room_of(self, contact: IdentityKey, link: Link, now: Now) -> None:
+        """Ends the oldest of those that wait in a contact's name where they are too many.
+
+        One by a relay goes before a direct one: a relay may repeat what a caller said first, and nobody else can.
+        """
+        same = [each for each in self._unproven() if each.contact == contact]
+        if len(same) < limits.LINKS_UNPROVEN_PER_CONTACT:
+            return
+        oldest = min(same, key=lambda each: (each.relay is None, each.since))
+        if oldest.relay is None and link.relay is not None:
+            raise PeerError("too_many_links")
+        self._owner.count("too_many_links")
+        self._drop(oldest, REFUSED, now)
 
     def _introduction(self) -> bytes:
         return Introduction(self._own.certificate).encode()
@@ -302,6 +324,7 @@ class Links:
         contact = self._owner.admit(content, certificate, link.relay is not None, now)
         if contact is None:
             raise PeerError("not_admitted")
+        self._make_room_of(contact.identity, link, now)
         link.contact, link.device = contact.identity, content.device
         self._send(link, link.responder.reply(self._introduction()))
         link.cipher = link.responder.transport()
@@ -406,3 +429,8 @@ class Links:
             self._owner.on_down(link.contact, reason, now)
         elif link.outgoing and link.state is not LinkState.UP:
             self._owner.on_dial_failed(link.contact, link.id, reason, now)
+
+
+def _ends_at(link: Link) -> float:
+    """When a link that is not up by then is closed, steady seconds."""
+    return link.since + (limits.REFUSE_S if link.state is LinkState.REFUSED else limits.HANDSHAKE_S)

@@ -56,6 +56,22 @@ def test_an_unknown_critical_extension_is_refused_and_another_ignored():
     assert certified_node_key(built(key, key, (unknown, False))) == key.public_key().public_bytes_raw()
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("2.5.29.17", "3002a300"),  # an alternative name in the form of X.400
+        ("2.5.29.18", "3002a300"),
+        ("1.3.6.1.5.5.7.1.24", "3000"),  # of the features of TLS none
+        ("2.5.29.19", "ffff"),
+    ],
+)
+def test_an_extension_that_the_library_stumbles_over_is_the_peers_fault(kind, content):
+    key = Ed25519PrivateKey.generate()
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier(kind), bytes.fromhex(content))
+    with pytest.raises(PeerError, match="unreadable"):
+        certified_node_key(built(key, key, (odd, False)))
+
+
 def test_any_changed_byte_is_refused_or_unreadable(chance):
     der = node_certificate(NODE, chance)[0].public_bytes(Encoding.DER)
     for place in range(len(der)):

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from p2pd import limits
+from p2pd.effects import Request
 from p2pd.net.connection import Credentials, client_configuration
-from p2pd.net.inputs import LinkFailed, LinkOpened
+from p2pd.net.inputs import LinkFailed, LinkOpened, RequestArrived
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint
 from tests.net.pair import Node, SeededRandom, Wire, linked, signing_key
@@ -68,6 +69,17 @@ def _with_another_kind_of_key() -> QuicConfiguration:
     return configuration
 
 
+def _with_an_odd_extension() -> QuicConfiguration:
+    configuration = _honest()
+    key = configuration.private_key
+    nameless = x509.Name([])
+    builder = x509.CertificateBuilder().subject_name(nameless).issuer_name(nameless).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2099, 1, 1))
+    x400_name = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3002a300"))
+    configuration.certificate = builder.add_extension(x400_name, critical=False).sign(key, None)
+    return configuration
+
+
 def _with_another_protocol() -> QuicConfiguration:
     configuration = _honest()
     configuration.alpn_protocols = ["h3"]
@@ -88,6 +100,7 @@ def test_the_attackers_means_work_where_its_certificate_is_right() -> None:
         (_without_certificate, "no certificate"),
         (_with_two_certificates, "more than one certificate"),
         (_with_another_kind_of_key, "bad certificate"),
+        (_with_an_odd_extension, "bad certificate"),
         (_with_another_protocol, None),
     ],
 )
@@ -104,7 +117,7 @@ def test_a_dialler_without_one_good_certificate_reaches_nothing(
         assert victim.quic.counts[reason] == 1
 
 
-@pytest.mark.parametrize("configuration", [_with_two_certificates, _with_another_kind_of_key])
+@pytest.mark.parametrize("configuration", [_with_two_certificates, _with_another_kind_of_key, _with_an_odd_extension])
 def test_an_acceptor_without_one_good_certificate_is_left(configuration: Callable[[], QuicConfiguration]) -> None:
     wire = Wire()
     a, b = Node(wire, 1), Node(wire, 2)
@@ -161,6 +174,55 @@ def test_a_dialler_may_move_to_another_port() -> None:
     assert b.frames() == [b"from elsewhere"]
     (connection,) = b.quic._connections
     assert connection.remote == a.endpoint
+
+
+def _forge_sources(wire: Wire, by: Node, victim: Endpoint, when: Callable[[bytes], bool]) -> None:
+    """From here on such packets of a node's claim to come from a victim, who does not answer what it gets."""
+    send = by.quic._send
+
+    def forging(to: Endpoint, data: bytes) -> None:
+        if when(data):
+            wire.packets.append((victim, to, data))
+        else:
+            send(to, data)
+
+    by.quic._send = forging
+
+
+def _is_short(data: bytes) -> bool:
+    return not data[0] & 0x80
+
+
+def test_who_forges_the_source_of_a_packet_is_where_it_was() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    forged = Endpoint("198.51.100.9", 9)
+    a.exchanges.ask(Request(1, b.node, b.endpoint, a.key.seed, b"one"), wire.now)
+    a.flush()
+    wire.run(0.5)
+    _forge_sources(wire, a, forged, _is_short)
+    a.exchanges.ask(Request(2, b.node, b.endpoint, a.key.seed, b"two"), wire.now)
+    a.flush()
+    wire.run(0.5)
+    assert [(value.payload, value.endpoint) for value in b.of(RequestArrived)] == [
+        (b"one", a.endpoint),
+        (b"two", a.endpoint),
+    ]
+
+
+def test_nobody_proves_an_address_by_the_end_of_a_handshake_that_began_at_another() -> None:
+    wire = Wire()
+    a, b = Node(wire, 1), Node(wire, 2)
+    forged = Endpoint("198.51.100.9", 9)
+    to_victim: list[bytes] = []
+    wire.receivers[forged] = lambda data, source, now: to_victim.append(data)
+    a.open(1, b)
+    _forge_sources(wire, a, forged, lambda data: True)  # what follows the first packet
+    wire.run(2 * limits.AUTHENTICATE_S)
+    assert to_victim == []
+    assert b.inputs == []
+    assert b.quic.counts["moved in the handshake"] > 0
+    assert len(b.quic) == 0
 
 
 def test_what_aioquic_stumbles_over_ends_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,7 +216,9 @@ def test_the_self_test_passes_on_the_pinned_version() -> None:
     check_private_names(SeededRandom(1))
 
 
-@pytest.mark.parametrize("name", ["_initialize", "_write_connection_limits", "_write_stream_limits"])
+@pytest.mark.parametrize(
+    "name", ["_initialize", "_handle_crypto_frame", "_write_connection_limits", "_write_stream_limits"]
+)
 def test_the_self_test_refuses_a_version_without_a_method(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(QuicConnection, name)
     with pytest.raises(UnsuitableError):

@@ -57,6 +57,10 @@ class Side:
         contact = self.person.store.contact(content.identity)
         return contact if contact is not None and contact.state is ContactState.ACCEPTED else None
 
+    def refuse(self, now: Now = START) -> None:
+        """The time has come when a refusal is told."""
+        self.links.on_timer(after(limits.REFUSE_S, now))
+
     def dial(self, other: "Side", now: Now = START) -> int:
         contact = self.person.contact(other.person)
         link = self.links.dial(contact, other.person.keys.node_key, (HERE,), now)
@@ -97,6 +101,13 @@ class Net:
             self.queues.setdefault((1 - place, there), []).append(what)
 
     def run(self) -> None:
+        """Until nothing is under way and who is refused was told so."""
+        self.exchange()
+        for side in self.sides:
+            side.refuse(self.now)
+        self.exchange()
+
+    def exchange(self) -> None:
         self.collect()
         while any(self.queues.values()):
             place, link = self.random.choice([key for key, waiting in self.queues.items() if waiting])
@@ -170,7 +181,27 @@ def test_who_is_not_admitted_hears_the_same_words_as_who_called_someone_else(net
     stranger.links.on_link_opened(-1, caller.person.keys.node_key, HERE, BINDING, False, START)
     hello = Initiator(caller.person.keys.device, called.person.keys.device_key, BINDING, SeededRandom(link))
     stranger.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), START)
+    stranger.refuse()
     assert stranger.effects.take() == [CloseLink(-1, REFUSED)]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_refusal_comes_at_a_time_that_does_not_tell_how_far_a_hello_got(net: Net, opens: bool) -> None:
+    caller, called = net.sides
+    called.person.store.save_contact(replace(called.person.contact(caller.person), state=ContactState.BLOCKED))
+    called.links.on_link_opened(-1, NodeKey(b"n" * 32), HERE, BINDING, False, START)
+    wanted = called.person.keys.device_key if opens else SigningKey(b"d" * 32).public
+    hello = Initiator(caller.person.keys.device, wanted, BINDING, SeededRandom(1))
+    said = after(1.0)
+    called.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), said)
+    assert called.refused == ["not_admitted" if opens else "unsealable"]
+    called.links.on_frame(-1, b"anything more", said)
+    called.links.on_timer(after(limits.REFUSE_S - 0.001, said))
+    assert called.effects.take() == []
+    assert called.links.next_deadline() == said.steady + limits.REFUSE_S
+    called.refuse(said)
+    assert called.effects.take() == [CloseLink(-1, REFUSED)]
+    assert called.links.next_deadline() is None
 
 
 @pytest.mark.parametrize("name", ["empty", "noise", "cut", "long"])
@@ -179,6 +210,8 @@ def test_a_stranger_who_knows_nothing_is_told_nothing(net: Net, name: str) -> No
     frames = {"empty": b"", "noise": bytes(200), "cut": bytes(95), "long": bytes(limits.LINK_FRAME_BYTES)}
     called.links.on_link_opened(-1, NodeKey(b"n" * 32), HERE, BINDING, False, START)
     called.links.on_frame(-1, frames[name], START)
+    assert called.effects.take() == []
+    called.refuse()
     assert called.effects.take() == [CloseLink(-1, REFUSED)]
     assert called.heard == []
     called.links.on_frame(-1, bytes(200), START)
@@ -197,6 +230,7 @@ def test_a_certificate_of_another_device_than_speaks_is_refused(net: Net, stack:
     hello = Initiator(thief.keys.device, called.person.keys.device_key, BINDING, SeededRandom(1))
     called.links.on_frame(-1, hello.hello(Introduction(caller.person.keys.certificate).encode()), START)
     assert called.refused == ["wrong_device"]
+    called.refuse()
     assert called.effects.take() == [CloseLink(-1, REFUSED)]
 
 
@@ -401,6 +435,40 @@ def test_a_caller_who_has_named_a_contact_is_not_the_one_who_goes(net: Net) -> N
     net.queues = {key: waiting for key, waiting in net.queues.items() if key in ((0, 1), (1, -2))}
     net.run()
     assert up(net) == [True, True]
+
+
+def greet(caller: Person, called: Side, number: int, relay: NodeKey | None = None) -> int:
+    """A contact begins a link from a node of its own each time, and leaves it at that."""
+    link, node = -1_000 - number, NodeKey(number.to_bytes(32, "big"))
+    if relay is not None:
+        called.person.calls.relays[link] = relay
+    called.links.on_link_opened(link, node, None if relay else HERE, BINDING, False, START)
+    hello = Initiator(caller.keys.device, called.person.keys.device_key, BINDING, SeededRandom(number))
+    called.links.on_frame(link, hello.hello(Introduction(caller.keys.certificate).encode()), START)
+    return link
+
+
+def test_a_contact_who_begins_links_and_proves_none_keeps_no_other_out(net: Net) -> None:
+    caller, called = net.sides
+    for number in range(2 * limits.LINKS_UNPROVEN):
+        greet(caller.person, called, number)
+    waiting = list(called.links._links)
+    assert waiting == [-1_000 - 2 * limits.LINKS_UNPROVEN + left for left in (4, 3, 2, 1)]
+    assert called.refused == ["too_many_links"] * (2 * limits.LINKS_UNPROVEN - limits.LINKS_UNPROVEN_PER_CONTACT)
+
+
+def test_what_a_relay_repeats_in_a_contacts_name_takes_no_place_of_theirs(net: Net) -> None:
+    caller, called = net.sides
+    relay = NodeKey(b"r" * 32)
+    repeated = [greet(caller.person, called, number, relay) for number in range(limits.LINKS_UNPROVEN_PER_CONTACT)]
+    direct = greet(caller.person, called, 100)
+    assert list(called.links._links) == [*repeated[1:], direct]
+    later = [greet(caller.person, called, 200 + number, relay) for number in range(8)]
+    assert list(called.links._links) == [direct, *later[-3:]]
+    more = [greet(caller.person, called, 300 + number) for number in range(3)]
+    greet(caller.person, called, 400, relay)
+    called.refuse()
+    assert list(called.links._links) == [direct, *more]
 
 
 @pytest.mark.slow
@@ -647,6 +715,7 @@ def test_a_relay_in_the_middle_cannot_join_two_handshakes_of_other_keys(net: Net
     other = b"another binding, of another caller"[:32]
     relayed.called.links.on_link_opened(relayed.ends[1], NodeKey(b"k" * 32), None, other, False, START)
     relayed.run()
+    relayed.called.refuse()
     assert up(net) == [False, False]
     assert relayed.called.person.calls.closed == [relayed.ends[1]]
 

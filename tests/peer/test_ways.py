@@ -203,6 +203,7 @@ def test_every_input_goes_to_the_machine_whose_link_it_is(stack: ExitStack) -> N
     assert ways.relaying.carried.guests == 0
     ways.on_link_opened(-2, STRANGER, HERE, b"b" * 32, False, START)
     ways.on_frame(-2, b"nonsense", START)
+    ways.links.on_timer(after(limits.REFUSE_S))
     assert not ways.links._links
 
 
