@@ -5,7 +5,7 @@ Rules:
 - a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
 - who does not promise is not asked again before a search is due anyhow, while there are others: it may have no room, or
-  be one of those who want the key to themselves;
+  be one of those who want the key to themselves; where all are silent it is our line that is cut, and nobody refuses;
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
@@ -181,6 +181,8 @@ class Ear:
         """Who of them has said yes."""
         self._refused: Recent[NodeKey, float] = Recent(limits.REPLICAS)
         """Who has not, and when, steady seconds."""
+        self._answered_s = float("-inf")
+        """When any of them last answered."""
         self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
         self._behind: list[Peer] = []
         """Of those, who may have taken something before that we have not read."""
@@ -258,8 +260,11 @@ class Ear:
         self._listens.rpc.accept_as(self.own, peer.key)
 
         def then(body: Body | None, later: Now) -> None:
+            if body is not None:
+                self._answered_s = later.steady
             if not isinstance(body, Listening) or not body.until_s:
-                self._refused.put(peer.key, later.steady)
+                if self._answered_s >= now.steady:  # where all are silent it is our line, and they refuse nothing
+                    self._refused.put(peer.key, later.steady)
                 self.lose(peer.key, later)
             elif peer.key not in self._promised:
                 self._promised[peer.key] = None
