@@ -29,7 +29,7 @@ from p2pd.sim.probes import probes
 from p2pd.sim.promises import Letter
 from p2pd.sim.report import Report, filled
 from p2pd.sim.resident import Resident
-from p2pd.sim.town import Town
+from p2pd.sim.town import PUBLISHED_S, Town
 from p2pd.sim.trace import Trace
 from p2pd.sim.watching import Phase
 from p2pd.storage.records import SqliteRecordStore
@@ -90,6 +90,7 @@ class Stage:
     def add_people(self, count: int, *kinds: str) -> list[Resident]:
         """So many who all know each other, the first of them behind routers of these kinds, the others in the open."""
         self.people = [self.town.person(kind=kind) for kind in islice(chain(kinds, repeat("public")), count)]
+        self.run(self.random.choice((0.0, PUBLISHED_S)))  # known before they are found, or found at once
         self.acquaint([(one, other) for one in self.people for other in self.people if one is not other])
         return self.people
 

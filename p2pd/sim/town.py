@@ -19,6 +19,8 @@ _OPEN = 30
 """The first of the /8 networks in which hosts of the open internet are, each in a /16 of its own."""
 _KNOWN = 3
 """Servers that a new node knows."""
+PUBLISHED_S = 0.5
+"""After its start a person's profile is on the network: who is added before is looked for on fifteen days in vain."""
 
 
 class NotInTimeError(Exception):
@@ -96,6 +98,7 @@ class Town:
     def friends(self, *kinds: str) -> tuple[Resident, Resident]:
         """Two people who know each other as `bob` and `alice`; hers is the first kind of router, his the second."""
         alice, bob = (self.person(kind=kind) for kind in kinds or ("public", "public"))
+        self.world.run(PUBLISHED_S)
         alice.add(bob, "bob")
         bob.add(alice, "alice")
         self.until(lambda: self.accepted(alice, "bob") and self.accepted(bob, "alice"))

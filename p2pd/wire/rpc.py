@@ -6,6 +6,7 @@ reply is never larger than it was (R5).
 """
 
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, ClassVar
 
@@ -23,6 +24,7 @@ Piece = Annotated[bytes, msgspec.Meta(max_length=limits.FRAGMENT_BYTES)]
 Token = Annotated[bytes, msgspec.Meta(max_length=limits.TOKEN_BYTES)]
 
 
+@lru_cache(limits.CONTACTS_REMEMBERED)  # every datagram names one, and mostly one of a few hundred
 def pack_endpoint(endpoint: Endpoint) -> bytes:
     """4 or 16 bytes of address, 2 of port, big-endian."""
     return ip_address(endpoint.host).packed + endpoint.port.to_bytes(2, "big")
