@@ -8,10 +8,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.harmless import harmless_line
 from p2pctl.passphrase import ask, can_ask
+from p2pctl.tail import Tail
 from p2pctl.terminal import show, show_json
 from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, TimeUpError, UsageError
 
@@ -26,9 +28,9 @@ LOG_NAME = "p2pd.log"
 STOP_S = 10.0
 """The daemon ends within 5 s; past this something is wrong with it."""
 GLANCE_S = 0.05
-"""Between looks at a process or a log file."""
-TAIL_BYTES = 1 << 20
-"""`logs` reads no more than the end of a file."""
+"""Between looks at a process."""
+LOG_ASKS_S = 2.0
+"""`logs` asks the daemon where it logs; one that hangs shall not keep its log from being seen."""
 FLAGS = {"ignore_unknown_options": True}
 EXITS_OF_P2PD = {2: UsageError, 14: LockedError}
 """What the daemon's exit codes mean to the caller of `start`; the others are failures."""
@@ -105,9 +107,9 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 def logs(caller: Caller, follow: bool, lines: int) -> None:
     """Show the log of a daemon in the background, running or not; under systemd it says how to see it."""
     try:
-        running = _status(caller)
-    except LockedError:
-        running = None  # what it logs until it is unlocked is what one may want to see
+        running = _status(caller, within_s=caller.timeout_s or LOG_ASKS_S)
+    except (LockedError, TimeUpError):
+        running = None  # what it logs while it is locked, or hangs, is what one may want to see
     flags = _flags_of(running.get("pid")) if running else ()
     service = _service_of(running)
     if service and not _named_log(caller.resolved_home(), flags):
@@ -115,16 +117,14 @@ def logs(caller: Caller, follow: bool, lines: int) -> None:
         raise NotFoundError(message, hint=f"run: {service.call('journalctl')} -n {lines}{' -f' if follow else ''}")
     file = log_file(caller.resolved_home(), flags)
     try:
-        stream = file.open("rb")
+        tail = Tail(file)
     except OSError as error:
         hint = "a daemon in the foreground logs where it was started; one under systemd: journalctl --user -u p2pd"
         raise NotFoundError(f"no log at {file}: {error.strerror}", hint=hint) from None
-    with stream:
-        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        text = stream.read().decode(errors="replace").splitlines()
-        for line in text[len(text) - lines if lines < len(text) else 0 :]:
+    with closing(tail):
+        for line in tail.last(lines):
             _show_log_line(caller, line)
-        for line in _growing(file, stream) if follow else ():
+        for line in tail.growing() if follow else tail.unfinished()[:lines]:
             _show_log_line(caller, line)
 
 
@@ -257,9 +257,9 @@ def _refusal(code: int, said: Any) -> P2pdError:
     return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {words.removeprefix('p2pd: ')}")
 
 
-def _status(caller: Caller) -> dict[str, Any] | None:
+def _status(caller: Caller, *, within_s: float | None = None) -> dict[str, Any] | None:
     try:
-        answer: dict[str, Any] = caller.call("status")
+        answer: dict[str, Any] = caller.call("status", within_s=within_s)
     except P2pdError as error:
         if error.code == "not_running":
             return None
@@ -315,19 +315,6 @@ def _lasting(words: list[str]) -> tuple[str, ...]:
     gone = ("--home", "--passphrase-fd")
     kept = [word for place, word in enumerate(words) if not (place and words[place - 1] in gone)]
     return tuple(word for word in kept if word.partition("=")[0] not in gone)
-
-
-def _growing(file: Path, stream: BinaryIO) -> Iterator[str]:
-    """Lines as they are written; a file that was emptied is read from its beginning."""
-    rest = b""
-    while True:
-        fresh = stream.read(TAIL_BYTES)
-        if not fresh:
-            if file.exists() and file.stat().st_size < stream.tell():
-                stream.seek(0)
-            time.sleep(GLANCE_S)
-        *lines, rest = (rest + fresh).split(b"\n")
-        yield from (line.decode(errors="replace") for line in lines)
 
 
 def _show_log_line(caller: Caller, line: str) -> None:
