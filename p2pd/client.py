@@ -42,6 +42,7 @@ CONNECT_S = 5.0
 RETURN_S = 30.0
 """How long `send` and `events.follow` wait for a daemon that was there and is gone."""
 _RETRY_S = 0.2
+_NO_ANSWER = "give it longer with --timeout, or see: p2pctl doctor"
 
 
 class NotRunningError(P2pdError):
@@ -149,7 +150,7 @@ class Connection:
         try:
             line = self._lines.readline(LINE_BYTES + 1)  # root may talk to another user's daemon
         except TimeoutError:
-            raise TimeUpError("the daemon has not answered in time", hint="give it longer with --timeout") from None
+            raise TimeUpError("the daemon has not answered in time", hint=_NO_ANSWER) from None
         except OSError:
             line = b""
         return _message(line, parameters)

@@ -14,6 +14,8 @@ from p2pd.errors import NotFoundError, P2pdError, TimeUpError
 
 COMPLETION_S = 0.5
 """A shell's completion must not hang on a daemon that does."""
+GLANCE_S = 10.0
+"""What is only looked at is there in milliseconds; a daemon that takes longer hangs, or its machine does."""
 REACH_AGAIN_S = 0.2
 """Between tries to reach a daemon that is being restarted."""
 
@@ -48,6 +50,10 @@ class Caller:
         except NotFoundError as error:
             error.hint = self._nearest(parameters) or error.hint
             raise
+
+    def glance(self, method: str) -> Any:
+        """The answer of a method that looks and does nothing; `TimeUpError` soon where the daemon hangs."""
+        return self.call(method, within_s=self.timeout_s or GLANCE_S)
 
     def rows(self, method: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """The daemon's answer where it is a list, bare or under the one key that holds it."""

@@ -35,7 +35,7 @@ class Traffic:
 
     def take(self) -> dict[str, Any]:
         """The next answer."""
-        answer: dict[str, Any] = self._caller.call("net.stats")
+        answer: dict[str, Any] = self._caller.glance("net.stats")
         last, self._last = self._last, answer
         if last is None or last["uptime_s"] >= answer["uptime_s"]:  # the first, or the daemon was restarted
             return answer
