@@ -20,8 +20,9 @@ MEANING = {
     "rejected": "what was not right",
     "handshake": "new connections",
     "user": "messages over direct links",
+    "relay": "links by relays, and others' that we carry",
     "keep_alive": "direct links while nothing is said",
-    "other": "what QUIC adds to large requests",
+    "other": "ways through routers, and what is being read",
 }
 """By cause; docs/operations.md says more."""
 
