@@ -20,7 +20,7 @@ from p2pd.daemon.doctor import __main__ as doctor
 from p2pd.daemon.doctor import network as of_network
 from p2pd.daemon.doctor.finding import Case, Finding, State
 from p2pd.daemon.doctor.greeting import Answer, Asked, Greetings
-from p2pd.daemon.doctor.home import check_disk, check_keys
+from p2pd.daemon.doctor.home import check_disk, check_keys, check_settings
 from p2pd.daemon.doctor.network import (
     check_clock,
     check_first_nodes,
@@ -254,7 +254,7 @@ def test_first_nodes_are_asked(home: Path, node: Daemon) -> None:
         found = findings(home)
         assert found["first nodes"].state is State.OK
         assert found["first nodes"].details == (f"{node.endpoint} answers", f"{nobody}: no answer")
-        assert "1 nodes" in found["clock"].message
+        assert "1 node" in found["clock"].message
         assert found["reachability"].message == "no address translation in between"
         (home / "config.toml").write_text(f'listen = ["127.0.0.1:0"]\nbootstrap = ["{nobody}"]\n')
         found = findings(home)
@@ -376,6 +376,21 @@ def test_ipv6_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch, answe
     assert (found.state, "broken" in found.message) == (state, state is State.WARNING)
 
 
+def test_without_any_network_it_is_not_ipv6_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [Endpoint("127.0.0.1", 0)])
+    assert "in no network" in check_ipv6(greeted(bound="::")).message
+
+
+def test_a_running_daemons_network_of_its_own_needs_no_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [LOCAL_4])
+    case = running()
+    case.home = tmp_path
+    assert case.running is not None
+    case.running |= {"network": "", "private": True, "storage_bytes": 1, "first_nodes": []}
+    check_settings(case)
+    assert check_ipv6(case).state is State.OK
+
+
 def test_who_has_ipv6_only_is_told_what_that_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_network, "machine_addresses", lambda: [Endpoint("127.0.0.1", 0), GLOBAL_6])
     assert "no IPv4" in check_ipv6(greeted(bound="::")).message
@@ -429,20 +444,24 @@ def test_nodes_in_the_table_make_silent_first_nodes_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "flags", "state"),
+    ("free_bytes", "flags", "state", "words"),
     [
-        (10 * 2**40, 0, "ok"),
-        (limits.QUOTA_BYTES, 0, "warning"),
-        (limits.MIB, 0, "problem"),
-        (10 * 2**40, os.ST_RDONLY, "problem"),
+        (10 * 2**40, 0, "ok", "free"),
+        (limits.QUOTA_BYTES, 0, "warning", "may take"),
+        (limits.MIB, 0, "problem", "nearly full: 1.0 MB"),
+        (0, 0, "problem", "is full"),
+        (10 * 2**40, os.ST_RDONLY, "problem", "read-only"),
     ],
 )
-def test_the_disk(free_bytes: int, flags: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk(
+    free_bytes: int, flags: int, state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.statvfs(tmp_path)
     fields = list(real[:10])
     fields[1], fields[4], fields[8] = 1, free_bytes, flags
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
-    assert check_disk(Case(tmp_path, os.geteuid())).state == state
+    found = check_disk(Case(tmp_path, os.geteuid()))
+    assert (found.state, words in found.message) == (state, True)
 
 
 def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(

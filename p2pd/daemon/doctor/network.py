@@ -115,7 +115,7 @@ def check_clock(case: Case) -> Finding:
         return ok("not compared: no node answered")
     offset_ms = corrected or median(offsets)
     words = f"{abs(offset_ms) / 1000:.1f} s {'behind' if offset_ms > 0 else 'ahead of'} "
-    words += f"{len(offsets)} nodes" if offsets else "most nodes"
+    words += f"{len(offsets)} node{'s' * (len(offsets) > 1)}" if offsets else "most nodes"
     if abs(offset_ms) < limits.CLOCK_WRONG_MS:
         return ok(words)
     hint = "set it, and have it kept right: timedatectl set-ntp true"
@@ -168,6 +168,8 @@ def check_ipv6(case: Case) -> Finding:
     listening = [ip_address(endpoint.host) for endpoint in _listening(case)]
     if case.settings.private or (listening and all(address.is_loopback for address in listening)):
         return ok("not needed where only this machine, or a network of one's own, is to be reached")
+    if all(address.is_loopback for address in machine):
+        return warning("this machine is in no network", "connect it: `ip address` shows what it has")
     if not any(address.is_global for address in own):
         has = "addresses of the local network only" if own else "none"
         if case.running and case.running["serves"]:
