@@ -22,7 +22,7 @@ from p2pctl.harmless import harmless_line
 from p2pctl.passphrase import ask, can_ask
 from p2pctl.tail import Tail
 from p2pctl.terminal import show, show_json
-from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, TimeUpError, UsageError
+from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
 
 LOG_NAME = "p2pd.log"
 STOP_S = 10.0
@@ -90,6 +90,7 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
     if running is None:
         _tell(caller, _launched(caller, flags), "started", flags)
         return
+    _be_able_to_start(caller)
     flags = flags or _flags_of(running.get("pid"))
     wants = bool(running.get("passphrase")) and not any(flag.startswith("--passphrase-fd") for flag in flags)
     # Before the end: who has forgotten it keeps what runs.
@@ -126,6 +127,15 @@ def logs(caller: Caller, follow: bool, lines: int) -> None:
             _show_log_line(caller, line)
         for line in tail.growing() if follow else tail.unfinished()[:lines]:
             _show_log_line(caller, line)
+
+
+def _be_able_to_start(caller: Caller) -> None:
+    """Root can stop anybody's daemon, and starts none but its own: what runs is better left running then."""
+    home = caller.resolved_home()
+    owner = home.stat().st_uid
+    if owner != os.geteuid():
+        hint = f"run p2pctl restart as that user, as with: setpriv --reuid={owner} --clear-groups COMMAND"
+        raise RefusedError(f"{home} belongs to another user, who alone can start it again", hint=hint)
 
 
 def _launched(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:

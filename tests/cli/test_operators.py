@@ -119,6 +119,17 @@ def test_under_systemd_logs_and_restart_say_whose_they_are(
     assert "systemctl --user restart p2pd" in done.err
 
 
+def test_root_stops_no_daemon_that_it_cannot_start_again(
+    p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.set("status", STATUS | {"pid": os.getpid()})
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    done = p2pctl("restart")
+    assert (done.code, f"--reuid={owner}" in done.err) == (5, True)
+    assert not [method for method, _ in daemon.calls if method == "stop"]
+
+
 def test_a_log_file_is_shown_under_systemd_too(
     p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
