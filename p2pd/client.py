@@ -420,7 +420,8 @@ def _result_of(message: dict[str, Answer]) -> Answer:
 
 
 def _errors_by_code() -> dict[str, type[P2pdError]]:
-    found: dict[str, type[P2pdError]] = {}
+    # In the daemon's own process others have their codes too.
+    found: dict[str, type[P2pdError]] = {kind.code: kind for kind in (NotRunningError, LostError)}
     waiting: list[type[P2pdError]] = [P2pdError]
     while waiting:
         kind = waiting.pop()

@@ -1,7 +1,8 @@
 """A picture of the daemon that is drawn again every second: `--watch`.
 
 Knows no command.  Rules: on a terminal it has a screen of its own, and leaves the last picture behind; elsewhere a
-picture follows another, with --json a line each; Ctrl-C ends it and is no error; a daemon that is away is waited for.
+picture follows another, with --json a line each; Ctrl-C ends it and is no error; a daemon that is away or locked is
+waited for.
 """
 
 import shutil
@@ -22,7 +23,12 @@ OWN_SCREEN, FORMER_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """The terminal's other screen, without a cursor, and back (xterm, console_codes(4))."""
 TOP, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 _GONE = "the daemon is away; waiting for it to come back"
-AWAY = {"not_running": _GONE, "lost": _GONE, "time_up": "the daemon does not answer; waiting for it"}
+AWAY = {
+    "not_running": _GONE,
+    "lost": _GONE,
+    "time_up": "the daemon does not answer; waiting for it",
+    "locked": "the daemon is locked; waiting for p2pctl unlock",
+}
 """By an error's code, what is said until there is an answer again."""
 TERMINATED = 128 + signal.SIGTERM
 Answer = dict[str, Any]
@@ -78,14 +84,14 @@ class _Screen:
         self._as_json = as_json
         self._is_own = sys.stdout.isatty() and not as_json
         self._last: Sequence[str] = ()
-        self._is_away = False
+        self._said = ""
 
     def open(self) -> None:
         if self._is_own:
             sys.stdout.write(OWN_SCREEN)
 
     def draw(self, answer: Answer) -> None:
-        self._is_away = False
+        self._said = ""
         if self._as_json:
             show_json(answer)
             return
@@ -95,12 +101,12 @@ class _Screen:
         self._put(self._last)
 
     def say(self, text: str) -> None:
-        """Once each time that there is nothing to draw."""
+        """Why there is nothing to draw; elsewhere than on a screen once until that changes."""
         if self._is_own:
             self._put(self._last, text)
-        elif not self._is_away:
+        elif text != self._said:
             print(text, file=sys.stderr, flush=True)
-        self._is_away = True
+        self._said = text
 
     def close(self) -> None:
         if self._is_own:

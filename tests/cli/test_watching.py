@@ -10,7 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2pctl.watching import FORMER_SCREEN, OWN_SCREEN, REST_OF_LINE, REST_OF_SCREEN, TOP
+from p2pctl import watching
+from p2pctl.caller import Caller
+from p2pctl.watching import FORMER_SCREEN, OWN_SCREEN, REST_OF_LINE, REST_OF_SCREEN, TOP, Answer, show_or_watch
+from p2pd.errors import LockedError
+from p2pd.net.calls import EndingError
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.test_main import STATUS
 from tests.cli.typist import ROOT, WITHIN_S, Typist
@@ -71,6 +75,24 @@ def test_a_daemon_that_hangs_is_said_to(counting: FakeDaemon) -> None:
     finally:
         hangs.set()
         someone.is_sent_away()
+
+
+def test_a_daemon_that_is_ending_or_locked_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching.time, "sleep", lambda _: None)
+    outcomes = iter([STATUS, EndingError(), EndingError(), LockedError("it is locked"), STATUS, KeyboardInterrupt()])
+
+    def take() -> Answer:
+        outcome = next(outcomes)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    show_or_watch(Caller(as_json=True), take, lambda _: [], watch=True)
+    told = capsys.readouterr()
+    assert [json.loads(line)["address"] for line in told.out.splitlines()] == ["p2p:me", "p2p:me"]
+    assert [line.split(";")[0] for line in told.err.splitlines()] == ["the daemon is away", "the daemon is locked"]
 
 
 def test_who_is_ended_leaves_the_terminal_as_it_was(watcher: Typist) -> None:
