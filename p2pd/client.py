@@ -375,7 +375,7 @@ def _connected(home: Path) -> socket.socket:
         connected.close()
         if isinstance(error, PermissionError):
             raise RefusedError(f"{home} is not yours", hint="run this as the user whose daemon it is") from None
-        raise NotRunningError(f"no daemon is running for {home}", hint="start it: p2pctl start") from None
+        raise NotRunningError(f"no daemon is running for {home}", hint="start it with: p2pctl start") from None
     if owner not in (None, 0, os.geteuid()) and not _is_of_home(owner, home):
         connected.close()
         raise RefusedError(f"the daemon of {home} runs as another user", hint="run this as that user")

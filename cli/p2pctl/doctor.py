@@ -45,6 +45,7 @@ def doctor(caller: Caller, aside: str | None) -> None:
             _show_set_aside(caller, line)
         else:
             states.append(line["state"])
+            line["hint"] = caller.addressed(str(line["hint"]))
             _show_progress(caller)
             show_json(line) if caller.as_json else _show_finding(line)
     if states and not caller.as_json:

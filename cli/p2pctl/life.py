@@ -178,7 +178,7 @@ def launch(caller: Caller, flags: Sequence[str], passphrase: str | None = None) 
         for descriptor in pipe:
             os.close(descriptor)
         if done.returncode:
-            raise _refusal(done.returncode, said)
+            raise _refusal(caller, done.returncode, said)
     try:
         answer: dict[str, Any] = caller.call("status")
     except LockedError:
@@ -260,11 +260,11 @@ def _service_of(running: dict[str, Any] | None) -> _Service | None:
     return _Service(*found) if found else None
 
 
-def _refusal(code: int, said: Any) -> P2pdError:
+def _refusal(caller: Caller, code: int, said: Any) -> P2pdError:
     said.seek(0)
     lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
     words = lines[-1] if lines else f"exit code {code}; p2pctl logs says more"
-    return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {words.removeprefix('p2pd: ')}")
+    return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {caller.addressed(words.removeprefix('p2pd: '))}")
 
 
 def _status(caller: Caller, *, within_s: float | None = None) -> dict[str, Any] | None:
@@ -283,7 +283,8 @@ def _tell(caller: Caller, status: dict[str, Any], what: str, flags: Sequence[str
         show_json({**status, "log": str(file)})
     else:
         who = harmless_line(str(status.get("address") or status.get("node_id")))
-        show(f"{what}: {'locked; p2pctl unlock' if status.get('locked') else who}{note}")
+        how = "locked; p2pctl unlock" if status.get("locked") else who
+        show(harmless_line(caller.addressed(f"{what}: {how}{note}")))
         show(f"log: {harmless_line(str(file))}")
 
 

@@ -45,6 +45,21 @@ def test_a_finding_says_what_to_do(p2pctl: Run, examination: list[dict[str, Any]
     ]
 
 
+def test_what_to_do_is_said_for_the_home_that_was_named(
+    p2pctl: Run, examination: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    named = f"p2pctl --home '{tmp_path}/a b'"
+    words = ("--home", f"{tmp_path}/a b")
+    examination += [finding("warning", hint="p2pctl stop, p2pctl doctor --set-aside dht.db, p2pctl start")]
+    do = f"{named} stop, {named} doctor --set-aside dht.db, {named} start"
+    assert do in p2pctl(*words, "doctor").out
+    assert json.loads(p2pctl("doctor", *words, "--json").out)["hint"] == do
+    assert p2pctl("status", *words).err.endswith(f"start it with: {named} start\n")
+    assert p2pctl("config", "set", "replicas", "12", *words).out.endswith(f": {named} restart\n")
+    examination[0]["hint"] = "p2pctl stop"
+    assert "do: p2pctl stop\n" in p2pctl("doctor").out
+
+
 def test_a_problem_is_exit_1(p2pctl: Run, examination: list[dict[str, Any]]) -> None:
     examination += [finding("ok"), finding("problem", hint="do this")]
     done = p2pctl("doctor", "--json")
