@@ -8,6 +8,7 @@ Addresses are `Endpoint`s: IPv4-mapped ones as IPv4, without a zone.
 """
 
 import asyncio
+import errno
 import socket
 from collections import Counter, deque
 from collections.abc import Callable
@@ -177,6 +178,13 @@ class _TransportReader(asyncio.DatagramProtocol):
         self._counts["receive error"] += 1
 
 
+_REMEDIES = {
+    errno.EADDRINUSE: "end the program that has it, which `ss -lunp` shows, or choose another port",
+    errno.EADDRNOTAVAIL: "choose an address of this machine, which `ip address` shows",
+    errno.EACCES: "choose another port: those below 1024 are root's",
+}
+
+
 def _bound_socket(listen: Endpoint) -> socket.socket:
     try:
         is_v6 = isinstance(ip_address(listen.host), IPv6Address)
@@ -192,7 +200,8 @@ def _bound_socket(listen: Endpoint) -> socket.socket:
         bound.setblocking(False)
     except OSError as error:
         bound.close()
-        raise AddressError(f"cannot listen on {listen}: {error.strerror}", hint="choose another port") from error
+        hint = _REMEDIES.get(error.errno or 0, "choose another")
+        raise AddressError(f"cannot listen on {listen}: {error.strerror}", hint=hint) from error
     return bound
 
 

@@ -221,7 +221,15 @@ def test_a_port_that_is_taken_is_named(home: Path) -> None:
         found = findings(home)
     assert problems(found) == {"port"}
     assert place in found["port"].message
+    assert "ss -lunp" in found["port"].hint
     assert problems(findings(home)) == set()
+
+
+@pytest.mark.parametrize("port", [0, 4_040])
+def test_an_address_of_another_machine_is_not_said_to_be_taken(home: Path, port: int) -> None:
+    (home / "config.toml").write_text(f'listen = ["192.0.2.77:{port}"]\n')
+    found = findings(home)["port"]
+    assert (found.state, "this machine" in found.hint, "program" in found.hint) == (State.PROBLEM, True, False)
 
 
 def test_a_process_that_has_the_home_and_does_not_answer_is_named(home: Path) -> None:

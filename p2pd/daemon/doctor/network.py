@@ -5,6 +5,7 @@ makes more than a warning where few say it.
 """
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -56,9 +57,9 @@ async def _bound(greeter: Greeter, case: Case) -> Finding:
             bound.append(await greeter.listen(Endpoint(wanted.host, wanted.port or case.ports.get(text, 0))))
     except AddressError as error:
         await _listen_anywhere(greeter)
-        if not wanted.port:
+        if not wanted.port and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
             return warning(f"{error.message}: another program has the port that was used last", _RULES_BY_PORT)
-        return problem(error.message, "end the program that has it, or: p2pctl config set listen HOST:PORT")
+        return problem(error.message, f"{error.hint}: p2pctl config set listen HOST:PORT")
     except P2pdError as error:
         await _listen_anywhere(greeter)
         return problem(error.message, error.hint or "correct it: p2pctl config set listen HOST:PORT")
