@@ -26,9 +26,14 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def is_drawn_on(stream: TextIO) -> bool:
+    """Whether this stream is a terminal on which lines can be drawn anew; a dumb one shows the codes for it."""
+    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
 def has_colour(stream: TextIO) -> bool:
-    """Whether colour belongs on this stream (no-color.org; a dumb terminal has none)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
+    """Whether colour belongs on this stream (no-color.org)."""
+    return is_drawn_on(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from p2pctl.caller import Caller
-from p2pctl.terminal import fitted, show, show_json
+from p2pctl.terminal import fitted, is_drawn_on, show, show_json
 from p2pd.errors import P2pdError
 
 WATCH_S = 1.0
@@ -82,7 +82,7 @@ class _Screen:
     def __init__(self, picture: Picture, *, as_json: bool) -> None:
         self._picture = picture
         self._as_json = as_json
-        self._is_own = sys.stdout.isatty() and not as_json
+        self._is_own = is_drawn_on(sys.stdout) and not as_json
         self._last: Sequence[str] = ()
         self._said = ""
 

@@ -95,6 +95,14 @@ def test_a_daemon_that_is_ending_or_locked_is_waited_for(
     assert [line.split(";")[0] for line in told.err.splitlines()] == ["the daemon is away", "the daemon is locked"]
 
 
+def test_a_dumb_terminal_gets_one_picture_after_another(counting: FakeDaemon) -> None:
+    someone = Typist("status", "--watch", environ={"TERM": "dumb"})
+    try:
+        assert "\x1b" not in someone.sees("5s") + someone.sees("6s")
+    finally:
+        someone.is_sent_away()
+
+
 def test_who_is_ended_leaves_the_terminal_as_it_was(watcher: Typist) -> None:
     watcher.sees("5s")
     watcher.process.terminate()
