@@ -410,7 +410,8 @@ class Application:
         """Bytes by cause and rejections by reason."""
         dht = self._dht.status()
         rejected = Counter(dht.rejected) + self.counts
-        return {"sent": dht.sent_bytes, "received": dht.received_bytes, "rejected": dict(sorted(rejected.items()))}
+        bytes_ = {"sent": dht.sent_bytes, "received": dht.received_bytes, "over_quic": dht.over_quic_bytes}
+        return {**bytes_, "rejected": dict(sorted(rejected.items()))}
 
     def path(self, to: str, now: Now) -> Facts:
         """How a contact is reached now, and why so."""

@@ -42,6 +42,7 @@ CONNECT_S = 5.0
 RETURN_S = 30.0
 """How long `send` and `events.follow` wait for a daemon that was there and is gone."""
 _RETRY_S = 0.2
+_NO_ANSWER = "give it longer with --timeout, or see: p2pctl doctor"
 
 
 class NotRunningError(P2pdError):
@@ -149,7 +150,7 @@ class Connection:
         try:
             line = self._lines.readline(LINE_BYTES + 1)  # root may talk to another user's daemon
         except TimeoutError:
-            raise TimeUpError("the daemon has not answered in time", hint="give it longer with --timeout") from None
+            raise TimeUpError("the daemon has not answered in time", hint=_NO_ANSWER) from None
         except OSError:
             line = b""
         return _message(line, parameters)
@@ -374,7 +375,7 @@ def _connected(home: Path) -> socket.socket:
         connected.close()
         if isinstance(error, PermissionError):
             raise RefusedError(f"{home} is not yours", hint="run this as the user whose daemon it is") from None
-        raise NotRunningError(f"no daemon is running for {home}", hint="start it: p2pctl start") from None
+        raise NotRunningError(f"no daemon is running for {home}", hint="start it with: p2pctl start") from None
     if owner not in (None, 0, os.geteuid()) and not _is_of_home(owner, home):
         connected.close()
         raise RefusedError(f"the daemon of {home} runs as another user", hint="run this as that user")
@@ -419,7 +420,8 @@ def _result_of(message: dict[str, Answer]) -> Answer:
 
 
 def _errors_by_code() -> dict[str, type[P2pdError]]:
-    found: dict[str, type[P2pdError]] = {}
+    # In the daemon's own process others have their codes too.
+    found: dict[str, type[P2pdError]] = {kind.code: kind for kind in (NotRunningError, LostError)}
     waiting: list[type[P2pdError]] = [P2pdError]
     while waiting:
         kind = waiting.pop()

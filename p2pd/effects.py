@@ -14,6 +14,9 @@ from p2pd import limits
 from p2pd.domains import Domain
 from p2pd.types import Endpoint, NodeKey
 
+OTHER = "other"
+"""The cause of what was given none."""
+
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
@@ -25,6 +28,8 @@ class SendDatagram:
     to: Endpoint
     data: bytes
     after_records: bool = False
+    cause: str = OTHER
+    """What it is for, as whoever sends it counts its bytes."""
 
 
 class LinkKind(Enum):
@@ -86,6 +91,8 @@ class Request:
     endpoint: Endpoint
     signer_seed: bytes
     payload: bytes
+    cause: str = OTHER
+    """What it is for, as for `SendDatagram`."""
 
 
 @dataclass(frozen=True, slots=True)

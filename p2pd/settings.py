@@ -314,7 +314,7 @@ def _toml(value: Value) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Writes the file whole or not at all, readable by its owner only."""
+    """Writes the file whole or not at all, readable by its owner only: the home's, also where root writes it."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with open(
@@ -322,6 +322,9 @@ def _replace(file: Path, text: str) -> None:
         ) as stream:
             stream.write(text)
             stream.flush()
+            if os.geteuid() == 0:
+                home = file.parent.stat()
+                os.fchown(stream.fileno(), home.st_uid, home.st_gid)
             os.fsync(stream.fileno())
         fresh.replace(file)
     except OSError as error:

@@ -16,6 +16,7 @@ import pytest
 from p2pd import client
 from p2pd.client import LostError, NotRunningError, connect
 from p2pd.errors import NotFoundError, RefusedError, TimeUpError, UsageError
+from p2pd.net.calls import EndingError
 from p2pd.places import control_path
 from p2pd.types import IdentityKey
 from p2pd.wire.address import encode_address
@@ -242,3 +243,13 @@ def test_a_line_of_the_daemons_has_the_protocols_bound() -> None:
     from p2pd import client, limits
 
     assert client.LINE_BYTES == limits.CONTROL_LINE_BYTES
+
+
+async def test_a_call_while_the_daemon_ends_finds_none_running(node: Node) -> None:
+    async def ending(function: object) -> None:
+        raise EndingError
+
+    node.service.ask = ending
+    with pytest.raises(NotRunningError) as caught:
+        await asyncio.to_thread(client.call, "status", home=node.home)
+    assert (caught.value.exit_code, "ending" in caught.value.message) == (3, True)

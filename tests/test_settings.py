@@ -152,6 +152,15 @@ def test_a_layout_that_cannot_be_edited_safely_is_left_alone(tmp_path: Path) -> 
     assert (home / "config.toml").read_text() == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_sets_its_owner_can_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    os.chown(home, 12345, 12345)
+    file = write_setting(home, "replicas", 3)
+    assert (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) == (12345, 12345, 0o600)
+
+
 def test_a_bootstrap_file_replaces_the_list_that_ships(tmp_path: Path) -> None:
     file = tmp_path / "nodes.txt"
     file.write_text("# mine\n192.0.2.1:1  # near\n\nkey@192.0.2.2:2\n")

@@ -81,7 +81,7 @@ def restore(caller: Caller, file: str, passphrase_fd: int | None) -> None:
     else:
         show(f"restored {harmless_line(str(found['address']))}: {_words(found)}")
         show("what was said since the backup is not in it, and whom you removed or blocked since is a contact again")
-        show("start it with: p2pctl start")
+        show(harmless_line(caller.addressed("start it with: p2pctl start")))
 
 
 def _asked(caller: Caller, work: str, file: str, passphrase: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from p2pd.errors import NotFoundError, P2pdError, TimeUpError
 
 COMPLETION_S = 0.5
 """A shell's completion must not hang on a daemon that does."""
+GLANCE_S = 10.0
+"""What is only looked at is there in milliseconds; a daemon that takes longer hangs, or its machine does."""
 REACH_AGAIN_S = 0.2
 """Between tries to reach a daemon that is being restarted."""
 
@@ -32,6 +34,16 @@ class Caller:
 
         return resolve_home(self.home)
 
+    def addressed(self, text: str) -> str:
+        """What a text says to do, said for the home that was named in this command line, and not for the usual one."""
+        if self.home is None or "p2pctl " not in text:
+            return text
+        import re
+        from shlex import quote
+
+        place = f"p2pctl --home {quote(str(self.home))} "
+        return re.sub(r"\bp2pctl (?!--home)(?=[a-z])", lambda _: place, text)
+
     def call(self, method: str, /, *, within_s: float | None = None, **parameters: Any) -> Any:
         """The daemon's answer; parameters that are None are left out.
 
@@ -42,12 +54,13 @@ class Caller:
 
         try:
             return client.call(method, home=self.home, answer_within_s=within_s or self.timeout_s, **parameters)
-        except client.NotRunningError as error:
-            self._explain(error)
-            raise
         except NotFoundError as error:
             error.hint = self._nearest(parameters) or error.hint
             raise
+
+    def glance(self, method: str) -> Any:
+        """The answer of a method that looks and does nothing; `TimeUpError` soon where the daemon hangs."""
+        return self.call(method, within_s=self.timeout_s or GLANCE_S)
 
     def rows(self, method: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """The daemon's answer where it is a list, bare or under the one key that holds it."""
@@ -80,9 +93,8 @@ class Caller:
                         for _acknowledgement in position.passed(event):
                             pass
                         yield event
-            except client.NotRunningError as error:
+            except client.NotRunningError:
                 if not reached:
-                    self._explain(error)
                     raise
             if on_away is not None:
                 on_away("the daemon is away; waiting for it to come back")
@@ -127,14 +139,6 @@ class Caller:
             return self.rows("contact.list", within_s=COMPLETION_S)
         except P2pdError:
             return []
-
-    def _explain(self, error: P2pdError) -> None:
-        """Says how to start the very daemon that was asked for."""
-        from shlex import quote
-
-        if error.code == "not_running":
-            place = f" --home {quote(str(self.home))}" if self.home else ""
-            error.hint = f"start it with: p2pctl{place} start"
 
     def _nearest(self, parameters: dict[str, Any]) -> str:
         given = parameters.get("to") or parameters.get("name")

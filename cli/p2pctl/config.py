@@ -68,7 +68,8 @@ def set_value(caller: Caller, key: str, value: str) -> None:
     if caller.as_json:
         show_json({"key": key, "value": parsed, "path": str(file)})
     else:
-        show(f"set in {harmless_line(str(file))}; it holds from the daemon's next start: p2pctl restart")
+        then = caller.addressed("it holds from the daemon's next start: p2pctl restart")
+        show(harmless_line(f"set in {file}; {then}"))
 
 
 @config.command("path", examples=["p2pctl config path"])

@@ -13,7 +13,7 @@ from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.harmless import harmless_line
 from p2pctl.process import asked
-from p2pctl.terminal import pad, paint, show, show_json
+from p2pctl.terminal import is_drawn_on, pad, paint, show, show_json
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 STATE_COLUMNS = 9
@@ -45,6 +45,7 @@ def doctor(caller: Caller, aside: str | None) -> None:
             _show_set_aside(caller, line)
         else:
             states.append(line["state"])
+            line["hint"] = caller.addressed(str(line["hint"]))
             _show_progress(caller)
             show_json(line) if caller.as_json else _show_finding(line)
     if states and not caller.as_json:
@@ -60,7 +61,7 @@ def _examination(caller: Caller, words: list[str]) -> Iterator[dict[str, Any]]:
 
 def _show_progress(caller: Caller, doing: str = "") -> None:
     """Says what is being looked at, on a terminal, until there is more to say."""
-    if not caller.as_json and sys.stdout.isatty():
+    if not caller.as_json and is_drawn_on(sys.stdout):
         sys.stdout.write(ERASE_LINE + (f"{doing} ..." if doing else ""))
         sys.stdout.flush()
 

@@ -8,10 +8,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -19,16 +20,17 @@ from p2pctl.caller import Caller
 from p2pctl.commands import command
 from p2pctl.harmless import harmless_line
 from p2pctl.passphrase import ask, can_ask
+from p2pctl.tail import Tail
 from p2pctl.terminal import show, show_json
-from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, TimeUpError, UsageError
+from p2pd.errors import FailedError, LockedError, NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
 
 LOG_NAME = "p2pd.log"
 STOP_S = 10.0
 """The daemon ends within 5 s; past this something is wrong with it."""
 GLANCE_S = 0.05
-"""Between looks at a process or a log file."""
-TAIL_BYTES = 1 << 20
-"""`logs` reads no more than the end of a file."""
+"""Between looks at a process."""
+LOG_ASKS_S = 2.0
+"""`logs` asks the daemon where it logs; one that hangs shall not keep its log from being seen."""
 FLAGS = {"ignore_unknown_options": True}
 EXITS_OF_P2PD = {2: UsageError, 14: LockedError}
 """What the daemon's exit codes mean to the caller of `start`; the others are failures."""
@@ -88,6 +90,7 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
     if running is None:
         _tell(caller, _launched(caller, flags), "started", flags)
         return
+    _be_able_to_start(caller)
     flags = flags or _flags_of(running.get("pid"))
     wants = bool(running.get("passphrase")) and not any(flag.startswith("--passphrase-fd") for flag in flags)
     # Before the end: who has forgotten it keeps what runs.
@@ -105,9 +108,9 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 def logs(caller: Caller, follow: bool, lines: int) -> None:
     """Show the log of a daemon in the background, running or not; under systemd it says how to see it."""
     try:
-        running = _status(caller)
-    except LockedError:
-        running = None  # what it logs until it is unlocked is what one may want to see
+        running = _status(caller, within_s=caller.timeout_s or LOG_ASKS_S)
+    except (LockedError, TimeUpError):
+        running = None  # what it logs while it is locked, or hangs, is what one may want to see
     flags = _flags_of(running.get("pid")) if running else ()
     service = _service_of(running)
     if service and not _named_log(caller.resolved_home(), flags):
@@ -115,17 +118,24 @@ def logs(caller: Caller, follow: bool, lines: int) -> None:
         raise NotFoundError(message, hint=f"run: {service.call('journalctl')} -n {lines}{' -f' if follow else ''}")
     file = log_file(caller.resolved_home(), flags)
     try:
-        stream = file.open("rb")
+        tail = Tail(file)
     except OSError as error:
         hint = "a daemon in the foreground logs where it was started; one under systemd: journalctl --user -u p2pd"
         raise NotFoundError(f"no log at {file}: {error.strerror}", hint=hint) from None
-    with stream:
-        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        text = stream.read().decode(errors="replace").splitlines()
-        for line in text[len(text) - lines if lines < len(text) else 0 :]:
+    with closing(tail):
+        for line in tail.last(lines):
             _show_log_line(caller, line)
-        for line in _growing(file, stream) if follow else ():
+        for line in tail.growing() if follow else tail.unfinished()[:lines]:
             _show_log_line(caller, line)
+
+
+def _be_able_to_start(caller: Caller) -> None:
+    """Root can stop anybody's daemon, and starts none but its own: what runs is better left running then."""
+    home = caller.resolved_home()
+    owner = home.stat().st_uid
+    if owner != os.geteuid():
+        hint = f"run p2pctl restart as that user, as with: setpriv --reuid={owner} --clear-groups COMMAND"
+        raise RefusedError(f"{home} belongs to another user, who alone can start it again", hint=hint)
 
 
 def _launched(caller: Caller, flags: Sequence[str]) -> dict[str, Any]:
@@ -168,7 +178,7 @@ def launch(caller: Caller, flags: Sequence[str], passphrase: str | None = None) 
         for descriptor in pipe:
             os.close(descriptor)
         if done.returncode:
-            raise _refusal(done.returncode, said)
+            raise _refusal(caller, done.returncode, said)
     try:
         answer: dict[str, Any] = caller.call("status")
     except LockedError:
@@ -250,16 +260,16 @@ def _service_of(running: dict[str, Any] | None) -> _Service | None:
     return _Service(*found) if found else None
 
 
-def _refusal(code: int, said: Any) -> P2pdError:
+def _refusal(caller: Caller, code: int, said: Any) -> P2pdError:
     said.seek(0)
     lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
     words = lines[-1] if lines else f"exit code {code}; p2pctl logs says more"
-    return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {words.removeprefix('p2pd: ')}")
+    return EXITS_OF_P2PD.get(code, FailedError)(f"p2pd did not start: {caller.addressed(words.removeprefix('p2pd: '))}")
 
 
-def _status(caller: Caller) -> dict[str, Any] | None:
+def _status(caller: Caller, *, within_s: float | None = None) -> dict[str, Any] | None:
     try:
-        answer: dict[str, Any] = caller.call("status")
+        answer: dict[str, Any] = caller.call("status", within_s=within_s)
     except P2pdError as error:
         if error.code == "not_running":
             return None
@@ -273,7 +283,8 @@ def _tell(caller: Caller, status: dict[str, Any], what: str, flags: Sequence[str
         show_json({**status, "log": str(file)})
     else:
         who = harmless_line(str(status.get("address") or status.get("node_id")))
-        show(f"{what}: {'locked; p2pctl unlock' if status.get('locked') else who}{note}")
+        how = "locked; p2pctl unlock" if status.get("locked") else who
+        show(harmless_line(caller.addressed(f"{what}: {how}{note}")))
         show(f"log: {harmless_line(str(file))}")
 
 
@@ -315,19 +326,6 @@ def _lasting(words: list[str]) -> tuple[str, ...]:
     gone = ("--home", "--passphrase-fd")
     kept = [word for place, word in enumerate(words) if not (place and words[place - 1] in gone)]
     return tuple(word for word in kept if word.partition("=")[0] not in gone)
-
-
-def _growing(file: Path, stream: BinaryIO) -> Iterator[str]:
-    """Lines as they are written; a file that was emptied is read from its beginning."""
-    rest = b""
-    while True:
-        fresh = stream.read(TAIL_BYTES)
-        if not fresh:
-            if file.exists() and file.stat().st_size < stream.tell():
-                stream.seek(0)
-            time.sleep(GLANCE_S)
-        *lines, rest = (rest + fresh).split(b"\n")
-        yield from (line.decode(errors="replace") for line in lines)
 
 
 def _show_log_line(caller: Caller, line: str) -> None:

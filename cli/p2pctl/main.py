@@ -156,9 +156,10 @@ def run(arguments: list[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(root, {"obj": Caller()}, "p2pctl", COMPLETE_VARIABLE, wanted)
+    caller = Caller()
     try:
         # Not `root.main`, which has ends of its own for what we report.
-        with root.make_context("p2pctl", list(arguments), obj=Caller()) as context:
+        with root.make_context("p2pctl", list(arguments), obj=caller) as context:
             root.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:  # --help and --version
@@ -171,6 +172,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except P2pdError as error:
+        error.hint = caller.addressed(error.hint)
         return _failed(error, arguments)
     except click.ClickException as error:
         return _failed(of_click(error), arguments)

@@ -80,7 +80,7 @@ def relay() -> None:
 @click.pass_obj
 def relay_status(caller: Caller) -> None:
     """Show what this node carries for others, and the relays where it can be called."""
-    answer = caller.call("relay.status")
+    answer = caller.glance("relay.status")
     if caller.as_json:
         show_json(answer)
         return
@@ -163,7 +163,7 @@ def dht_stats(caller: Caller, watch: bool) -> None:
     """Show what is kept for others, and how look-ups, gets and puts go."""
     from p2pctl.watching import show_or_watch
 
-    show_or_watch(caller, lambda: caller.call("dht.stats"), _figures, watch=watch)
+    show_or_watch(caller, lambda: caller.glance("dht.stats"), _figures, watch=watch)
 
 
 def _figures(answer: dict[str, Any]) -> list[str]:

@@ -20,9 +20,9 @@ def status(caller: Caller, watch: bool) -> None:
     if watch:
         from p2pctl.watching import show_or_watch
 
-        show_or_watch(caller, lambda: caller.call("status"), _picture, watch=True)
+        show_or_watch(caller, lambda: caller.glance("status"), _picture, watch=True)
         return
-    values = caller.call("status")
+    values = caller.glance("status")
     show_json(values) if caller.as_json else show("\n".join(_picture(values)))
 
 

@@ -6,6 +6,7 @@ columns stay aligned whatever a name holds; JSON is exact once parsed and holds 
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -13,6 +14,7 @@ from typing import Any, TextIO
 from p2pctl.harmless import harmless, harmless_line
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
+_COLOUR = re.compile(r"(\x1b\[\d+m)")
 CELL_COLUMNS = 60
 """A cell of a table is cut here: a name or a path of any length must not push the others away."""
 
@@ -24,9 +26,14 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def is_drawn_on(stream: TextIO) -> bool:
+    """Whether this stream is a terminal on which lines can be drawn anew; a dumb one shows the codes for it."""
+    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
 def has_colour(stream: TextIO) -> bool:
-    """Whether colour belongs on this stream (no-color.org; a dumb terminal has none)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
+    """Whether colour belongs on this stream (no-color.org)."""
+    return is_drawn_on(stream) and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
@@ -65,6 +72,16 @@ def cut(text: str, width: int) -> str:
     from rich.cells import set_cell_size
 
     return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+
+
+def fitted(line: str, width: int) -> str:
+    """A line, painted or not, of at most `width` columns; its colours end where they did."""
+    parts = _COLOUR.split(line)  # every other one is a colour
+    room = width
+    for place in range(0, len(parts), 2):
+        parts[place] = cut(parts[place], room) if room > 0 else ""
+        room -= columns(parts[place])
+    return "".join(parts)
 
 
 def pad(text: str, width: int) -> str:

@@ -20,8 +20,9 @@ MEANING = {
     "rejected": "what was not right",
     "handshake": "new connections",
     "user": "messages over direct links",
+    "relay": "links by relays, and others' that we carry",
     "keep_alive": "direct links while nothing is said",
-    "other": "what QUIC adds to large requests",
+    "other": "ways through routers, and what is being read",
 }
 """By cause; docs/operations.md says more."""
 
@@ -35,7 +36,7 @@ class Traffic:
 
     def take(self) -> dict[str, Any]:
         """The next answer."""
-        answer: dict[str, Any] = self._caller.call("net.stats")
+        answer: dict[str, Any] = self._caller.glance("net.stats")
         last, self._last = self._last, answer
         if last is None or last["uptime_s"] >= answer["uptime_s"]:  # the first, or the daemon was restarted
             return answer

@@ -35,19 +35,37 @@ class LineFormatter(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """A file that only its owner reads, put aside when it is too long."""
+    """A file that only its owner reads, put aside when it is too long, and begun anew where somebody took it away.
+
+    What the disk refuses is not written; it stops nothing, and the next entry tries again.
+    """
 
     def __init__(self, path: Path, *, size_bytes: int = LOG_BYTES) -> None:
         self._size_bytes = size_bytes
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write an entry; the file is changed before it where it has grown too long."""
-        if self.stream is not None and self.stream.tell() > self._size_bytes:
-            self.close()
-            os.replace(self.baseFilename, self.baseFilename + ".1")
+        """Write an entry; the file is changed before it where it has grown too long, or is not that of its name."""
+        try:
+            self._look_at_file()
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def _look_at_file(self) -> None:
+        if self.stream is None:
+            return
+        ours = os.fstat(self.stream.fileno())
+        try:
+            is_there = os.path.samestat(ours, os.stat(self.baseFilename))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there or ours.st_size > self._size_bytes:
+            if is_there:
+                os.replace(self.baseFilename, self.baseFilename + ".1")
+            stream, self.stream = self.stream, None
+            stream.close()
             self.stream = self._open()
-        super().emit(record)
 
 
 def start_logging(level: str, file: Path | None) -> None:

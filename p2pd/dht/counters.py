@@ -1,7 +1,8 @@
 """What happened, counted: bytes by cause, rejections by reason.
 
-Rules: every byte of a datagram counts under one cause, and so does every byte of a payload over QUIC; causes and
-reasons are names of ours, never a stranger's bytes, so the number of counters is bounded.
+Rules: every byte of a datagram counts under one cause, and so does every byte of a payload over QUIC; what is counted
+as sent was meant to be: whether it left knows the network, which counts it by the same causes; causes and reasons are
+names of ours, never a stranger's bytes, so the number of counters is bounded.
 """
 
 import logging
@@ -39,14 +40,17 @@ class Counters:
     def __init__(self) -> None:
         self.sent_bytes = dict.fromkeys(Cause, 0)
         self.received_bytes = dict.fromkeys(Cause, 0)
+        self.over_quic_bytes = dict.fromkeys(Cause, 0)
+        """What of the received came as payloads over QUIC."""
         self.rejected: dict[str, int] = {}
         self._logged: dict[str, float] = {}
 
     def sent(self, cause: Cause, size_bytes: int) -> None:
         self.sent_bytes[cause] += size_bytes
 
-    def received(self, cause: Cause, size_bytes: int) -> None:
+    def received(self, cause: Cause, size_bytes: int, *, over_quic: bool = False) -> None:
         self.received_bytes[cause] += size_bytes
+        self.over_quic_bytes[cause] += size_bytes if over_quic else 0
 
     def reject(self, reason: str, now: Now) -> None:
         """Count one rejection; each reason is logged at most once a minute (R37)."""

@@ -75,7 +75,7 @@ class Exchanges:
             late_s = now.steady + self._patience_s(peer, now)
             exchange.late = self._alarms.at(late_s, lambda later: self._begin_fragments(number, later, outrun=True))
         self._counters.sent(cause, len(payload))
-        self._effects.append(Request(number, peer.key, peer.endpoint, own.seed, payload))
+        self._effects.append(Request(number, peer.key, peer.endpoint, own.seed, payload, cause))
 
     def on_response(self, number: int, payload: bytes | None, now: Now) -> None:
         """The answer over QUIC to one of them; None where there was no whole one."""
@@ -84,7 +84,7 @@ class Exchanges:
             return
         exchange.over_quic = False
         if payload is not None:
-            self._counters.received(exchange.cause, len(payload))
+            self._counters.received(exchange.cause, len(payload), over_quic=True)
             self.passage.on_passed(now, exchange.peer)
             self._end(number, self._decoded(payload, now), now)
         elif exchange.then is None:

@@ -212,7 +212,7 @@ class Dht:
     def on_request(self, exchange: int, node_key: NodeKey, endpoint: Endpoint, payload: bytes, now: Now) -> None:
         """Someone who proved this key and address asks over QUIC; answered by a `Respond` effect."""
         now = self._enter(now)
-        self._counters.received(Cause.ANSWER, len(payload))
+        self._counters.received(Cause.ANSWER, len(payload), over_quic=True)
         if not is_local(endpoint.host):
             self._exchanges.passage.on_passed(now)
         answer = self._answer_request(Peer(node_key, endpoint), payload, limits.RESPONSE_BYTES, now)
@@ -444,6 +444,7 @@ class Dht:
             round_trip_ms=self._rpc.round_trips.typical_s * 1000,
             sent_bytes={cause.value: size for cause, size in self._counters.sent_bytes.items()},
             received_bytes={cause.value: size for cause, size in self._counters.received_bytes.items()},
+            over_quic_bytes={cause.value: size for cause, size in self._counters.over_quic_bytes.items()},
             rejected=dict(self._counters.rejected),
         )
 

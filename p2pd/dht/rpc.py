@@ -198,7 +198,7 @@ class Rpc:
         """Send the smallest packet that there is, which nobody answers: routers go on letting theirs in."""
         data = Knock(self._network, bytes(limits.TOKEN_BYTES), False).encode()
         self._counters.sent(Cause.LISTEN, len(data))
-        self._effects.append(SendDatagram(endpoint, data))
+        self._effects.append(SendDatagram(endpoint, data, cause=Cause.LISTEN))
 
     def forget_tokens(self) -> None:
         """We are at another address: questions prove nothing there by the tokens of before."""
@@ -211,7 +211,7 @@ class Rpc:
         self._hellos.put(id, endpoint)
         data = Hello(self._network, id).encode()
         self._counters.sent(Cause.JOIN, len(data))
-        self._effects.append(SendDatagram(endpoint, data))
+        self._effects.append(SendDatagram(endpoint, data, cause=Cause.JOIN))
 
     def accept_as(self, own: SigningKey, peer: NodeKey) -> None:
         """Let a peer write to this key of ours unasked, besides the node's."""
@@ -304,7 +304,7 @@ class Rpc:
         welcome = Welcome(self._network, hello.id, key, token, now.wall_ms, serves, source)
         data = welcome.encode()
         self._counters.sent(Cause.ANSWER, len(data))
-        self._effects.append(SendDatagram(source, data))
+        self._effects.append(SendDatagram(source, data, cause=Cause.ANSWER))
         return Cause.ANSWER
 
     def _on_welcome(self, welcome: Welcome, source: Endpoint, now: Now) -> Cause:
@@ -420,7 +420,7 @@ class Rpc:
         box = seal(key, header.nonce, packet, header.header)
         data = Sealed(header.network, header.sender, header.nonce, box).encode()
         self._counters.sent(cause, len(data))
-        self._effects.append(SendDatagram(peer.endpoint, data, after_records))
+        self._effects.append(SendDatagram(peer.endpoint, data, after_records, cause))
 
 
 def _padded(packet: Packet, datagram_bytes: int) -> Packet:

@@ -25,5 +25,7 @@ class DhtStatus:
     sent_bytes: dict[str, int]
     """By cause, see `counters.Cause`."""
     received_bytes: dict[str, int]
+    over_quic_bytes: dict[str, int]
+    """What of the received came as payloads over QUIC, whose datagrams the network counts."""
     rejected: dict[str, int]
     """What came and was not right, by reason."""

@@ -18,6 +18,7 @@ from p2pd.net.inputs import Input, RequestArrived
 from p2pd.net.links import LINK_KINDS, Link, Links
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.timers import Timers
+from p2pd.net.traffic import Cause
 
 
 @dataclass(slots=True)
@@ -89,6 +90,8 @@ class Visitor:
             if rest:
                 self._link.on_stream(connection, stream, rest, end, now)
         elif kind == REQUEST and self._may_ask(now):
+            if self._link is None:
+                connection.purpose = Cause.ANSWER
             request = self._acceptor.arriving(connection, stream, now)
             self._requests[stream] = request
             self._on_request(request, rest, end)

@@ -28,6 +28,16 @@ class InternalError(P2pdError):
     """A bug; after too many of them the daemon ends with exit code 70."""
 
 
+class EndingError(P2pdError):
+    """The daemon ends, and has not done what was asked: the same to who asks as if none were running any more."""
+
+    code = "not_running"
+    exit_code = 3
+
+    def __init__(self) -> None:
+        super().__init__("the daemon is ending", hint="start it again: p2pctl start")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Call(Generic[E]):
     """A function of the control API's, waiting for its turn."""

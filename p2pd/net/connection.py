@@ -94,6 +94,8 @@ class Connection:
         self.binding = b""
         self.owner: Owner | None = None
         self.keep_alive = False
+        self.purpose: str = Cause.HANDSHAKE
+        """What its datagrams are for, once it has a purpose."""
         self.repeats = True
         """Whether a dial that has heard nothing says its first packet again."""
         self.cids: set[bytes] = {quic.host_cid}
@@ -257,15 +259,14 @@ class Connection:
             self._doubted_until = now + max(limits.CHECK_LINK_S, limits.CHECK_ROUND_TRIPS * self.quic.round_trip_s())
             self.quic.send_ping(0)
 
-    def cause(self, now: float) -> Cause:
+    def cause(self, now: float) -> str:
         """What a datagram of this moment is for: a link where nothing was said for a while is being kept alive."""
         if self.node is None:
             return Cause.HANDSHAKE
-        if not self._carries_link:
-            return Cause.REQUEST
-        return Cause.KEEP_ALIVE if now - self._spoke_at > self._tuning.keepalive_s / 2 else Cause.USER
+        is_quiet = self._carries_link and now - self._spoke_at > self._tuning.keepalive_s / 2
+        return Cause.KEEP_ALIVE if is_quiet else self.purpose
 
-    def cause_sent(self, now: float) -> Cause:
+    def cause_sent(self, now: float) -> str:
         """The same of the next datagram that leaves; a dialler's proof of itself is in the first after the peer's."""
         finishes, self._finishes = self._finishes and self._carries_link, False
         return Cause.HANDSHAKE if finishes else self.cause(now)

@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 from p2pd import limits
 from p2pd.effects import Effect, Notify, Respond, SendDatagram
 from p2pd.errors import P2pdError, StorageError
-from p2pd.net.calls import Call, Calls, InternalError
+from p2pd.net.calls import Call, Calls, EndingError, InternalError
 from p2pd.net.inputs import Datagram, Engine, Frame, Input, deliver, summary
 from p2pd.net.receipts import Commits, Receipts
 from p2pd.types import Now
@@ -146,7 +146,7 @@ class Driver(Generic[E]):
         It may be run again, where the turn that it shared broke: what it does, it does to the engine.
         """
         if self._over.done():
-            raise InternalError("the engine has stopped", hint="start p2pd again")
+            raise EndingError()
         answer: asyncio.Future[T] = self._loop.create_future()
         self._calls.put(Call(function, answer))
         self._schedule()
@@ -315,7 +315,7 @@ class Driver(Generic[E]):
             self._over.set_result(None)
         else:
             self._over.set_exception(error)
-        self._calls.fail_all(InternalError("the engine has stopped", hint="start p2pd again"))
+        self._calls.fail_all(EndingError())
 
     def _cancel_handles(self) -> None:
         self._receipts.cancel()

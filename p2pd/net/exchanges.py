@@ -30,6 +30,7 @@ class Asked:
 
     exchange: int
     payload: bytes
+    cause: str
     deadline: float
     stream: int | None = None
     answer: bytearray = field(default_factory=bytearray)
@@ -72,6 +73,7 @@ class PooledConnection:
             raise AssertionError("no connection yet")
         asked.stream = connection.quic.get_next_available_stream_id()
         connection.quic.send_stream_data(asked.stream, REQUEST + asked.payload, end_stream=True)
+        connection.purpose = asked.cause
         asked.payload = b""
         self._exchanges.quic.touch(connection)
 
@@ -140,7 +142,7 @@ class Exchanges:
         self._under_way[wish.exchange] = pooled
         deadline = now + self.quic.tuning.exchange_s
         self._timers.set(wish.exchange, deadline)
-        pooled.ask(Asked(wish.exchange, wish.payload, deadline), now)
+        pooled.ask(Asked(wish.exchange, wish.payload, wish.cause, deadline), now)
 
     def answered(self, pooled: PooledConnection, exchange: int, answer: bytes | None, now: float) -> None:
         """One request is over; None where there is no whole answer."""

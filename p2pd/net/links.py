@@ -21,6 +21,7 @@ from p2pd.net.frames import LENGTH_BYTES, FrameReader, encode_frame
 from p2pd.net.inputs import Frame, Input, LinkClosed, LinkFailed, LinkOpened, LinkTaken
 from p2pd.net.quic import QuicEndpoint
 from p2pd.net.timers import Timers
+from p2pd.net.traffic import Cause
 from p2pd.types import NodeKey, RandomSource
 
 LINK_KINDS = {kind.value: kind for kind in LinkKind}
@@ -38,6 +39,7 @@ class Link:
         self.up = False
         self._untold = 0
         """Bytes of frames that were sent, and not yet said to be taken."""
+        connection.purpose = Cause.USER if kind is LinkKind.PERSON else Cause.RELAY
         self._frames = FrameReader()
         self._in_hand = 0
         self._links = links

@@ -12,6 +12,7 @@ from typing import assert_never
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.effects import (
+    OTHER,
     Announce,
     CheckLink,
     CloseLink,
@@ -80,7 +81,9 @@ class Network:
     async def open(self, listen: Sequence[Endpoint]) -> list[Endpoint]:
         """Bind a socket per address, port 0 for any; the endpoints bound; AddressError where one cannot be had."""
         for endpoint in listen:
-            bound = UdpSocket(endpoint, self._put, self._batch_done, self._counts, lambda: self._arrivals.room)
+            bound = UdpSocket(
+                endpoint, self._put, self._batch_done, self._counts, lambda: self._arrivals.room, self.traffic
+            )
             self._sockets.append(bound)
             await bound.start()
         return [bound.bound for bound in self._sockets]
@@ -103,7 +106,7 @@ class Network:
 
     @property
     def traffic(self) -> Traffic:
-        """Bytes of QUIC's datagrams, and of those of no kind, by cause."""
+        """Bytes of all that left, and of QUIC's datagrams that came and those of no kind, by cause."""
         return self.quic.traffic
 
     def unsent(self, link: int) -> int:
@@ -115,8 +118,8 @@ class Network:
     def perform(self, effect: Effect) -> None:
         """Do what the core asks; `flush` must follow."""
         match effect:
-            case SendDatagram(to, data):
-                self.send(to, data)
+            case SendDatagram(to, data, _, cause):
+                self.send(to, data, cause)
             case SendFrame(link, frame):
                 self._links.send(link, frame, self._now())
             case OpenLink():
@@ -168,11 +171,11 @@ class Network:
         if self._timer is None and deadline is not None:
             self._timer = self._loop.call_at(deadline, self._on_timer)
 
-    def send(self, endpoint: Endpoint, data: bytes) -> None:
+    def send(self, endpoint: Endpoint, data: bytes, cause: str = OTHER) -> None:
         """Send one datagram by the first socket that reaches its endpoint."""
         for bound in self._sockets:
             if bound.reaches(endpoint):
-                bound.send(endpoint, data)
+                bound.send(endpoint, data, cause)
                 return
         self._counts["send: no socket"] += 1
 

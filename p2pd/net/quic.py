@@ -32,7 +32,7 @@ from p2pd.net.traffic import Cause, Traffic
 from p2pd.net.tuning import QuicTuning
 from p2pd.types import Endpoint, NodeKey
 
-Send = Callable[[Endpoint, bytes], None]
+Send = Callable[[Endpoint, bytes, str], None]
 _FIXED_BIT = 0x40
 _LONG_BIT = 0x80
 """Of the first byte: the connection id follows it, or the version and the id's length (RFC 9000, section 17)."""
@@ -127,8 +127,7 @@ class QuicEndpoint:
         if original_cid is None and self.admission.under_load(now):
             self.counts["retry sent"] += 1
             retry = self.admission.retry(header, source, now)
-            self.traffic.sent[Cause.REJECTED] += len(retry)
-            self._send(source, retry)
+            self._send(source, retry, Cause.REJECTED)
             return None
         self._end_for_another(self.admission.make_room(source))
         quic = FlowConnection(
@@ -200,8 +199,7 @@ class QuicEndpoint:
 
     def _flush_one(self, connection: Connection, now: float) -> None:
         for data, endpoint in connection.datagrams(now):
-            self.traffic.sent[connection.cause_sent(now)] += len(data)
-            self._send(endpoint, data)
+            self._send(endpoint, data, connection.cause_sent(now))
         for cid in connection.new_cids:
             self._alias(connection, cid)
         for cid in connection.gone_cids:

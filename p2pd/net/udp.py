@@ -8,6 +8,7 @@ Addresses are `Endpoint`s: IPv4-mapped ones as IPv4, without a zone.
 """
 
 import asyncio
+import errno
 import socket
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from p2pd import limits
+from p2pd.effects import OTHER
 from p2pd.errors import P2pdError
+from p2pd.net.traffic import Cause, Traffic
 from p2pd.types import Endpoint
 
 _ANY_V6 = "::"
@@ -39,12 +42,14 @@ class UdpSocket:
         batch_done: Callable[[], None],
         counts: Counter[str],
         room: Callable[[], int] = lambda: limits.INPUTS_PER_TURN,
+        traffic: Traffic | None = None,
     ) -> None:
         self._receive = receive
         self._batch_done = batch_done
         self._counts = counts
         self._room = room
-        self._waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self._traffic = traffic or Traffic()
+        self._waiting: deque[tuple[bytes, tuple[str, int], str]] = deque()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.DatagramTransport | None = None
         self._socket = _bound_socket(listen)
@@ -70,8 +75,8 @@ class UdpSocket:
         """Whether an endpoint is of this socket's address family."""
         return (":" in endpoint.host) == self._is_v6 or self._is_dual
 
-    def send(self, endpoint: Endpoint, data: bytes) -> None:
-        """Send one datagram, now or when the kernel takes it."""
+    def send(self, endpoint: Endpoint, data: bytes, cause: str = OTHER) -> None:
+        """Send one datagram, now or when the kernel takes it; only then it counts, under its cause."""
         try:
             address = _socket_address(endpoint, self._is_v6)
         except ValueError:
@@ -79,12 +84,11 @@ class UdpSocket:
             return
         if self._transport is not None:
             self._transport.sendto(data, address)
-            self._counts["bytes out"] += len(data)
-            self._counts["packets out"] += 1
+            self._count_sent(len(data), cause)
         elif self._waiting:
-            self._wait(data, address)
-        elif not self._send_now(data, address):
-            self._wait(data, address)
+            self._wait(data, address, cause)
+        elif not self._send_now(data, address, cause):
+            self._wait(data, address, cause)
             self._loop.add_writer(self._socket, self._on_writable)
 
     def close(self) -> None:
@@ -102,6 +106,7 @@ class UdpSocket:
         self._counts["packets in"] += 1
         if len(data) >= limits.UDP_READ_BYTES:
             self._counts["datagram too long"] += 1
+            self._traffic.received[Cause.REJECTED] += len(data)
         else:
             self._receive(data, _endpoint(address[0], address[1]))
 
@@ -130,22 +135,26 @@ class UdpSocket:
         if not self._waiting:
             self._loop.remove_writer(self._socket)
 
-    def _send_now(self, data: bytes, address: tuple[str, int]) -> bool:
+    def _send_now(self, data: bytes, address: tuple[str, int], cause: str) -> bool:
         """False where the kernel has no room at present."""
         try:
-            self._counts["bytes out"] += self._socket.sendto(data, address)
-            self._counts["packets out"] += 1
+            self._count_sent(self._socket.sendto(data, address), cause)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
             self._counts[f"send error {error.errno}"] += 1
         return True
 
-    def _wait(self, data: bytes, address: tuple[str, int]) -> None:
+    def _count_sent(self, size: int, cause: str) -> None:
+        self._counts["bytes out"] += size
+        self._counts["packets out"] += 1
+        self._traffic.sent[cause] += size
+
+    def _wait(self, data: bytes, address: tuple[str, int], cause: str) -> None:
         if len(self._waiting) >= limits.SEND_WAITING:
             self._counts["send queue full"] += 1
         else:
-            self._waiting.append((data, address))
+            self._waiting.append((data, address, cause))
 
 
 class _TransportReader(asyncio.DatagramProtocol):
@@ -169,6 +178,13 @@ class _TransportReader(asyncio.DatagramProtocol):
         self._counts["receive error"] += 1
 
 
+_REMEDIES = {
+    errno.EADDRINUSE: "end the program that has it, which `ss -lunp` shows, or choose another port",
+    errno.EADDRNOTAVAIL: "choose an address of this machine, which `ip address` shows",
+    errno.EACCES: "choose another port: those below 1024 are root's",
+}
+
+
 def _bound_socket(listen: Endpoint) -> socket.socket:
     try:
         is_v6 = isinstance(ip_address(listen.host), IPv6Address)
@@ -184,7 +200,8 @@ def _bound_socket(listen: Endpoint) -> socket.socket:
         bound.setblocking(False)
     except OSError as error:
         bound.close()
-        raise AddressError(f"cannot listen on {listen}: {error.strerror}", hint="choose another port") from error
+        hint = _REMEDIES.get(error.errno or 0, "choose another")
+        raise AddressError(f"cannot listen on {listen}: {error.strerror}", hint=hint) from error
     return bound
 
 

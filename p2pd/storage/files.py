@@ -169,7 +169,10 @@ def _status(path: Path) -> os.stat_result:
 def _check(path: Path, status: os.stat_result, mode: int, owner: int | None) -> None:
     wanted = os.geteuid() if owner is None else owner
     if status.st_uid != wanted:
-        raise ForeignHomeError(f"{path} belongs to another user", hint=f"run: chown {wanted} {path}")
+        # Root that looks after another's home must not make it its own: the other could use it no more.
+        as_them = f"do this as that user, as with: setpriv --reuid={status.st_uid} --clear-groups COMMAND"
+        hint = as_them if wanted == 0 and stat.S_ISDIR(status.st_mode) else f"run: chown {wanted} {path}"
+        raise ForeignHomeError(f"{path} belongs to another user", hint=hint)
     if stat.S_IMODE(status.st_mode) & ~mode:
         raise ForeignHomeError(
             f"{path} is open to other users", hint=f"if nobody has misused it, run: chmod {mode:o} {path}"

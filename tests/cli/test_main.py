@@ -7,12 +7,14 @@ import resource
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from p2pctl import caller as calling
 from p2pctl.caller import Caller
 from p2pctl.commands import Command
 from p2pctl.failures import EXITS, exit_code
@@ -279,3 +281,15 @@ def test_a_reader_that_goes_is_no_error(home: Path, daemon: FakeDaemon) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_daemon_that_hangs_does_not_keep_who_looks_waiting(
+    p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "GLANCE_S", 0.05)
+    hangs = threading.Event()
+    for words, method in (("status",), "status"), (("net", "stats"), "net.stats"), (("dht", "stats"), "dht.stats"):
+        daemon.set(method, lambda _: hangs.wait(20))
+        done = p2pctl(*words)
+        assert (done.code, "p2pctl doctor" in done.err) == (6, True)
+    hangs.set()

@@ -45,6 +45,21 @@ def test_a_finding_says_what_to_do(p2pctl: Run, examination: list[dict[str, Any]
     ]
 
 
+def test_what_to_do_is_said_for_the_home_that_was_named(
+    p2pctl: Run, examination: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    named = f"p2pctl --home '{tmp_path}/a b'"
+    words = ("--home", f"{tmp_path}/a b")
+    examination += [finding("warning", hint="p2pctl stop, p2pctl doctor --set-aside dht.db, p2pctl start")]
+    do = f"{named} stop, {named} doctor --set-aside dht.db, {named} start"
+    assert do in p2pctl(*words, "doctor").out
+    assert json.loads(p2pctl("doctor", *words, "--json").out)["hint"] == do
+    assert p2pctl("status", *words).err.endswith(f"start it with: {named} start\n")
+    assert p2pctl("config", "set", "replicas", "12", *words).out.endswith(f": {named} restart\n")
+    examination[0]["hint"] = "p2pctl stop"
+    assert "do: p2pctl stop\n" in p2pctl("doctor").out
+
+
 def test_a_problem_is_exit_1(p2pctl: Run, examination: list[dict[str, Any]]) -> None:
     examination += [finding("ok"), finding("problem", hint="do this")]
     done = p2pctl("doctor", "--json")
@@ -119,6 +134,17 @@ def test_under_systemd_logs_and_restart_say_whose_they_are(
     assert "systemctl --user restart p2pd" in done.err
 
 
+def test_root_stops_no_daemon_that_it_cannot_start_again(
+    p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.set("status", STATUS | {"pid": os.getpid()})
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    done = p2pctl("restart")
+    assert (done.code, f"--reuid={owner}" in done.err) == (5, True)
+    assert not [method for method, _ in daemon.calls if method == "stop"]
+
+
 def test_a_log_file_is_shown_under_systemd_too(
     p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +194,7 @@ def test_watched_rates_are_of_the_last_moment(daemon: FakeDaemon) -> None:
 
 
 def test_every_cause_is_explained() -> None:
-    causes = {*Cause, *traffic.Cause, "other"} - {traffic.Cause.REQUEST}
+    causes = {*Cause, *traffic.Cause, "other"}
     assert causes == MEANING.keys()
     page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
     assert all(f"| `{cause}` |" in page for cause in causes)

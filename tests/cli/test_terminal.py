@@ -84,3 +84,18 @@ def test_sizes(count: object, words: str) -> None:
 def test_a_moment_that_is_none_is_shown_harmlessly() -> None:
     assert terminal.clock("\x1b[2J") == "␛[2J"
     assert terminal.clock(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "shown"),
+    [
+        ("name  value", 20, "name  value"),
+        ("name  value", 8, "name  v…"),
+        ("\x1b[2mname  \x1b[0mvalue", 8, "\x1b[2mname  \x1b[0mv…"),
+        ("\x1b[2mname  \x1b[0mvalue", 6, "\x1b[2mname  \x1b[0m"),
+        ("\x1b[2mname  \x1b[0mvalue", 3, "\x1b[2mna…\x1b[0m"),
+        ("漢字漢字", 5, "漢字…"),
+    ],
+)
+def test_a_line_fits_its_terminal(line: str, width: int, shown: str) -> None:
+    assert terminal.fitted(line, width) == shown

@@ -5,11 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from p2pctl.watching import FORMER_SCREEN, OWN_SCREEN
+from p2pctl import watching
+from p2pctl.caller import Caller
+from p2pctl.watching import FORMER_SCREEN, OWN_SCREEN, REST_OF_LINE, REST_OF_SCREEN, TOP, Answer, show_or_watch
+from p2pd.errors import LockedError
+from p2pd.net.calls import EndingError
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.test_main import STATUS
 from tests.cli.typist import ROOT, WITHIN_S, Typist
@@ -41,6 +46,68 @@ def test_it_is_drawn_again_until_ctrl_c(watcher: Typist) -> None:
     watcher.sees(FORMER_SCREEN)
     watcher.sees("p2p:me")
     assert watcher.leaves() == 0
+
+
+def test_a_small_terminal_shows_what_fits_and_that_the_daemon_is_away(counting: FakeDaemon) -> None:
+    long = "p2p:" + "y" * 56
+    uptimes = iter(range(5, 10_000))
+    counting.set("status", lambda _: STATUS | {"address": long, "uptime_s": next(uptimes)})
+    someone = Typist("status", "--watch", columns=40, rows=7)
+    try:
+        first = someone.sees(OWN_SCREEN) and someone.sees(REST_OF_SCREEN)
+        lines = first.replace(REST_OF_LINE, "").removeprefix(TOP).splitlines()
+        assert len(lines) <= 7
+        assert max(map(len, lines[:-1])) <= 40
+        counting.close()
+        someone.sees("the daemon is away")
+        counting.__init__(counting.home)  # type: ignore[misc]  # for the fixture, which closes it
+    finally:
+        someone.is_sent_away()
+
+
+def test_a_daemon_that_hangs_is_said_to(counting: FakeDaemon) -> None:
+    hangs = threading.Event()
+    answers = iter([lambda: STATUS])
+    counting.set("status", lambda _: next(answers, lambda: hangs.wait(WITHIN_S))())
+    someone = Typist("status", "--watch", "--timeout", "0.2")
+    try:
+        someone.sees("the daemon does not answer")
+    finally:
+        hangs.set()
+        someone.is_sent_away()
+
+
+def test_a_daemon_that_is_ending_or_locked_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching.time, "sleep", lambda _: None)
+    outcomes = iter([STATUS, EndingError(), EndingError(), LockedError("it is locked"), STATUS, KeyboardInterrupt()])
+
+    def take() -> Answer:
+        outcome = next(outcomes)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    show_or_watch(Caller(as_json=True), take, lambda _: [], watch=True)
+    told = capsys.readouterr()
+    assert [json.loads(line)["address"] for line in told.out.splitlines()] == ["p2p:me", "p2p:me"]
+    assert [line.split(";")[0] for line in told.err.splitlines()] == ["the daemon is away", "the daemon is locked"]
+
+
+def test_a_dumb_terminal_gets_one_picture_after_another(counting: FakeDaemon) -> None:
+    someone = Typist("status", "--watch", environ={"TERM": "dumb"})
+    try:
+        assert "\x1b" not in someone.sees("5s") + someone.sees("6s")
+    finally:
+        someone.is_sent_away()
+
+
+def test_who_is_ended_leaves_the_terminal_as_it_was(watcher: Typist) -> None:
+    watcher.sees("5s")
+    watcher.process.terminate()
+    watcher.sees(FORMER_SCREEN)
+    assert watcher.leaves() == 128 + signal.SIGTERM
 
 
 def test_a_daemon_that_goes_away_is_waited_for(watcher: Typist, counting: FakeDaemon) -> None:

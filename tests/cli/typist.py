@@ -22,10 +22,15 @@ class Typist:
     """Someone at a terminal, who runs p2pctl with these words, or another program."""
 
     def __init__(
-        self, *words: str, columns: int = 80, program: list[str] | None = None, environ: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        columns: int = 80,
+        rows: int = 24,
+        program: list[str] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "cli"))),
             "TERM": "xterm",
@@ -33,6 +38,8 @@ class Typist:
             "INPUTRC": "/dev/null",
             **(environ or {}),
         }
+        for name in ("COLUMNS", "LINES"):  # whoever runs the tests has set them of another terminal
+            environment.pop(name, None)
         command = program or [sys.executable, "-m", "p2pctl.main", *words]
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True

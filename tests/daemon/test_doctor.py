@@ -20,7 +20,7 @@ from p2pd.daemon.doctor import __main__ as doctor
 from p2pd.daemon.doctor import network as of_network
 from p2pd.daemon.doctor.finding import Case, Finding, State
 from p2pd.daemon.doctor.greeting import Answer, Asked, Greetings
-from p2pd.daemon.doctor.home import check_disk, check_keys
+from p2pd.daemon.doctor.home import check_disk, check_keys, check_settings
 from p2pd.daemon.doctor.network import (
     check_clock,
     check_first_nodes,
@@ -221,7 +221,15 @@ def test_a_port_that_is_taken_is_named(home: Path) -> None:
         found = findings(home)
     assert problems(found) == {"port"}
     assert place in found["port"].message
+    assert "ss -lunp" in found["port"].hint
     assert problems(findings(home)) == set()
+
+
+@pytest.mark.parametrize("port", [0, 4_040])
+def test_an_address_of_another_machine_is_not_said_to_be_taken(home: Path, port: int) -> None:
+    (home / "config.toml").write_text(f'listen = ["192.0.2.77:{port}"]\n')
+    found = findings(home)["port"]
+    assert (found.state, "this machine" in found.hint, "program" in found.hint) == (State.PROBLEM, True, False)
 
 
 def test_a_process_that_has_the_home_and_does_not_answer_is_named(home: Path) -> None:
@@ -254,7 +262,7 @@ def test_first_nodes_are_asked(home: Path, node: Daemon) -> None:
         found = findings(home)
         assert found["first nodes"].state is State.OK
         assert found["first nodes"].details == (f"{node.endpoint} answers", f"{nobody}: no answer")
-        assert "1 nodes" in found["clock"].message
+        assert "1 node" in found["clock"].message
         assert found["reachability"].message == "no address translation in between"
         (home / "config.toml").write_text(f'listen = ["127.0.0.1:0"]\nbootstrap = ["{nobody}"]\n')
         found = findings(home)
@@ -376,6 +384,21 @@ def test_ipv6_that_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch, answe
     assert (found.state, "broken" in found.message) == (state, state is State.WARNING)
 
 
+def test_without_any_network_it_is_not_ipv6_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [Endpoint("127.0.0.1", 0)])
+    assert "in no network" in check_ipv6(greeted(bound="::")).message
+
+
+def test_a_running_daemons_network_of_its_own_needs_no_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_network, "machine_addresses", lambda: [LOCAL_4])
+    case = running()
+    case.home = tmp_path
+    assert case.running is not None
+    case.running |= {"network": "", "private": True, "storage_bytes": 1, "first_nodes": []}
+    check_settings(case)
+    assert check_ipv6(case).state is State.OK
+
+
 def test_who_has_ipv6_only_is_told_what_that_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_network, "machine_addresses", lambda: [Endpoint("127.0.0.1", 0), GLOBAL_6])
     assert "no IPv4" in check_ipv6(greeted(bound="::")).message
@@ -429,20 +452,24 @@ def test_nodes_in_the_table_make_silent_first_nodes_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "flags", "state"),
+    ("free_bytes", "flags", "state", "words"),
     [
-        (10 * 2**40, 0, "ok"),
-        (limits.QUOTA_BYTES, 0, "warning"),
-        (limits.MIB, 0, "problem"),
-        (10 * 2**40, os.ST_RDONLY, "problem"),
+        (10 * 2**40, 0, "ok", "free"),
+        (limits.QUOTA_BYTES, 0, "warning", "may take"),
+        (limits.MIB, 0, "problem", "nearly full: 1.0 MB"),
+        (0, 0, "problem", "is full"),
+        (10 * 2**40, os.ST_RDONLY, "problem", "read-only"),
     ],
 )
-def test_the_disk(free_bytes: int, flags: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk(
+    free_bytes: int, flags: int, state: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.statvfs(tmp_path)
     fields = list(real[:10])
     fields[1], fields[4], fields[8] = 1, free_bytes, flags
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
-    assert check_disk(Case(tmp_path, os.geteuid())).state == state
+    found = check_disk(Case(tmp_path, os.geteuid()))
+    assert (found.state, words in found.message) == (state, True)
 
 
 def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(

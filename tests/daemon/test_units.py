@@ -66,7 +66,7 @@ def test_the_service_says_how_it_is_started_watched_and_ended(kind: str) -> None
     unit = directives(kind)
     assert unit["Type"] == ["notify"]
     assert unit["Restart"] == ["on-failure"]
-    assert unit["RestartPreventExitStatus"] == ["10 11 12 13 14 15"]
+    assert unit["RestartPreventExitStatus"] == ["2 10 11 12 13 14 15"]
     assert int(unit["WatchdogSec"][0]) >= 30
     assert unit["ExecStart"][0].startswith("@P2PD@")
     assert "WantedBy" in unit

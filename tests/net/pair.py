@@ -123,7 +123,8 @@ class Node:
             self.links.taken(value.link, len(value.frame))
         self.answers(self, value)
 
-    def _send(self, to: Endpoint, data: bytes) -> None:
+    def _send(self, to: Endpoint, data: bytes, cause: str) -> None:
+        self.quic.traffic.sent[cause] += len(data)
         self.wire.packets.append((self.endpoint, to, data))
 
     def _receive(self, data: bytes, source: Endpoint, now: float) -> None:

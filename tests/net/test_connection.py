@@ -180,11 +180,11 @@ def _forge_sources(wire: Wire, by: Node, victim: Endpoint, when: Callable[[bytes
     """From here on such packets of a node's claim to come from a victim, who does not answer what it gets."""
     send = by.quic._send
 
-    def forging(to: Endpoint, data: bytes) -> None:
+    def forging(to: Endpoint, data: bytes, cause: str) -> None:
         if when(data):
             wire.packets.append((victim, to, data))
         else:
-            send(to, data)
+            send(to, data, cause)
 
     by.quic._send = forging
 

@@ -9,7 +9,7 @@ import pytest
 from p2pd import limits
 from p2pd.effects import Effect, EffectQueue, Notify, Respond, SendDatagram, SendFrame
 from p2pd.errors import NotFoundError, PeerError, QuotaError, StorageError
-from p2pd.net.calls import InternalError
+from p2pd.net.calls import EndingError, InternalError
 from p2pd.net.clock import SystemClock
 from p2pd.net.driver import Driver
 from p2pd.net.inputs import Datagram, Frame, Input, LinkClosed, RequestArrived, summary
@@ -264,7 +264,7 @@ async def test_three_bugs_within_a_minute_end_the_run() -> None:
         await asyncio.wait_for(house.driver.run(house), 10)
     assert caught.value.exit_code == 70
     assert house.built == limits.REBUILDS
-    with pytest.raises(InternalError):
+    with pytest.raises(EndingError):
         await house.driver.call(lambda engine, now: None)
 
 
@@ -471,13 +471,13 @@ async def test_too_many_calls_are_refused_and_those_that_wait_fail_at_the_end() 
         house.driver.stop()
     kinds = [task.result() for task in waiting]
     assert kinds.count(QuotaError) == 1
-    assert kinds.count(InternalError) == limits.CALLS_WAITING
+    assert kinds.count(EndingError) == limits.CALLS_WAITING
 
 
 async def outcome(house: House) -> type[Exception] | None:
     try:
         await house.driver.call(lambda engine, now: None)
-    except (QuotaError, InternalError) as error:
+    except (QuotaError, EndingError) as error:
         return type(error)
     return None
 

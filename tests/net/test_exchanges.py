@@ -130,9 +130,9 @@ def test_into_silence_few_packets_go(wire: Wire, a: Node) -> None:
     wire.loses = lambda packet: True
     send = a.quic._send
 
-    def counted(to: Endpoint, data: bytes) -> None:
+    def counted(to: Endpoint, data: bytes, cause: str) -> None:
         sent[to] += 1
-        send(to, data)
+        send(to, data, cause)
 
     a.quic._send = counted
     ask_nowhere(a, *range(100, 120))

@@ -93,6 +93,23 @@ async def test_a_request_is_answered_with_64_kib(node: Callable) -> None:
     assert await a.next() == ResponseArrived(5, bytes(64 * limits.KIB))
 
 
+async def test_every_byte_that_left_has_one_cause(node: Callable) -> None:
+    a, b = await node(1), await node(2)
+    a.do(Request(5, b.node, b.endpoint, SIGNER.seed, bytes(9_000), "put"))
+    a.do(SendDatagram(b.endpoint, b"\x21datagram", cause="get"))
+    a.do(SendDatagram(Endpoint("2001:db8::1", 4_040), b"\x21no way", cause="get"))
+    a.do(Request(6, b.node, Endpoint("2001:db8::1", 4_040), signing_key(51).seed, bytes(9_000), "refresh"))
+    while not isinstance(request := await b.next(), RequestArrived):
+        pass
+    b.do(Respond(request.exchange, bytes(3_000)))
+    while not isinstance(await a.next(), ResponseArrived):
+        pass
+    sent = a.network.traffic.sent
+    assert sum(sent.values()) == a.network.counts()["bytes out"]
+    assert (sent["get"], sent["put"] > 9_000, sent["refresh"]) == (len(b"\x21datagram"), True, 0)
+    assert sum(a.network.traffic.received.values()) == a.network.counts()["bytes in"]
+
+
 async def test_a_dial_to_a_dead_port_fails(node: Callable) -> None:
     a, b = await node(1, QuicTuning(dial_s=0.1)), await node(2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:

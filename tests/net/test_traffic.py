@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from p2pd.effects import Request
-from p2pd.net.inputs import RequestArrived
+from p2pd.effects import LinkKind, OpenLink, Request
+from p2pd.net.inputs import LinkOpened, RequestArrived
 from p2pd.net.traffic import Cause
 from p2pd.net.tuning import QuicTuning
 from tests.net.pair import Node, Packet, Wire, linked
@@ -70,13 +70,32 @@ def test_a_request_is_the_dhts() -> None:
             node.acceptor.respond(value.exchange, bytes(3_000))
 
     b.answers = answer
-    a.exchanges.ask(Request(1, b.node, b.endpoint, bytes(32), bytes(9_000)), wire.now)
+    a.exchanges.ask(Request(1, b.node, b.endpoint, bytes(32), bytes(9_000), "put"), wire.now)
     a.flush()
     wire.run(3.0)
-    assert a.quic.traffic.sent[Cause.REQUEST] > 9_000
-    assert a.quic.traffic.received[Cause.REQUEST] > 3_000
+    assert a.quic.traffic.sent["put"] > 9_000
+    assert a.quic.traffic.received["put"] > 3_000
     assert a.quic.traffic.sent[Cause.HANDSHAKE] > 0
     assert Cause.USER not in a.quic.traffic.sent
+    assert b.quic.traffic.sent[Cause.ANSWER] > 3_000
+    assert b.quic.traffic.received[Cause.ANSWER] > 6_000
+    balanced(wire, a, b)
+
+
+def test_what_goes_by_a_relay_is_not_the_users() -> None:
+    wire = CountedWire()
+    a, b = Node(wire, 1, QUIET), Node(wire, 2, QUIET)
+    a.links.open(OpenLink(1, b.node, (b.endpoint,), LinkKind.RELAY), wire.now)
+    a.flush()
+    wire.run(1.0, lambda: bool(a.of(LinkOpened)))
+    a.send(1, bytes(10_000))
+    a.flush()
+    wire.run(2.0)
+    assert a.quic.traffic.sent[Cause.RELAY] > 10_000
+    assert b.quic.traffic.received[Cause.RELAY] > 10_000
+    assert not (a.quic.traffic.sent + b.quic.traffic.sent)[Cause.USER]
+    wire.run(60.0)
+    assert a.quic.traffic.sent[Cause.KEEP_ALIVE] > 0
     balanced(wire, a, b)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from p2pd import limits
+from p2pd.net.traffic import Cause, Traffic
 from p2pd.net.udp import AddressError, UdpSocket
 from p2pd.types import Endpoint
 
@@ -19,7 +20,8 @@ class Box:
         self.counts: Counter[str] = Counter()
         self.received: asyncio.Queue[tuple[bytes, Endpoint]] = asyncio.Queue()
         self.batches = 0
-        self.socket = UdpSocket(listen, self._receive, self._batch_done, self.counts)
+        self.traffic = Traffic()
+        self.socket = UdpSocket(listen, self._receive, self._batch_done, self.counts, traffic=self.traffic)
 
     def _receive(self, data: bytes, source: Endpoint) -> None:
         self.received.put_nowait((data, source))
@@ -98,6 +100,15 @@ async def test_a_datagram_too_long_is_counted(boxes: list[Box]) -> None:
     a.socket.send(b.socket.bound, b"short")
     assert (await b.next())[0] == b"short"
     assert b.counts["datagram too long"] == 1
+    assert b.traffic.received[Cause.REJECTED] == limits.UDP_READ_BYTES
+
+
+async def test_what_did_not_leave_counts_under_no_cause(boxes: list[Box]) -> None:
+    a, b = await opened(boxes, "127.0.0.1"), await opened(boxes, "127.0.0.1")
+    a.socket.send(b.socket.bound, b"there", "put")
+    a.socket.send(Endpoint("127.0.0.1", 0), b"nowhere", "put")
+    a.socket.send(Endpoint("host.example", 1), b"nowhere", "get")
+    assert (a.traffic.sent, a.counts["bytes out"]) == ({"put": 5}, 5)
 
 
 async def test_names_are_not_looked_up_and_errors_are_counted(boxes: list[Box]) -> None:

@@ -176,7 +176,10 @@ class _Crowd:
         for line in self._lines:
             # what the victim repeats for a connection that is over looks like the first packet of another
             end = QuicEndpoint(
-                self._credentials[0], TUNING, lambda _, data, line=line: self._send(line, data), lambda: _Opened(self)
+                self._credentials[0],
+                TUNING,
+                lambda _, data, _cause, line=line: self._send(line, data),
+                lambda: _Opened(self),
             )
             self._readable.register(line, selectors.EVENT_READ, end)
             self._ends.append(end)

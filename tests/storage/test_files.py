@@ -51,8 +51,9 @@ def test_what_is_anothers_is_refused(tmp_path: Path) -> None:
     make_file(tmp_path / "file")
     for name in ("home", "file"):
         os.chown(tmp_path / name, 12345, 12345)
-    with pytest.raises(ForeignHomeError, match="another user"):
+    with pytest.raises(ForeignHomeError, match="another user") as caught:
         make_folder(tmp_path / "home")
+    assert "--reuid=12345" in caught.value.hint, "root must not take a user's home for itself"
     with pytest.raises(ForeignHomeError, match="another user"):
         make_file(tmp_path / "file")
 

@@ -88,7 +88,7 @@ def check_settings(case: Case) -> Finding:
 
 def _in_force(running: dict[str, Any]) -> Settings:
     """What the running daemon goes by: its flags may say otherwise than the files."""
-    return Settings(network=running["network"], storage_bytes=running["storage_bytes"])
+    return Settings(**{key: running[key] for key in ("network", "private", "storage_bytes")})
 
 
 def check_home(case: Case) -> Finding:
@@ -115,7 +115,9 @@ def check_disk(case: Case) -> Finding:
     if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return problem(f"{place} cannot be written", "correct its owner and mode, or name another home")
     if free < SPARE_BYTES or (disk.f_files and not disk.f_favail):
-        return problem(f"the disk is full: {words}, {disk.f_favail} files", "make room; nothing accepted is lost")
+        hint = f"make room, {_megabytes(SPARE_BYTES)} at least; nothing accepted is lost"
+        full = "full" if free < limits.MIB else "nearly full"
+        return problem(f"the disk is {full}: {words}, room for {disk.f_favail} files", hint)
     room = case.settings.storage_bytes - _size(case, RECORDS_NAME) + limits.WAL_KEPT_BYTES + SPARE_BYTES
     if free < room:
         hint = "make room, or lower it: p2pctl config set storage_bytes 67108864"

@@ -5,6 +5,7 @@ makes more than a warning where few say it.
 """
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -56,9 +57,9 @@ async def _bound(greeter: Greeter, case: Case) -> Finding:
             bound.append(await greeter.listen(Endpoint(wanted.host, wanted.port or case.ports.get(text, 0))))
     except AddressError as error:
         await _listen_anywhere(greeter)
-        if not wanted.port:
+        if not wanted.port and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
             return warning(f"{error.message}: another program has the port that was used last", _RULES_BY_PORT)
-        return problem(error.message, "end the program that has it, or: p2pctl config set listen HOST:PORT")
+        return problem(error.message, f"{error.hint}: p2pctl config set listen HOST:PORT")
     except P2pdError as error:
         await _listen_anywhere(greeter)
         return problem(error.message, error.hint or "correct it: p2pctl config set listen HOST:PORT")
@@ -115,7 +116,7 @@ def check_clock(case: Case) -> Finding:
         return ok("not compared: no node answered")
     offset_ms = corrected or median(offsets)
     words = f"{abs(offset_ms) / 1000:.1f} s {'behind' if offset_ms > 0 else 'ahead of'} "
-    words += f"{len(offsets)} nodes" if offsets else "most nodes"
+    words += f"{len(offsets)} node{'s' * (len(offsets) > 1)}" if offsets else "most nodes"
     if abs(offset_ms) < limits.CLOCK_WRONG_MS:
         return ok(words)
     hint = "set it, and have it kept right: timedatectl set-ntp true"
@@ -168,6 +169,8 @@ def check_ipv6(case: Case) -> Finding:
     listening = [ip_address(endpoint.host) for endpoint in _listening(case)]
     if case.settings.private or (listening and all(address.is_loopback for address in listening)):
         return ok("not needed where only this machine, or a network of one's own, is to be reached")
+    if all(address.is_loopback for address in machine):
+        return warning("this machine is in no network", "connect it: `ip address` shows what it has")
     if not any(address.is_global for address in own):
         has = "addresses of the local network only" if own else "none"
         if case.running and case.running["serves"]:

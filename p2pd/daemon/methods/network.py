@@ -9,6 +9,7 @@ from p2pd.daemon.method import Answer, Duration, method
 from p2pd.daemon.service import Service
 from p2pd.daemon.shown import PORT_MAPPING, shown_facts
 from p2pd.daemon.words import duration_s
+from p2pd.effects import OTHER
 from p2pd.engine import Engine
 from p2pd.errors import NotFoundError, UsageError
 from p2pd.net.traffic import Cause, Traffic
@@ -16,7 +17,6 @@ from p2pd.store import PathChoice
 from p2pd.types import Now
 
 _WAYS = (("sent", "out"), ("received", "in"))
-_QUIC_CAUSES = tuple(cause for cause in Cause if cause is not Cause.REQUEST)
 ANSWER_S = 3 * limits.LOOKUP_S
 """A look-up, the stores after it, and as much again for a busy machine."""
 
@@ -133,19 +133,17 @@ async def net_stats(service: Service) -> Answer:
 
 
 def _causes(node: Facts, traffic: Traffic, totals: dict[str, int]) -> dict[str, dict[str, int]]:
-    """Bytes by cause, the busiest first, each counted once; `other` is what is left of the sockets' bytes.
+    """Bytes by cause, the busiest first, each datagram counted once; `other` is what is left of the sockets' bytes.
 
-    A request over QUIC is the DHT's: its payload stands there under its cause, and what QUIC adds is in `other`.
+    What left the network has counted; of what came it knows QUIC's, and the core the DHT's own datagrams.
     """
-    found = {cause: {"sent_bytes": 0, "received_bytes": 0} for cause in (*node["sent"], *_QUIC_CAUSES, "other")}
-    for way, quic in (("sent", traffic.sent), ("received", traffic.received)):
-        key = f"{way}_bytes"
-        for cause, size in node[way].items():
-            found[cause][key] += size
-        for cause in _QUIC_CAUSES:
-            found[cause][key] += quic[cause]
-        found["other"][key] = max(0, totals[key] - sum(sizes[key] for sizes in found.values()))
-    return dict(sorted(found.items(), key=lambda entry: (entry[0] == "other", -sum(entry[1].values()), entry[0])))
+    found = {cause: {"sent_bytes": 0, "received_bytes": 0} for cause in (*node["sent"], *Cause, OTHER)}
+    for cause, sizes in found.items():
+        datagrams = node["received"].get(cause, 0) - node["over_quic"].get(cause, 0)
+        sizes |= {"sent_bytes": traffic.sent[cause], "received_bytes": traffic.received[cause] + datagrams}
+    for way, total in ((f"{way}_bytes", totals[f"{way}_bytes"]) for way, _ in _WAYS):
+        found[OTHER][way] += max(0, total - sum(sizes[way] for sizes in found.values()))
+    return dict(sorted(found.items(), key=lambda entry: (entry[0] == OTHER, -sum(entry[1].values()), entry[0])))
 
 
 @method(

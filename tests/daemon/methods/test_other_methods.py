@@ -82,18 +82,22 @@ async def test_what_is_no_key_is_not_looked_up(node: Node) -> None:
 async def test_traffic_is_told_by_cause_and_adds_up(node: Node) -> None:
     counts = {"bytes in": 500, "bytes out": 900, "packets in": 5, "packets out": 9, "no such connection": 3}
     node.service.counts = lambda: counts
-    node.service.traffic.sent.update({Cause.USER: 100, Cause.REQUEST: 50})
-    node.service.traffic.received.update({Cause.HANDSHAKE: 60, Cause.REJECTED: 7})
+    node.service.traffic.sent.update({Cause.USER: 100, "put": 790, "other": 10})
+    node.service.traffic.received.update({Cause.HANDSHAKE: 60, Cause.REJECTED: 7, Cause.ANSWER: 3})
     async with connect(node.home) as client:
+        await client.peer.add(node="127.0.0.1:9")  # a hello, which the network does not say to have left
         stats = await client.net.stats()
+    assert stats["node"]["sent"]["join"] > 1_000
+    assert stats["causes"]["join"]["sent_bytes"] == 0
     assert (stats["sent_bytes"], stats["received_bytes"]) == (900, 500)
     assert (stats["sent_packets"], stats["received_packets"]) == (9, 5)
     for way in ("sent_bytes", "received_bytes"):
         assert sum(cause[way] for cause in stats["causes"].values()) == stats[way]
     assert stats["causes"]["user"]["sent_bytes"] == 100
     assert stats["causes"]["rejected"]["received_bytes"] == 7
-    assert stats["causes"]["other"]["sent_bytes"] == 800, "a request stands under the DHT's causes, or here"
-    assert {"lookup", "get", "put", "refresh", "listen", "keep_alive", "handshake"} <= set(stats["causes"])
+    assert (stats["causes"]["put"]["sent_bytes"], stats["causes"]["other"]["sent_bytes"]) == (790, 10)
+    assert (stats["causes"]["answer"]["received_bytes"], stats["causes"]["other"]["received_bytes"]) == (3, 430)
+    assert {"lookup", "get", "put", "refresh", "listen", "keep_alive", "handshake", "relay"} <= set(stats["causes"])
     assert all({"sent_bytes_per_s", "received_bytes_per_s"} <= set(cause) for cause in stats["causes"].values())
     assert stats["rejected"] == {"no such connection": 3}
     assert {"uptime_s", "connections", "links"} <= set(stats)
