@@ -44,7 +44,7 @@ def test_a_short_run_breaks_no_promise(name: str) -> None:
         told = report.messages
         # what a crash cut off before `send` returned may be shown, too
         assert 0 < told["accepted"] <= told["shown"] + told.get("recalled", 0)
-        assert told["shown"] == told["delivered"] <= told["offered"]
+        assert told["shown"] == told.get("delivered", 0) <= told["offered"]  # all may have been recalled
 
 
 @pytest.mark.slow
