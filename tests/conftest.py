@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,13 +20,20 @@ settings.register_profile("full", parent=settings.get_profile("check"), derandom
 settings.load_profile(os.environ.get("P2PD_HYPOTHESIS", "check"))
 
 
+ENDING_LOOKS = 20
+"""A tenth of a second between them: a process that has said how it went may still be about to end."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running() -> Iterator[None]:
     """Fails the run whose tests have left a process behind, and ends that process."""
     mark = str(os.getpid())
     os.environ[MARK] = mark
     yield
-    left = left_behind(mark)
+    for _ in range(ENDING_LOOKS):
+        if not (left := left_behind(mark)):
+            break
+        time.sleep(0.1)
     for process in left:
         os.kill(process.pid, signal.SIGKILL)
     assert not left, f"tests have left processes running: {left}"
