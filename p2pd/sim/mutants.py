@@ -188,6 +188,14 @@ def _delivered_once_stored(original: Function) -> Function:
     return change_state
 
 
+def _given_up_once_stored(original: Function) -> Function:
+    def change_state(self: History, contact: Any, id: Any, state: Any, now: Any, via: str = "", **detail: Any) -> None:
+        state = MessageState.FAILED if state is MessageState.STORED else state
+        original(self, contact, id, state, now, via, **detail)
+
+    return change_state
+
+
 _MUTANTS = (
     Mutant(
         "deduplication",
@@ -241,6 +249,12 @@ _MUTANTS = (
         "end-to-end",
         "a message counts as delivered once it is stored",
         ((History, "change_state", _delivered_once_stored),),
+    ),
+    Mutant(
+        "patience",
+        "a text is given up once it is stored",
+        ((History, "change_state", _given_up_once_stored),),
+        ("mailbox",),
     ),
     Mutant(
         "tries",

@@ -109,17 +109,13 @@ class Stage:
     def _knows(self, one: Resident, other: Resident) -> bool:
         return one.engine.contact(self.name_of(other)).state == "accepted"
 
-    def write(self, sender: Resident, recipient: Resident, size: int = 0, **options: int) -> Letter | None:
+    def write(self, sender: Resident, recipient: Resident, size: int = 0) -> Letter | None:
         """A text of about that many characters; None where the sender is not there."""
         if not sender.is_up:
             return None
         letter = self.judge.promises.offer(sender, recipient, "x" * size)
         try:
-            message = sender.do(
-                lambda engine, now: engine.send(
-                    self.name_of(recipient), letter.text, now, expire_s=options.get("expire_s", 0)
-                )
-            )
+            message = sender.do(lambda engine, now: engine.send(self.name_of(recipient), letter.text, now))
         except P2pdError:
             return letter
         self.judge.promises.accept(letter, message)
