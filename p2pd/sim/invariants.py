@@ -168,6 +168,8 @@ class Judge:
         self._look_for_bugs()
         self.check_bounds()
         self.promises.judge_end()
+        if self.nearest.strict and not self.nearest.wanted:
+            self.broken("nearest", "-", "no look-up was judged")
 
     def on_message_key(self, key: bytes, sealed: bytes) -> None:
         """A probe's: a message key was used to seal."""

@@ -14,6 +14,7 @@ from p2pd.chat import inbox
 from p2pd.chat.conversation import Conversation
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
+from p2pd.dht.candidates import Candidate
 from p2pd.dht.contacted import Contacted
 from p2pd.dht.holdings import Holdings
 from p2pd.dht.lookup import Lookup
@@ -270,6 +271,12 @@ _MUTANTS = (
     ),
     Mutant("knocks", "nobody knocks: no way of one's own is made", ((Punching, "_knock", _nothing),), ("rendezvous",)),
     Mutant(
+        "credit",
+        "whoever names nodes that are not there is believed again and again",
+        ((Candidate, "charge", _nothing),),
+        ("liars",),
+    ),
+    Mutant(
         "merged-look-up",
         "a look-up ends with its disjoint paths, unmerged",
         ((Lookup, "_next_merged", _nothing),),
@@ -286,6 +293,7 @@ SIZES = {
     "rendezvous": (10, 0.02),
     "foul-play": (9, 0.05),
     "recall": (7, 0.1),
+    "liars": (18, 0.02),
 }
 """Nodes and hours with which mutants are looked for: many short runs find them sooner than a few long ones."""
 

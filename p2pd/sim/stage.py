@@ -221,7 +221,7 @@ class Stage:
         self.judge.copies.on_release(records, key, item)
 
     def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup, began: Now, now: Now) -> None:
-        self.judge.nearest.on_search_end(own, target, lookup)
+        self.judge.nearest.on_search_end(own, target, lookup, now.steady - began.steady)
         self.measures.on_look_up(lookup, now.steady - began.steady)
 
     def on_found(self, own: NodeKey, found: Found) -> None:

@@ -201,7 +201,7 @@ def test_a_look_up_that_misses_the_nearest_is_noticed(stage: Stage) -> None:
     lookup = Lookup(target, [Peer(servers[0].key, servers[0].hint.endpoint)], own=servers[2].key, width=20)
     for peer in lookup.next_asks():
         lookup.on_answered(peer, [])
-    nearest.on_search_end(servers[2].key, target, lookup)
+    nearest.on_search_end(servers[2].key, target, lookup, 1.0)
     assert found(stage.judge) == ["nearest"]
     assert nearest.reached < 1
 
