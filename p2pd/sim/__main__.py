@@ -23,7 +23,10 @@ Examples:
 The same scenario, seed, nodes and hours give the same run, and the same trace digest.
 Many seeds on all cores: `make sim SEEDS=5000`; see `docs/simulator.md`.
 
-Exit status: 0 nothing was violated, 1 something was (and the command that plays it again is printed), 2 usage."""
+Exit status: 0 nothing was violated, 1 something was (and the command that plays it again is printed),
+2 what cannot be done as asked, 130 interrupted."""
+_NODES_MAX = 10_000
+"""More take hours to come, and some 10 GB."""
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -44,7 +47,9 @@ def _list(context: click.Context, parameter: click.Parameter, value: bool) -> No
 @click.argument("scenario")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="Show all scenarios.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Every choice follows from it.")
-@click.option("--nodes", type=click.IntRange(min=1), help="Servers and people together; else the scenario's own.")
+@click.option(
+    "--nodes", type=click.IntRange(1, _NODES_MAX), help="Servers and people together; else the scenario's own."
+)
 @click.option("--hours", type=float, help="Virtual hours before everything is healed; else the scenario's own.")
 @click.option(
     "--share", type=click.FloatRange(0, 0.9), help="Of the servers, those who misbehave; in `liars` and `foul-play`."
@@ -77,17 +82,33 @@ def main(
         raise click.UsageError(f"nobody misbehaves in {scenario}: --share is for `liars` and `foul-play`")
     if mutant:
         _check_mutant(mutant)
-    options = replace(options, share=SHARE if share is None else share)
-    with ExitStack() as stack:
-        progress = stack.enter_context(_Bar(sys.stderr))
-        report = perform(played, replace(options, trace_to=trace_file), progress.show)
-    if picture_file is not None:
-        picture_file.write(report.svg)
-    if json_file is not None:
-        json_file.write(report.as_json())
-    if json_file is None or json_file.name != "-":
-        click.echo(report.as_text(), nl=False)
+    options = replace(options, share=SHARE if share is None else share, trace_to=trace_file)
+    try:
+        with ExitStack() as files:
+            for file in filter(None, (json_file, trace_file, picture_file)):
+                files.enter_context(file).open()  # now: no run of an hour is to end with a file that cannot be written
+            with _Bar(sys.stderr) as progress:
+                report = perform(played, options, progress.show)
+            if json_file is None or json_file.name != "-":
+                click.echo(report.as_text(), nl=False)
+            if picture_file is not None:
+                picture_file.write(report.svg)
+            if json_file is not None:
+                json_file.write(report.as_json())
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.FileError as error:
+        raise _CannotError(error.format_message()) from error
+    except OSError as error:
+        raise _CannotError(f"what came of it cannot be written: {error.strerror}") from error
     sys.exit(1 if report.violations_in_all else 0)
+
+
+class _CannotError(click.ClickException):
+    """Something that was asked for cannot be done; 1 would say that an invariant was violated."""
+
+    exit_code = 2
 
 
 def _scenario(name: str) -> Any:

@@ -7,8 +7,9 @@ drawn from the seed.
 | | a record to keep | asked for records | asked for nodes | compared with |
 |---|---|---|---|---|
 | `Dropper` | a signed receipt, and nothing kept | nothing | the truth | "I have all" |
-| `Liar` | a forged receipt, a refusal | none, old, spoiled, garbage | none, wrong endpoints | the truth |
+| `Liar` | a forged receipt, a refusal | none, old, spoiled, garbage | none, true ones elsewhere | the truth |
 | `Inventor` | kept | nodes that are not there, nearer than any | the same | the truth |
+| `Usurper` | kept | the same, at the addresses of those that are there | the same | the truth |
 | `Misleader` | kept | the truth | the truth | the truth, but a wrong clock when pinged |
 """
 
@@ -122,7 +123,7 @@ class Lie(Enum):
     GARBAGE = "bytes that are no record, and seven more that it does not have"
     WRONG_KIND = "the answer to another question"
     NOTHING = "no nodes, no records, and a refusal to keep any"
-    WRONG_ENDPOINTS = "true nodes where they are not"
+    WRONG_ENDPOINTS = "the truly nearest where they are not, and where all who tell this lie say that they are"
     OLD = "the first record that it saw under the key"
     SPOILED = "what it holds, with a bit flipped"
     FALSE_RECEIPT = "kept, and a receipt that is none"
@@ -153,7 +154,9 @@ class Liar(Adversary):
             case Lie.NOTHING:
                 return Values([], 0, []) if isinstance(body, Get) else Nodes([])
             case Lie.WRONG_ENDPOINTS if not isinstance(body, Store):
-                contacts = _fitting([contact_of(Peer(entry.peer.key, VICTIM)) for entry in self.dht.table()], question)
+                place = body.key if isinstance(body, Get) else body.target
+                named = [contact_of(Peer(peer.key, _elsewhere(peer))) for peer in _nearest(self.dht, place)]
+                contacts = _fitting(named, question)
                 return Values([], 0, contacts) if isinstance(body, Get) else Nodes(contacts)
             case Lie.OLD if isinstance(body, Get) and (old := self._old.find(body.key)) is not None:
                 return Values([old], 0, []) if len(old) + _REPLY_HEAD_BYTES < question.room_bytes else None
@@ -201,7 +204,20 @@ class Inventor(Adversary):
     def _nearest(self, target: bytes) -> list[Contact]:
         place = int.from_bytes(target, "big")
         near = nsmallest(limits.CONTACTS_PER_REPLY, self._invented, key=lambda peer: peer.place ^ place)
-        return [contact_of(peer) for peer in near]
+        return [contact_of(peer) for peer in self._placed(near, target)]
+
+    def _placed(self, near: list[Peer], target: bytes) -> list[Peer]:
+        """Where they are said to be."""
+        return near
+
+
+class Usurper(Inventor):
+    """Says that those whom it invents are where the truly nearest are, of whose networks only so many are asked."""
+
+    def _placed(self, near: list[Peer], target: bytes) -> list[Peer]:
+        true = _nearest(self.dht, target)
+        places = [peer.endpoint for peer in true for _ in range(limits.RESULT_PER_24)]
+        return [Peer(peer.key, endpoint) for peer, endpoint in zip(near, places, strict=False)]
 
 
 class Misleader(Adversary):
@@ -214,8 +230,26 @@ class Misleader(Adversary):
         return None
 
 
+def _nearest(dht: Dht, target: bytes) -> list[Peer]:
+    """Of its table the nearest, as many as an answer names."""
+    place = int.from_bytes(target, "big")
+    return nsmallest(
+        limits.CONTACTS_PER_REPLY, (entry.peer for entry in dht.table()), key=lambda peer: peer.place ^ place
+    )
+
+
+def _elsewhere(peer: Peer) -> Endpoint:
+    """Where nobody is; the same for all who are asked."""
+    return _nowhere(peer.place)
+
+
 def _nobody(key: NodeKey, number: int) -> Peer:
-    return Peer(key, Endpoint(f"198.{18 + number % 2}.{number // 250}.{number % 250 + 1}", 4_242))
+    return Peer(key, _nowhere(number))
+
+
+def _nowhere(number: int) -> Endpoint:
+    """Where nobody is; the next numbers are in other networks (R7)."""
+    return Endpoint(f"{150 + number // 250 % 40}.{number % 250}.7.7", 4_242)
 
 
 def _fitting(contacts: list[Contact], question: Question) -> list[Contact]:

@@ -3,7 +3,8 @@
 Knows the engine's parts by name: a part that is renamed fails here, in the tests of the simulator, and nowhere else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from p2pd import limits
 from p2pd.engine import Engine
@@ -14,17 +15,18 @@ Measure = tuple[str, int, int]
 """What, how much of it there is, and the most there may be."""
 
 
-def exceeded(resident: Resident) -> list[str]:
-    """What of this node is larger than it may be, in words."""
-    found = [
-        *_of_network(resident.engine),
-        *_of_relaying(resident.engine),
-        *_of_chat(resident.engine),
-        *_of_records(resident),
-    ]
-    if not resident.settings.storage_only:
-        found += _of_store(resident.store)
-    return [f"{what}: {size}, and {most} is the most" for what, size, most in found if size > most]
+def exceeded_in_memory(engine: Engine) -> list[str]:
+    """What of an engine is larger than it may be, in words; cheap enough for every turn."""
+    return _too_large(chain(_of_network(engine), _of_look_ups(engine), _of_relaying(engine), _of_chat(engine)))
+
+
+def exceeded_in_stores(resident: Resident) -> list[str]:
+    """The same of what the node keeps."""
+    return _too_large(chain(_of_records(resident), () if resident.settings.storage_only else _of_store(resident.store)))
+
+
+def _too_large(measures: Iterable[Measure]) -> list[str]:
+    return [f"{what}: {size}, and {most} is the most" for what, size, most in measures if size > most]
 
 
 def _of_network(engine: Engine) -> Iterator[Measure]:
@@ -42,6 +44,13 @@ def _of_network(engine: Engine) -> Iterator[Measure]:
     yield "keys listened at", len(dht._listens._ears), limits.LISTENS
     yield "reasons of rejections", len(engine.counts), limits.REASONS
     yield "links", len(engine._ways.links._links), limits.LINKS + limits.LINKS_UNPROVEN
+
+
+def _of_look_ups(engine: Engine) -> Iterator[Measure]:
+    for search in engine._dht._searches._active:
+        yield "questions of a look-up", search.lookup.messages, limits.LOOKUP_MESSAGES
+        yield "questions under way in a look-up", search.lookup.in_flight, limits.LOOKUP_MERGED_PARALLEL
+        yield "nodes that a look-up knows", len(search.lookup._candidates), limits.LOOKUP_CANDIDATES
 
 
 def _of_relaying(engine: Engine) -> Iterator[Measure]:

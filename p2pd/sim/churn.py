@@ -6,7 +6,7 @@ Trautwein et al. 2022, Mainline's of the Helsinki measurements; absences are exp
 availability.  The first session is drawn like any other, though the one that an onlooker meets is longer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import gamma
@@ -81,14 +81,19 @@ class Churn:
         *,
         killed: float = 0.5,
         for_good: float = 0.0,
+        newcomer: Callable[[], Resident] | None = None,
     ) -> None:
-        """`killed` is the share of sessions that end as by kill -9; `for_good` of those that are the last."""
+        """`killed` is the share of sessions that end as by kill -9; `for_good` of those that are the last.
+
+        `newcomer` gives somebody who is down so far, and comes in the place of who has gone for good.
+        """
         self.comings = self.goings = 0
         self._world = world
         self._residents = residents
         self._sessions = sessions
         self._killed = killed
         self._for_good = for_good
+        self._newcomer = newcomer
         self._random = Random(repr(("churn", seed)))
         self._on = False
 
@@ -112,8 +117,11 @@ class Churn:
             resident.down()
         else:
             resident.stop()
-        if self._random.random() >= self._for_good:
-            self._world.after(self._sessions.absence_s(self._random), partial(self._come, resident))
+        if self._random.random() < self._for_good:
+            if self._newcomer is None:
+                return
+            resident = self._newcomer()
+        self._world.after(self._sessions.absence_s(self._random), partial(self._come, resident))
 
     def _come(self, resident: Resident) -> None:
         if not self._on:

@@ -7,6 +7,7 @@ finds nobody to befall does nothing.
 from collections.abc import Callable
 from random import Random
 
+from p2pd import limits
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.crashes import Moment
 from p2pd.sim.nat import KINDS, Carried
@@ -19,6 +20,8 @@ _SECONDS = (0.3, 2.0, 8.0, 40.0, 150.0, 600.0)
 _STALL_S = 60.0
 _FULL_S = 60.0
 """Not longer: the engine is built anew every second meanwhile, which is dear to simulate."""
+_SMALL_MTU_BYTES = limits.QUIC_DATAGRAM_BYTES - 1
+"""Datagrams of the DHT pass, and nothing of QUIC's."""
 _JUMPS_S = (1.0, 30.0, 700.0, 7_200.0, 90_000.0)
 """Of wall clocks: from below the tolerance of ten minutes to more than a day."""
 
@@ -143,6 +146,7 @@ def weather(stage: Stage) -> None:
         reordering=draw.choice((0.0, 0.1, 0.3)),
         reordering_s=draw.choice((0.05, 0.5, 3.0)),
         corruption=draw.choice((0.0, 0.0, 0.05)),
+        mtu_bytes=draw.choice((limits.QUIC_DATAGRAM_BYTES, limits.QUIC_DATAGRAM_BYTES, _SMALL_MTU_BYTES)),
     )
     host = draw.choice(stage.world.hosts()) if draw.random() < 0.4 else None
     stage.world.weather.set(conditions, host)

@@ -18,7 +18,7 @@ does not ask the engines how they think they do.
 | tries | nobody is hit because somebody else says that they are there |
 | roles | in an open network only who can be reached by strangers serves |
 | no bugs | no turn meets an unexpected exception |
-| delivered or told | at the end every accepted text is delivered, or its sender was told |
+| delivered or told | at the end every accepted text is delivered, or its sender was told; none is given up early |
 | liveness | all outboxes are empty `LIVELY_S` after everything was healed |
 
 A message key counts when its turn is committed or an effect of it has left: one that was rolled back with nothing sent
@@ -32,7 +32,7 @@ from p2pd import limits
 from p2pd.dht.settings import Role
 from p2pd.effects import Effect, Respond, SendDatagram, SendFrame
 from p2pd.errors import P2pdError
-from p2pd.sim.bounds import exceeded
+from p2pd.sim.bounds import exceeded_in_memory, exceeded_in_stores
 from p2pd.sim.copies import Copies
 from p2pd.sim.crashes import InjectedError
 from p2pd.sim.nat import lets_strangers_in
@@ -110,6 +110,7 @@ class Judge:
                 self._keys.count()
                 self.copies.committed(resident)
                 self.promises.look(resident)
+                self._broken_bounds(host, exceeded_in_memory(resident.engine))
                 (self.nearest.up if resident.engine._dht.serves else self.nearest.down)(host)
             case Phase.UNDONE:
                 pass
@@ -139,12 +140,15 @@ class Judge:
     # --- what is called from outside
 
     def check_bounds(self) -> None:
-        """Measures every node that is up."""
+        """Measures what every node keeps that is up; what it has in memory is measured at each of its turns."""
         for resident in self._town.residents:
             if resident.is_up:
-                for text in exceeded(resident):
-                    self.broken("bounds", resident.host, text)
+                self._broken_bounds(resident.host, exceeded_in_stores(resident))
                 self._check_role(resident)
+
+    def _broken_bounds(self, host: str, exceeded: list[str]) -> None:
+        for text in exceeded:
+            self.broken("bounds", host, text)
 
     def _check_role(self, resident: Resident) -> None:
         found_out = resident.settings.dht.role == Role.AUTO and not self._town.private
@@ -164,6 +168,8 @@ class Judge:
         self._look_for_bugs()
         self.check_bounds()
         self.promises.judge_end()
+        if self.nearest.strict and not self.nearest.wanted:
+            self.broken("nearest", "-", "no look-up was judged")
 
     def on_message_key(self, key: bytes, sealed: bytes) -> None:
         """A probe's: a message key was used to seal."""

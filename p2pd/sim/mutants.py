@@ -14,6 +14,7 @@ from p2pd.chat import inbox
 from p2pd.chat.conversation import Conversation
 from p2pd.chat.history import History
 from p2pd.chat.inbox import Inbox
+from p2pd.dht.candidates import Candidate
 from p2pd.dht.contacted import Contacted
 from p2pd.dht.holdings import Holdings
 from p2pd.dht.lookup import Lookup
@@ -188,6 +189,14 @@ def _delivered_once_stored(original: Function) -> Function:
     return change_state
 
 
+def _given_up_once_stored(original: Function) -> Function:
+    def change_state(self: History, contact: Any, id: Any, state: Any, now: Any, via: str = "", **detail: Any) -> None:
+        state = MessageState.FAILED if state is MessageState.STORED else state
+        original(self, contact, id, state, now, via, **detail)
+
+    return change_state
+
+
 _MUTANTS = (
     Mutant(
         "deduplication",
@@ -243,6 +252,12 @@ _MUTANTS = (
         ((History, "change_state", _delivered_once_stored),),
     ),
     Mutant(
+        "patience",
+        "a text is given up once it is stored",
+        ((History, "change_state", _given_up_once_stored),),
+        ("mailbox",),
+    ),
+    Mutant(
         "tries",
         "where others say that they are is tried as often as they say so",
         ((Tries, "take", _always),),
@@ -255,6 +270,12 @@ _MUTANTS = (
         ("rendezvous",),
     ),
     Mutant("knocks", "nobody knocks: no way of one's own is made", ((Punching, "_knock", _nothing),), ("rendezvous",)),
+    Mutant(
+        "credit",
+        "whoever names nodes that are not there is believed again and again",
+        ((Candidate, "charge", _nothing),),
+        ("liars",),
+    ),
     Mutant(
         "merged-look-up",
         "a look-up ends with its disjoint paths, unmerged",
@@ -272,6 +293,7 @@ SIZES = {
     "rendezvous": (10, 0.02),
     "foul-play": (9, 0.05),
     "recall": (7, 0.1),
+    "liars": (18, 0.02),
 }
 """Nodes and hours with which mutants are looked for: many short runs find them sooner than a few long ones."""
 

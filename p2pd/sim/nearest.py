@@ -3,8 +3,9 @@
 Knows who is up, and since when; of an engine its node key and whether it serves.
 Rules: of the nearest, as many matter as hold a record, or fewer where a look-up wants fewer.  A server counts once it
 has been up for `KNOWN_S`, since the others need a while to learn of it, and so does a searcher, who needs one to learn
-of them; liars are not missed, and nobody looks for itself.  `reached` is the share of the true nearest that look-ups
-came to; where nothing disturbs the world (`strict`), one that misses any is a violation.
+of them; liars are not missed, nobody looks for itself, and what liars look for is nobody's loss.  `reached` is the
+share of the true nearest that look-ups came to; where nothing disturbs the world (`strict`), one that misses any is a
+violation.
 """
 
 from bisect import bisect_left, insort
@@ -77,6 +78,8 @@ class Nearest:
     looked: int = 0
     wanted: int = 0
     found: int = 0
+    took_s: list[float] = field(default_factory=list)
+    """Each look-up."""
     _servers: dict[str, Server] = field(default_factory=dict)
     _by_key: dict[NodeKey, Server] = field(default_factory=dict)
     _by_place: dict[int, Server] = field(default_factory=dict)
@@ -108,11 +111,11 @@ class Nearest:
             server.since_s = None
             self._up.remove(server.place)
 
-    def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup) -> None:
+    def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup, took_s: float) -> None:
         """A look-up has ended: what did it miss?"""
         place, now_s = int.from_bytes(target, "big"), self.time_s()
         searcher = self._by_key.get(own)
-        if searcher is not None and now_s - (searcher.since_s or now_s) < KNOWN_S:
+        if searcher is not None and (not searcher.honest or now_s - (searcher.since_s or now_s) < KNOWN_S):
             return
         width = min(self.width, lookup._width)
         ranked = islice((found for found in self._up.nearest(place) if self._by_place[found].key != own), width)
@@ -120,6 +123,7 @@ class Nearest:
         came_to = {peer.key for peer in lookup.nearest(width + self._newcomers(own))}
         missed = [server for server in truth if server.key not in came_to]
         self.looked += 1
+        self.took_s.append(took_s)
         self.wanted += len(truth)
         self.found += len(truth) - len(missed)
         if missed and self.strict:

@@ -39,7 +39,7 @@ class Watcher(Protocol):
         ...
 
     def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup, began: Now, now: Now) -> None:
-        """A look-up came to its own end, having asked everybody whom it wanted to."""
+        """A look-up has asked everybody whom it wanted to, or is at the end of its time or its questions."""
         ...
 
     def on_found(self, own: NodeKey, found: Found) -> None:

@@ -4,7 +4,7 @@ Knows the stores and the durable event log, as an application reads them; of the
 Promises: a text is shown once, to the one it was for, as it was written, in its sender's order; ahead of one that was
 written before it only after waiting for that; `delivered` only once the recipient has committed it; `stored` only once
 enough others hold it; `recalled` only where it never was shown nor ever will be; at the end it has been delivered, or
-its sender has been told why not.
+its sender has been told why not, and that is never because it was given up early.
 """
 
 import json
@@ -18,8 +18,12 @@ from p2pd.sim.resident import Resident
 from p2pd.store import Event, Message, MessageState
 from p2pd.wire.address import id_range
 
-TOLD = (MessageState.EXPIRED, MessageState.FAILED, MessageState.RECALLED)
+GIVEN_UP = (MessageState.EXPIRED, MessageState.FAILED)
+TOLD = (*GIVEN_UP, MessageState.RECALLED)
 ARRIVED = (MessageState.DELIVERED, MessageState.READ)
+_TRIED_S = limits.OUTBOX_LIFE_S // 2
+"""So long nothing is given up: nobody blocks or removes anybody here, nor sends what ends by itself.  Half of its time,
+since wall clocks jump."""
 _EVENTS = 10_000
 Broken = Callable[[str, str, str], None]
 """Told of a broken promise: the invariant, the host, and what happened."""
@@ -184,6 +188,10 @@ class Promises:
             self._stored(letter, message)
         elif state in TOLD:
             letter.told = state.value
+            tried_s = self._time_s() - letter.offered_s
+            if state in GIVEN_UP and tried_s < _TRIED_S:
+                text = f"{letter} is {state.value}, {tried_s:.0f} s after it was taken"
+                self._broken("delivered or told", resident.host, text)
             if state is MessageState.RECALLED and letter.shown_s is not None:
                 self._broken("recalled", resident.host, f"{letter} is recalled as never seen, and it had been shown")
 

@@ -59,6 +59,8 @@ class Report:
     rounds: dict[str, dict[int, int]] = field(default_factory=dict)
     """Of look-ups, gets and puts: how many took how many rounds."""
     nearest_reached: float = 1.0
+    nearest_judged: int = 0
+    """Look-ups that this is of."""
     bytes_per_node_hour: dict[str, float] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
@@ -92,7 +94,8 @@ class Report:
             f"  look-ups      {self.look_up_ms}  (ms){_rounds(self.rounds.get('look-ups', {}))}",
             f"  gets          {self.get_ms}  (ms){_rounds(self.rounds.get('gets', {}))}",
             f"  puts          {self.put_ms}  (ms){_rounds(self.rounds.get('puts', {}))}",
-            f"  nearest       {self.nearest_reached:.4%} of the truly nearest were reached",
+            f"  nearest       {self.nearest_reached:.4%} of the truly nearest were reached,"
+            f" in {self.nearest_judged:,} look-ups",
             f"  traffic       {_counts(self.bytes_per_node_hour)}  (bytes per node and hour)",
             f"  copies        {_counts(self.copies)}",
             f"  faults        {_counts(self.faults)}",
@@ -130,7 +133,7 @@ def filled(report: Report, judge: Judge, measures: Measures) -> Report:
         name: dict(sorted(times.rounds.items()))
         for name, times in (("look-ups", measures.look_ups), ("gets", measures.gets), ("puts", measures.puts))
     }
-    report.nearest_reached = judge.nearest.reached
+    report.nearest_reached, report.nearest_judged = judge.nearest.reached, judge.nearest.looked
     spent = {**measures.by_cause, "links": measures.links_bytes}
     hours = max(report.node_hours, 1e-9)
     report.bytes_per_node_hour = {cause: round(size / hours) for cause, size in sorted(spent.items()) if size}
@@ -143,14 +146,12 @@ def filled(report: Report, judge: Judge, measures: Measures) -> Report:
         }
     report.message_keys = judge.message_keys
     report.violations, report.violations_in_all = list(judge.violations), judge.broken_count
-    by_way = {
-        way: sorted((at, age) for at, age, via in ages if (via == "direct") == (way == "direct")) for way in _WAYS
-    }
+    by_way = {way: sorted((at, age) for at, age, via in ages if via == way) for way in _WAYS}
     report.svg = _picture(report, by_way, measures)
     return report
 
 
-_WAYS = ("direct", "mailbox")
+_WAYS = ("direct", "relay", "mailbox")
 
 
 def _picture(report: Report, ages: dict[str, Points], measures: Measures) -> str:

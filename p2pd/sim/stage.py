@@ -110,17 +110,13 @@ class Stage:
     def _knows(self, one: Resident, other: Resident) -> bool:
         return one.engine.contact(self.name_of(other)).state == "accepted"
 
-    def write(self, sender: Resident, recipient: Resident, size: int = 0, **options: int) -> Letter | None:
+    def write(self, sender: Resident, recipient: Resident, size: int = 0) -> Letter | None:
         """A text of about that many characters; None where the sender is not there."""
         if not sender.is_up:
             return None
         letter = self.judge.promises.offer(sender, recipient, "x" * size)
         try:
-            message = sender.do(
-                lambda engine, now: engine.send(
-                    self.name_of(recipient), letter.text, now, expire_s=options.get("expire_s", 0)
-                )
-            )
+            message = sender.do(lambda engine, now: engine.send(self.name_of(recipient), letter.text, now))
         except P2pdError:
             return letter
         self.judge.promises.accept(letter, message)
@@ -226,7 +222,7 @@ class Stage:
         self.judge.copies.on_release(records, key, item)
 
     def on_search_end(self, own: NodeKey, target: bytes, lookup: Lookup, began: Now, now: Now) -> None:
-        self.judge.nearest.on_search_end(own, target, lookup)
+        self.judge.nearest.on_search_end(own, target, lookup, now.steady - began.steady)
         self.measures.on_look_up(lookup, now.steady - began.steady)
 
     def on_found(self, own: NodeKey, found: Found) -> None:

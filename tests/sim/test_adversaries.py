@@ -7,8 +7,8 @@ import pytest
 
 from p2pd import limits
 from p2pd.dht.counters import Cause
-from p2pd.dht.peers import node_id
-from p2pd.sim.adversaries import VICTIM, Adversary, Dropper, HasDht, Inventor, Liar, Lie, Misleader
+from p2pd.dht.peers import networks, node_id, peers_of
+from p2pd.sim.adversaries import VICTIM, Adversary, Dropper, HasDht, Inventor, Liar, Lie, Misleader, Usurper
 from p2pd.sim.chance import SeededRandom
 from p2pd.sim.town import Town
 from p2pd.store import MessageState
@@ -117,7 +117,7 @@ def test_misleaders_are_outvoted() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("behaviour", [Dropper, Liar, Inventor])
+@pytest.mark.parametrize("behaviour", [Dropper, Liar, Inventor, Usurper])
 def test_mail_arrives_in_a_town_with_a_third_of_them(behaviour: Behaviour) -> None:
     town = Town(("third", behaviour.__name__), servers=8)
     for _ in range(4):
@@ -140,3 +140,26 @@ def test_a_stored_answer_of_a_false_receipt_counts_for_nothing() -> None:
     assert bad not in holders
     assert isinstance(told(network, bad, Get(bytes(32))), Values)
     assert not isinstance(told(network, bad, Find(bytes(32))), Stored)
+
+
+def test_who_puts_nodes_elsewhere_names_the_truly_nearest() -> None:
+    network, bad, _ = among(partial(Liar, lie=Lie.WRONG_ENDPOINTS))
+    target = SeededRandom("elsewhere").bytes(32)
+    said = told(network, bad, Find(target))
+    assert isinstance(said, Nodes)
+    others = [host for host in network.nearest(target, len(network.machines)) if host != bad]
+    assert [contact.key for contact in said.contacts] == [network.machines[host].key for host in others]
+    hosts = {peer.endpoint.host for peer in peers_of(said.contacts)}
+    assert len({networks(host)[1] for host in hosts}) == len(others), "each in a network of its own"
+    assert not hosts & set(network.machines)
+
+
+def test_a_usurper_says_that_its_inventions_are_where_others_are() -> None:
+    network, bad, _ = among(Usurper)
+    target = SeededRandom("usurped").bytes(32)
+    said = told(network, bad, Find(target))
+    assert isinstance(said, Nodes)
+    assert not {contact.key for contact in said.contacts} & {machine.key for machine in network.machines.values()}
+    usurped = [peer.endpoint.host for peer in peers_of(said.contacts)]
+    nearest = [host for host in network.nearest(target, len(network.machines)) if host != bad]
+    assert usurped == [host for host in nearest for _ in range(limits.RESULT_PER_24)]

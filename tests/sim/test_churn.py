@@ -82,6 +82,22 @@ def test_who_goes_for_good_does_not_come_back() -> None:
     assert up[-1] == 0
 
 
+def test_others_come_in_the_place_of_those_who_went_for_good() -> None:
+    newcomers: list[Comer] = []
+
+    def newcomer() -> Comer:
+        newcomers.append(Comer())
+        newcomers[-1].is_up = False
+        return newcomers[-1]
+
+    churn, comers, up = course(1, 50, for_good=0.5, newcomer=newcomer)
+    assert len(newcomers) > 20
+    assert churn.comings > len(newcomers) / 2
+    assert not any(comer.is_up for comer in comers)
+    there = up[-1] + sum(comer.is_up for comer in newcomers)
+    assert there == pytest.approx(20 * 0.4, abs=5)
+
+
 @pytest.mark.parametrize(("killed", "least", "most"), [(0.0, 0.0, 0.0), (0.5, 0.4, 0.6), (1.0, 1.0, 1.0)])
 def test_sessions_end_cleanly_or_not(killed: float, least: float, most: float) -> None:
     churn, comers, _ = course(1, 50, killed=killed)

@@ -1,10 +1,11 @@
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
 
-from p2pd.sim import menu
+from p2pd.sim import menu, stage
 from p2pd.sim.__main__ import _Bar, main
 from p2pd.sim.menu import Course, Outcome, Tally, courses
 from p2pd.sim.scenarios import SCENARIOS
@@ -35,6 +36,7 @@ def test_help_has_examples() -> None:
     [
         (["storms"], "there are: calm, storm"),
         (["calm", "--nodes", "3"], "at least 5 nodes"),
+        (["calm", "--nodes", "1000000"], "not in the range"),
         (["calm", "--hours", "0"], "--hours is more than 0"),
         (["calm", "--share", "0.5"], "--share is for `liars`"),
         (["calm", "--mutant", "nothing"], "there is no mutant"),
@@ -45,6 +47,32 @@ def test_what_cannot_be_done_is_refused_with_a_reason(words: list[str], told: st
     result = command(*words)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--trace", "--picture"])
+def test_what_cannot_be_written_is_said_before_the_run(tmp_path, option: str) -> None:
+    result = command("crowd", option, str(tmp_path / "nowhere" / "file"))
+    assert result.exit_code == 2, "1 would be a violation"
+    assert len(result.stderr.splitlines()) == 1
+    assert "No such file" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is Linux's /dev/full here")
+@pytest.mark.parametrize("option", ["--json", "--trace", "--picture"])
+def test_a_disk_that_is_full_is_no_violation(option: str) -> None:
+    result = command("calm", "--nodes", "5", "--hours", "0.01", option, "/dev/full")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: what came of it cannot be written: No space left on device\n"
+
+
+def test_what_is_interrupted_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "perform", interrupted)
+    result = command(*SMALL)
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 @pytest.mark.slow

@@ -1,19 +1,22 @@
 """What the judge says of courses of events that are made to be wrong."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from p2pd import limits
 from p2pd.crypto import ratchet
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.peers import Peer
 from p2pd.effects import SendDatagram
 from p2pd.engine import Engine
-from p2pd.sim.bounds import exceeded
+from p2pd.sim.bounds import exceeded_in_memory, exceeded_in_stores
 from p2pd.sim.invariants import Judge, MessageKeys
 from p2pd.sim.nearest import KNOWN_S
 from p2pd.sim.probes import probes
 from p2pd.sim.promises import Letter
+from p2pd.sim.resident import Resident
 from p2pd.sim.stage import Options, Stage
 from p2pd.sim.town import Town
 from p2pd.sim.watching import Phase
@@ -152,6 +155,22 @@ def test_what_is_never_told_is_noticed_at_the_end(stage: Stage) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_given_up_early_is_noticed(stage: Stage) -> None:
+    writer, reader = stage.people
+    reader.stop()
+    for tried_s in (0, limits.OUTBOX_LIFE_S):
+        letter = stage.write(writer, reader)
+        assert letter is not None
+        letter.offered_s -= tried_s
+        writer.do(partial(_give_up, reader, letter))
+        assert found(stage.judge) == ["delivered or told"], "only the one that was given up at once"
+
+
+def _give_up(reader: Resident, letter: Letter, engine: Engine, now: Now) -> None:
+    engine._history.change_state(reader.identity, letter.id, MessageState.FAILED, now, reason="no reason")
+
+
+@pytest.mark.slow
 def test_a_tombstone_undone_and_a_value_gone_back_are_noticed(stage: Stage) -> None:
     server = stage.town.servers[0]
     reader = stage.people[1]
@@ -182,7 +201,7 @@ def test_a_look_up_that_misses_the_nearest_is_noticed(stage: Stage) -> None:
     lookup = Lookup(target, [Peer(servers[0].key, servers[0].hint.endpoint)], own=servers[2].key, width=20)
     for peer in lookup.next_asks():
         lookup.on_answered(peer, [])
-    nearest.on_search_end(servers[2].key, target, lookup)
+    nearest.on_search_end(servers[2].key, target, lookup, 1.0)
     assert found(stage.judge) == ["nearest"]
     assert nearest.reached < 1
 
@@ -190,12 +209,27 @@ def test_a_look_up_that_misses_the_nearest_is_noticed(stage: Stage) -> None:
 @pytest.mark.slow
 def test_what_is_too_large_is_noticed(stage: Stage) -> None:
     person = stage.people[0]
-    assert exceeded(person) == []
-    hints = person.engine._dht._joining._hints
-    hints.update({Endpoint("10.9.9.9", port): None for port in range(1, 100)})
-    assert exceeded(person) == ["hints: 102, and 64 is the most"]
+    assert exceeded_in_memory(person.engine) == exceeded_in_stores(person) == []
     stage.on_effect(person.host, SendDatagram(Endpoint("10.1.0.1", 1), bytes(1_201)))
     assert found(stage.judge) == ["bounds"]
+
+
+@pytest.mark.slow
+def test_what_is_too_large_for_one_turn_only_is_noticed(stage: Stage) -> None:
+    person = stage.people[0]
+    hints = person.engine._dht._joining._hints
+    few = dict(hints)
+
+    def fill(engine: Engine, now: Now) -> None:
+        hints.update({Endpoint("10.9.9.9", port): None for port in range(1, 100)})
+
+    def empty(engine: Engine, now: Now) -> None:
+        hints.clear()
+        hints.update(few)
+
+    person.do(fill)
+    person.do(empty)
+    assert [violation.text for violation in stage.judge.violations] == ["hints: 102, and 64 is the most"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ SHORT = {
     "rendezvous": (16, 0.03),
     "foul-play": (9, 0.05),
     "partition": (9, 0.3),
-    "liars": (17, 0.15),
+    "liars": (19, 0.15),
     "recall": (7, 0.1),
     "crash": (6, 0.1),
     "sleep": (6, 0.3),
@@ -45,6 +45,17 @@ def test_a_short_run_breaks_no_promise(name: str) -> None:
         # what a crash cut off before `send` returned may be shown, too
         assert 0 < told["accepted"] <= told["shown"] + told.get("recalled", 0)
         assert told["shown"] == told.get("delivered", 0) <= told["offered"]  # all may have been recalled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["calm", "nat", "crowd"])
+def test_a_moment_is_enough_to_judge_something(name: str) -> None:
+    report = perform(SCENARIOS[name], Options(1, max(10, SCENARIOS[name].people + 2), 0.001))
+    assert not report.violations, report.as_text()
+    if SCENARIOS[name].private:
+        assert report.nearest_judged > 0
+    if name != "crowd":
+        assert report.messages["shown"] > 0
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ def play(stage: Stage) -> None:
     pairs = [*combinations_with_replacement(KINDS, 2), *((kind, _HOUSEMATE) for kind in _SHARED)]
     stage.random.shuffle(pairs)
     paths: list[str] = []
-    while pairs and stage.world.time_s < stage.options.hours * 3600:
+    while pairs and (not paths or stage.world.time_s < stage.options.hours * 3600):
         couples = [_couple(stage, *pairs.pop()) for _ in range(min(_AT_ONCE, len(pairs)))]
         paths += _meet(stage, couples)
         for person in (person for couple in couples for person in couple):
