@@ -97,6 +97,8 @@ class Contact(Struct, frozen=True):
     """By which we ask them, until it is answered or expired; None: in their public inbox."""
     invited: bool = False
     """They ask by an invite of ours: our user is not asked."""
+    said_clock: int = 0
+    """The newest clock of theirs that was too far ahead to count."""
 
 
 class Counters(Struct, frozen=True):
@@ -281,6 +283,8 @@ class Message(Struct, frozen=True):
     """What happened to it, for `why`: how it began, and the newest."""
     had_end_ms: int = 0
     """The end of a text whose words went otherwise, by which its recipient forgets it; 0: none."""
+    said_clock: int = 0
+    """Its sender's clock, where that was too far ahead to be this message's; 0: it is."""
 
     def went(self, step: Step, **changes: Any) -> "Message":
         """This message, with one more thing that happened to it, and the fields that it changed."""

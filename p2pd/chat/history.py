@@ -2,8 +2,9 @@
 
 Knows no network.
 Rules: a conversation is ordered by hybrid logical clock, sender, id, and so is the same on both ends (Kulkarni et al.,
-2014); a clock from elsewhere counts at most ten minutes ahead of ours.  An event is written in the transaction of what
-it tells of; its cursor only grows.  Every change of a message's state leaves a step for `why`.
+2014); a clock from elsewhere counts at most ten minutes ahead of ours, and its sender's order stays.  An event is
+written in the transaction of what it tells of; its cursor only grows.  Every change of a message's state leaves a step
+for `why`.
 """
 
 import json
@@ -18,6 +19,10 @@ from p2pd.types import IdentityKey, MessageId, Now
 from p2pd.wire.address import encode_address, encode_id
 
 CLOCK_COUNTER_BITS = 16
+_ROOM = 1 << CLOCK_COUNTER_BITS
+"""Of the clock, before a message whose own is too far ahead: for those that it may have overtaken."""
+_NARROWEST = 64
+"""Of room that is divided, this part is left on either side."""
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ENDS = {
@@ -99,11 +104,17 @@ class History:
         if self._store.message(message.message, contact=contact.identity) is not None:
             return
         gap = any(self._store.message(MessageId(parent), contact=contact.identity) is None for parent in parents)
-        clock = self._placed(contact.identity, message.clock, now)
+        said, clock = message.clock, self._placed(contact.identity, message.clock, now)
         steps = (Step(now.wall_ms, "received", {"via": message.via}),)
         events = (*message.events, self._store.newest_cursor() + 1)
         message = replace(
-            message, gap=gap, clock=clock, sent_ms=clock >> CLOCK_COUNTER_BITS, steps=steps, events=events
+            message,
+            gap=gap,
+            clock=clock,
+            said_clock=said if said != clock else 0,
+            sent_ms=clock >> CLOCK_COUNTER_BITS,
+            steps=steps,
+            events=events,
         )
         self._store.save_message(message)
         data: dict[str, object] = {
@@ -121,13 +132,39 @@ class History:
             data["gap"] = True
         self.event("message", data, now, about=_passing(message))
 
-    def _placed(self, contact: IdentityKey, clock: int, now: Now) -> int:
-        """What a clock from elsewhere counts as; one too far ahead goes behind what is here, in its sender's order."""
-        bounded = bounded_clock(clock, now)
+    def _placed(self, identity: IdentityKey, clock: int, now: Now) -> int:
+        """What a contact's clock counts as; one too far ahead goes behind all but what they said later."""
+        contact, bounded = self._store.contact(identity), bounded_clock(clock, now)
+        if contact is not None and clock < contact.said_clock:
+            place = self._overtaken(identity, clock)
+            if place is not None:
+                return place
         if bounded == clock:
             return clock
-        newest = self._store.history(contact, limit=1)  # our own clock may have been set back since it came
-        return min(clock, max(bounded, newest[0].clock + 1)) if newest else bounded
+        if contact is not None and clock > contact.said_clock:
+            self._store.save_contact(replace(contact, said_clock=clock))
+        newest = self._store.history(identity, limit=1)  # our own clock may have been set back since it came
+        return min(clock, max(bounded, newest[0].clock + _ROOM)) if newest else bounded
+
+    def _overtaken(self, identity: IdentityKey, clock: int) -> int | None:
+        """The place of what comes after something that its sender said later: as far before it as it was said before.
+
+        Where that is not behind all that was said earlier, it lies between those as their sender's clocks do.
+        None: nothing said later counts as less.
+        """
+        recent = self._store.history(identity, limit=limits.UNACKNOWLEDGED)
+        theirs = [(one.said_clock or one.clock, one.clock) for one in recent if one.direction is Direction.IN]
+        later = min((one for one in theirs if one[0] > clock), default=None)
+        if later is None or later[1] > clock:
+            return None
+        said, place = later
+        earlier_said, earlier = max((one for one in theirs if one[0] < clock), default=(0, 0))
+        early = max(0, place - (said - clock))
+        if early > earlier:
+            return early
+        room = place - earlier
+        share, edge = room * (clock - earlier_said) // (said - earlier_said), max(1, room // _NARROWEST)
+        return earlier + min(max(share, edge), room - edge)
 
     def change_state(
         self, contact: IdentityKey, id: MessageId, state: MessageState, now: Now, via: str = "", **detail: str | int
@@ -196,9 +233,10 @@ class History:
         if message is not None and message.recall is not None:
             return message.recall.outcome
         if message is None:
-            clock, outcome = self._placed(contact.identity, clock, now), RecallOutcome.UNSEEN
-            sent_ms = clock >> CLOCK_COUNTER_BITS
+            said, clock = clock, self._placed(contact.identity, clock, now)
+            sent_ms, outcome = clock >> CLOCK_COUNTER_BITS, RecallOutcome.UNSEEN
             message = Message(contact.identity, id, Direction.IN, "", clock, sent_ms, received_ms=now.wall_ms)
+            message = replace(message, said_clock=said if said != clock else 0)
         else:
             outcome = RecallOutcome.READ if message.state is MessageState.READ else RecallOutcome.SHOWN
         for cursor in message.events:

@@ -1,7 +1,10 @@
 import json
 from contextlib import ExitStack
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from p2pd import limits
@@ -10,6 +13,7 @@ from p2pd.effects import Notify
 from p2pd.store import Direction, Message, MessageState
 from p2pd.types import MessageId
 from p2pd.wire.address import encode_id
+from tests import cast
 from tests.cast import START, Person, after
 
 AHEAD_MS = limits.CLOCK_SKEW_S * 1000
@@ -58,6 +62,37 @@ def test_a_sender_keeps_its_order_though_our_clock_is_set_back(friends: tuple[Pe
         clock = (START.wall_ms + number) << CLOCK_COUNTER_BITS
         person.history.received(person.contact(other), incoming(person, other, number, clock), (), after(-back_s))
     assert person.texts(other) == ["text 1", "text 2", "text 3", "text 4"]
+
+
+def test_what_was_overtaken_goes_before_what_overtook_it_though_their_clock_is_ahead(
+    friends: tuple[Person, Person],
+) -> None:
+    person, other = friends
+    for number, at_s in ((1, 0), (4, 1), (3, 2), (2, 3), (5, 4)):
+        clock = (START.wall_ms + 7_200_000 + 400 * number) << CLOCK_COUNTER_BITS
+        person.history.received(person.contact(other), incoming(person, other, number, clock), (), after(at_s))
+    assert person.texts(other) == [f"text {number}" for number in (1, 2, 3, 4, 5)]
+
+
+@given(
+    gaps_ms=st.lists(st.integers(1, 4_000_000), min_size=2, max_size=8),
+    chance=st.randoms(use_true_random=False),
+    passing_s=st.lists(st.integers(-4_000, 4_000), min_size=8, max_size=8),
+)
+def test_a_sender_keeps_its_order_however_it_comes_and_whatever_the_clocks_do(
+    gaps_ms: list[int], chance: Random, passing_s: list[int]
+) -> None:
+    with ExitStack() as stack:
+        person, other = cast.friends(stack)
+        said, at_s = START.wall_ms, 0
+        written = []
+        for number, gap_ms in enumerate(gaps_ms, 1):
+            said += gap_ms
+            written.append(incoming(person, other, number, said << CLOCK_COUNTER_BITS))
+        for message, s in zip(chance.sample(written, len(written)), passing_s, strict=False):
+            at_s = max(-80_000, at_s + s)
+            person.history.received(person.contact(other), message, (), after(at_s))
+        assert person.texts(other) == [message.text for message in written]
 
 
 def test_what_was_received_is_told_once(friends: tuple[Person, Person]) -> None:
