@@ -105,8 +105,12 @@ RECORD_BYTES = BODY_BYTES + RECORD_OVERHEAD_BYTES
 SIZE_CLASSES = (256, BODY_INLINE_BYTES, 4 * KIB, BODY_BYTES)
 """The only sizes a padded body has (R35)."""
 SET_ITEMS = 256
-"""Items and tombstones under one record key; a mailbox goes on at the next index."""
+"""Items under one record key, and tombstones of what is not held; a mailbox goes on at the next index."""
 SET_BYTES = MIB
+SET_RECORDS = 8 * SET_ITEMS
+"""The same with those that came after items and took their places: so many that nothing more is taken under the key,
+and that reading all of them takes 5 ms.  To shut a priced public inbox by that, while its owner ends what comes, takes
+as long as to shut it against who pays most (`REQUEST_BITS`); an inbox that so many ring in a day is swept as well."""
 OPEN_SET_ITEMS = SET_ITEMS // 2
 OPEN_SET_BYTES = SET_BYTES // 2
 """The share of an open set's stamped items, and that of those without a stamp: so junk with a stamp of a bit ends

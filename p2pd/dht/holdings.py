@@ -12,6 +12,7 @@ Rules (R2, R10):
 | sets | item | same id, other bytes | refused: what is held is never evicted |
 | open set | its half for stamped items full | item with more stamp bits than the least | replaces that one |
 | open set | its half for items without a stamp full | one more | refused |
+| sets | `SET_RECORDS` items and tombstones | item | refused: each may leave a tombstone, and all are read for any |
 
 What the store grows by costs the more of its source's bytes of a day, the fuller it is (R34): to fill it takes very
 many networks, and who brings little finds room.  What replaces or ends something costs its size.
@@ -159,6 +160,8 @@ class Holdings:
         same = [row for row in rows if row.item == record.item]
         if same:
             return Kept(Refusal.DELETED if same[0].tombstone else Refusal.CONFLICT)
+        if len(rows) >= limits.SET_RECORDS:
+            return Kept(Refusal.FULL)
         items = [row for row in rows if not row.tombstone]
         if not isinstance(record.content, OpenItem):
             if len(items) >= limits.SET_ITEMS or _size(items) + len(record.data) > limits.SET_BYTES:

@@ -5,9 +5,11 @@ from p2pd.chat import pairs
 from p2pd.chat.mail import MailAddress, mail_record, open_mail, ring_record, tombstone
 from p2pd.dht.records import verified
 from p2pd.errors import PeerError
-from p2pd.types import AddressKey, ItemId
+from p2pd.store import PairSecret
+from p2pd.types import AddressKey, DeviceKey, ItemId
 from p2pd.wire.record import Family, OpenItem, SetItem, Tombstone
 from tests.cast import START, Person
+from tests.second import make_vectors
 
 ITEM = ItemId(b"i" * 16)
 EXPIRES_S = START.wall_s + 60
@@ -28,6 +30,16 @@ def test_mail_opens_for_the_reader_and_has_a_size_class(friends: tuple[Person, P
     assert len(content.body) in limits.SIZE_CLASSES
     (direction,) = pairs.reading(reader.keys, reader.contact(writer))
     assert open_mail(MailAddress(direction, START.day, 0), content) == b"e" * size
+
+
+def test_its_body_is_what_the_second_implementation_makes() -> None:
+    vector = make_vectors.sealed()
+    sender, recipient = map(DeviceKey, vector["devices"])
+    direction = pairs.Direction(PairSecret(1, vector["pair_secret"], START.wall_ms), sender, recipient)
+    where = MailAddress(direction, vector["day"], 0)
+    content = mail_record(where, ItemId(vector["item"]), vector["envelope"], EXPIRES_S).parse()
+    assert isinstance(content, SetItem)
+    assert content.body == vector["body"]
 
 
 def test_a_put_repeated_has_the_same_bytes(friends: tuple[Person, Person]) -> None:

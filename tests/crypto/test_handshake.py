@@ -7,6 +7,7 @@ from p2pd.crypto.keys import SigningKey, exchange_public, x25519_public
 from p2pd.crypto.noise import IkInitiator, IkResponder
 from p2pd.errors import PeerError
 from p2pd.limits import NOISE_MESSAGE_BYTES
+from tests.second import formats
 
 CALLER, CALLED, OTHER = SigningKey(b"c" * 32), SigningKey(b"d" * 32), SigningKey(b"o" * 32)
 
@@ -52,6 +53,13 @@ def test_the_published_vector(noise_vector):
         sending, receiving = ends[number % 2]
         assert sending.encrypt(payload) == ciphertext
         assert receiving.decrypt(ciphertext) == payload
+
+
+def test_the_prologue_is_what_the_second_implementation_makes(chance):
+    golden = formats.derived()["link_prologue"]
+    responder = IkResponder(CALLED.exchange_secret, golden["bytes"], chance)
+    hello = Initiator(CALLER, CALLED.public, golden["binding"], chance).hello(b"payload")
+    assert responder.read_first(hello) == (exchange_public(CALLER.public), b"payload")
 
 
 def test_both_learn_who_the_other_is_and_talk(chance):

@@ -22,6 +22,13 @@ def test_keys_and_signatures_equal_those_of_the_vectors(vectors):
     assert key.sign(Domain.SIGN_PREKEYS, pair["message"]) == pair["signature"]
 
 
+def test_signatures_of_every_kind_equal_those_of_the_vectors(vectors):
+    case = vectors["signatures"]
+    key, kinds = SigningKey(case["seed"]), [domain for domain in Domain if domain.name.startswith("SIGN_")]
+    made = {kind.value.decode().removeprefix("p2pd/1 "): key.sign(kind, case["message"]) for kind in kinds}
+    assert made == case["by"]
+
+
 def test_the_second_implementation_verifies_what_we_sign():
     signature = ONE.sign(Domain.SIGN_ITEM, b"an item")
     assert curve.verify(ONE.public, protocol.signed_bytes("sign item", b"an item"), signature)

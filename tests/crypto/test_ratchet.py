@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pd.crypto.keys import x25519_public
-from p2pd.crypto.prekeys import new_prekey
+from p2pd.crypto.prekeys import PrekeyPair, new_prekey
 from p2pd.crypto.ratchet import Ratchet, RatchetHeader
 from p2pd.errors import DamagedError, DuplicateError, PeerError, UndecryptableError, UsageError
 from p2pd.limits import RATCHET_JUMP, RATCHET_RETIRED, RATCHET_SKIPPED, RATCHET_STATE_BYTES
+from tests.second import protocol
 
 MESSAGES = int(os.environ.get("P2PD_RATCHET_MESSAGES", "2000"))
 SECRET, ASSOCIATED = b"s" * 32, b"both identities"
@@ -32,6 +33,22 @@ def talking(pair) -> tuple[Ratchet, Ratchet]:
     bob.decrypt(*alice.encrypt(b"hello"))
     alice.decrypt(*bob.encrypt(b"hello yourself"))
     return pair
+
+
+def test_the_vectors_messages_open_and_the_second_implementation_reads_the_answer(vectors):
+    contact, case = vectors["first_contact"], vectors["ratchet"]
+    prekey = PrekeyPair(contact["header"]["prekey_id"], 0, contact["prekey"], contact["kem_seed"])
+    recipient = Ratchet.accept(contact["secret"], prekey, contact["associated"])
+    for message in case["messages"]:
+        header = RatchetHeader(case["public"], case["previous"], message["number"])
+        assert recipient.decrypt(header, message["ciphertext"], case["associated"]) == message["plaintext"]
+    header, ciphertext = recipient.encrypt(b"back", case["associated"])
+    assert (header.previous, header.number) == (0, 0)
+    root, _ = protocol.root_step(contact["secret"], case["ratchet"], x25519_public(contact["prekey"]))
+    _, chain = protocol.root_step(root, case["ratchet"], header.public)
+    cipher, nonce = protocol.message_cipher(protocol.message_key(chain, 0))
+    associated = protocol.message_associated(contact["associated"], case["associated"], header.public, 0, 0)
+    assert cipher.decrypt(nonce, ciphertext, associated) == b"back"
 
 
 def test_messages_go_both_ways(pair):

@@ -112,6 +112,23 @@ class TestSets:
         assert take(held, tombstone(KEY, NOW, item_of(0), Family.SET)) is Refusal.KEPT
         assert take(held, set_item(KEY, NOW, item_of("more"))) is Refusal.KEPT
 
+    @pytest.mark.parametrize("make", [set_item, open_item])
+    def test_what_has_been_ended_takes_room_too(
+        self, make: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or who puts an item and ends it, over and over, has its holders read ever more for each question."""
+        monkeypatch.setattr(limits, "SET_ITEMS", 4)
+        monkeypatch.setattr(limits, "SET_RECORDS", 8)
+        family, held = Family.SET if make is set_item else Family.OPEN_SET, holdings()
+        ends = [tombstone(KEY, NOW, item_in(item), family) for item in (make(KEY, NOW, item_of(n)) for n in range(10))]
+        assert [take(held, end) for end in ends].count(Refusal.KEPT) == limits.SET_ITEMS
+        for number in range(20, 40):
+            item = make(KEY, NOW, item_of(number))
+            if take(held, item) is Refusal.KEPT:
+                assert take(held, tombstone(KEY, NOW, item_in(item), family)) is Refusal.KEPT
+        assert held.records == limits.SET_RECORDS
+        assert take(held, make(KEY, NOW, item_of("more"))) is Refusal.FULL
+
     @pytest.mark.slow
     def test_in_a_full_open_set_work_wins(self) -> None:
         held = holdings()

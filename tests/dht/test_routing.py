@@ -7,6 +7,7 @@ from p2pd.dht.peers import Peer, masked, node_id
 from p2pd.dht.routing import Table
 from p2pd.sim.chance import SeededRandom
 from p2pd.types import Endpoint, NodeId, NodeKey
+from tests.second import formats
 
 OWN = NodeId(b"\xff" * 32)
 RANDOM = SeededRandom("routing")
@@ -15,6 +16,10 @@ RANDOM = SeededRandom("routing")
 def peer(number: int, host: str | None = None) -> Peer:
     key = NodeKey(SeededRandom(("peer", number)).bytes(32))
     return Peer(key, Endpoint(host or f"{1 + number // 250}.{number % 250}.0.1", 4242))
+
+
+def test_a_nodes_place_is_what_the_second_implementation_makes() -> None:
+    assert node_id(NodeKey(formats.NODE)) == formats.derived()["node_id"]
 
 
 def full_table(count: int = 600) -> tuple[Table, list[Peer]]:

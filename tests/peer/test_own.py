@@ -12,6 +12,7 @@ from p2pd.storage.user import SqliteUserStore
 from p2pd.types import DeviceKey, IdentityKey
 from p2pd.wire.person import DeviceCertificate, DeviceContent
 from tests.cast import START, Person, after
+from tests.wire.formats import TEXTS
 
 SMALL_ORDER = b"\1" + bytes(31)
 ON_THE_CURVE = bindings.crypto_sign_seed_keypair(b"s" * 32)[0]
@@ -80,6 +81,12 @@ def test_a_certificate_for_a_key_with_which_nothing_is_agreed_is_refused(device:
     certificate = DeviceCertificate(content, identity.sign(Domain.SIGN_DEVICE, content))
     with pytest.raises(PeerError, match="bad key"):
         own.certified_device(certificate)
+
+
+def test_what_is_read_aloud_is_what_the_second_implementation_makes() -> None:
+    one, other = IdentityKey(TEXTS["identity"]), IdentityKey(TEXTS["other_identity"])
+    assert own.fingerprint(one) == TEXTS["fingerprint"]
+    assert own.safety_code(one, other) == own.safety_code(other, one) == TEXTS["safety_code"]
 
 
 def test_a_fingerprint_is_eight_groups_of_four(stack: ExitStack) -> None:

@@ -23,6 +23,7 @@ from p2pd.wire.person import Presence, Profile, ProfileDevice, SignedPrekey
 from p2pd.wire.record import Record, Single, signing_domain
 from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, Person, after
+from tests.second import make_vectors, protocol
 
 SECRET = b"s" * 32
 
@@ -72,6 +73,18 @@ def test_where_presence_lies_follows_from_the_secret_and_the_day_alone(stack: Ex
         assert place == personal_address(person.identity, PRESENCE, secret, day)
     known = {personal_address(person.identity, purpose, b"", START.day) for purpose in (PROFILE, PRESENCE, INBOX)}
     assert len({*places.values(), *known}) == len(places) + len(known), "who has the address alone finds none"
+
+
+def test_what_the_second_implementation_seals_opens(stack: ExitStack) -> None:
+    vector, person = make_vectors.sealed(), Person("alice", stack)
+    identity, day, address = IdentityKey(vector["identity"]), vector["day"], AddressKey(b"a" * 32)
+    presence = Presence(START.wall_ms, person.keys.node_key, [])
+    for key, secret in (("presence_key", vector["contact_secret"]), ("public_presence_key", b"")):
+        body = protocol.sealed_body(vector[key], b"n" * 24, presence.encode(), address, 256)
+        assert open_presence(identity, secret, day, Single(address, 1, START.wall_s, body)) == presence
+    profile = Profile("alice", START.wall_ms, 12, [])
+    body = protocol.sealed_body(vector["profile_key"], b"n" * 24, profile.encode(), address, 4_096)
+    assert open_profile(identity, day, Single(address, 1, START.wall_s, body)) == profile
 
 
 def test_presence_opens_with_the_secret_only(stack: ExitStack) -> None:

@@ -29,6 +29,7 @@ from p2pd.wire.relay import (
 from p2pd.wire.rpc import pack_endpoint
 from tests.cast import START, after
 from tests.chance import SeededRandom
+from tests.second import formats
 
 
 def server(number: int, host: str = "") -> Peer:
@@ -575,3 +576,4 @@ def test_two_ends_of_a_call_have_one_binding_and_no_other_call_has_it() -> None:
     one, other = NodeKey(b"1" * 32), NodeKey(b"2" * 32)
     assert relay_binding(one, other) != relay_binding(other, one)
     assert len(relay_binding(one, other)) == 32
+    assert relay_binding(NodeKey(formats.NODE), NodeKey(formats.KEY)) == formats.derived()["relayed_binding"]

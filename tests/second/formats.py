@@ -20,9 +20,12 @@ def filled(size: int, start: int = 0) -> bytes:
     return bytes((start + place) % 256 for place in range(size))
 
 
+def framed(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
 def label_hash(label: str, *parts: bytes, size: int = 32, key: bytes = b"") -> bytes:
-    framed = b"".join(len(part).to_bytes(4, "big") + part for part in (b"p2pd/1 " + label.encode(), *parts))
-    return blake2b(framed, digest_size=size, key=key).digest()
+    return blake2b(framed(b"p2pd/1 " + label.encode(), *parts), digest_size=size, key=key).digest()
 
 
 def letters(data: bytes) -> str:
@@ -234,6 +237,11 @@ def invite_checksum(hints: bytes, body: bytes) -> bytes:
     return label_hash("invite checksum", IDENTITY, hints, body, size=3)
 
 
+def spoken(digest: bytes) -> str:
+    """What is read aloud: groups of four letters."""
+    return " ".join(letters(digest)[at : at + 4] for at in range(0, 32, 4))
+
+
 def texts() -> dict[str, Any]:
     """What people copy."""
     address = "p2p:" + letters(IDENTITY + label_hash("address checksum", IDENTITY, size=3))
@@ -250,6 +258,9 @@ def texts() -> dict[str, Any]:
         "invitation": {"expires_s": EXPIRES_S, "secret": TOKEN, "one_time_id": 70_000, "one_time": PUBLIC},
         "message": MESSAGE,
         "message_letters": letters(MESSAGE),
+        "fingerprint": spoken(label_hash("fingerprint", IDENTITY, size=20)),
+        "other_identity": DEVICE,
+        "safety_code": spoken(label_hash("safety code", IDENTITY, DEVICE, size=20)),
     }
 
 
@@ -264,6 +275,9 @@ def derived() -> dict[str, Any]:
         ),
         "envelope_binding": label_hash("envelope", SESSION, (1).to_bytes(8, "big"), FIRST_CONTACT.encode()),
         "invite_proof": label_hash("invite proof", IDENTITY, FIRST_ENVELOPE.encode(), size=16, key=TOKEN),
+        "node_id": label_hash("node id", NODE),
+        "relayed_binding": label_hash("relayed link", NODE, KEY),
+        "link_prologue": {"binding": DIGEST, "bytes": framed(b"p2pd/1 link", DIGEST)},
         "listen": ADDRESS + NODE + EXPIRES_S.to_bytes(4, "big"),
         "padded": {"plaintext": b"hello", "size": 32, "bytes": b"\x00\x00\x00\x05hello".ljust(32, b"\0")},
     }

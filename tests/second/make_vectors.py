@@ -91,6 +91,53 @@ def first_contact(kem_ciphertext: bytes | None) -> dict[str, Any]:
     }
 
 
+def ratchet(contact: dict[str, Any]) -> dict[str, Any]:
+    """The first messages of the session that the first contact begins, one of them missing."""
+    own, message = named("ratchet"), named("message associated")
+    public = curve.x25519_public(own)
+    _, chain = protocol.root_step(contact["secret"], own, curve.x25519_public(contact["prekey"]))
+    messages = []
+    for number in (0, 2):
+        cipher, nonce = protocol.message_cipher(protocol.message_key(chain, number))
+        plaintext = f"message {number}".encode()
+        associated = protocol.message_associated(contact["associated"], message, public, 0, number)
+        ciphertext = cipher.encrypt(nonce, plaintext, associated)
+        messages.append({"number": number, "plaintext": plaintext, "ciphertext": ciphertext})
+    return {"ratchet": own, "public": public, "previous": 0, "associated": message, "messages": messages}
+
+
+def signatures() -> dict[str, Any]:
+    """One message under every label that signs."""
+    seed, message = named("signer"), named("message")
+    kinds = ("single", "item", "open item", "tombstone", "receipt", "listen", "device", "prekeys")
+    labels = [f"sign {kind}" for kind in kinds]
+    return {"seed": seed, "message": message, "by": {label: protocol.sign(seed, label, message) for label in labels}}
+
+
+def sealed() -> dict[str, Any]:
+    """The keys of what is sealed in records, and a body of mail."""
+    identity, secret, day = curve.public_key(named("identity")), named("contact secret"), 20_454
+    sender, recipient = curve.public_key(named("device one")), curve.public_key(named("device other"))
+    pair_secret, item, envelope = named("pair secret"), named("item")[:16], named("envelope", 96)
+    address = protocol.pair_address(pair_secret, sender, recipient, day, 0)
+    mail_key = protocol.label_hash("pair seal", sender, recipient, key=pair_secret)
+    nonce = protocol.label_hash("mail nonce", address, item, envelope, size=24)
+    return {
+        "identity": identity,
+        "day": day,
+        "profile_key": protocol.label_hash("profile seal", identity, protocol.u32(day)),
+        "contact_secret": secret,
+        "presence_key": protocol.label_hash("presence seal", identity, protocol.u32(day), key=secret),
+        "public_presence_key": protocol.label_hash("presence seal", identity, protocol.u32(day)),
+        "devices": [sender, recipient],
+        "pair_secret": pair_secret,
+        "mail_key": mail_key,
+        "item": item,
+        "envelope": envelope,
+        "body": protocol.sealed_body(mail_key, nonce, envelope, address, 256),
+    }
+
+
 def stamp() -> dict[str, Any]:
     challenge, nodes = named("challenge"), [curve.public_key(named(f"node {n}")) for n in range(8)]
     nonces = [number.to_bytes(8, "big") for number in range(32)]
@@ -119,7 +166,16 @@ def vectors() -> str:
     """The whole file."""
     kept = json.loads(FILE.read_text())["first_contact"]["header"]["kem_ciphertext"] if FILE.exists() else ""
     contact = first_contact(bytes.fromhex(kept) or None)
-    made = {"blinding": blinding(), "pair": pair(), "first_contact": contact, "stamp": stamp(), "lan": lan()}
+    made = {
+        "blinding": blinding(),
+        "pair": pair(),
+        "first_contact": contact,
+        "ratchet": ratchet(contact),
+        "signatures": signatures(),
+        "sealed": sealed(),
+        "stamp": stamp(),
+        "lan": lan(),
+    }
     return json.dumps(_hex(made), indent=1) + "\n"
 
 

@@ -22,9 +22,9 @@ def label_hash(label: str, *parts: bytes, size: int = 32, key: bytes = b"") -> b
     return hashlib.blake2b(data, digest_size=size, key=key).digest()
 
 
-def hkdf(secret: bytes, info: bytes, size: int = 32) -> bytes:
-    """RFC 5869 with SHA-256 and no salt; up to 64 bytes."""
-    extracted = hmac.digest(bytes(32), secret, "sha256")
+def hkdf(secret: bytes, info: bytes, size: int = 32, salt: bytes = bytes(32)) -> bytes:
+    """RFC 5869 with SHA-256; up to 64 bytes."""
+    extracted = hmac.digest(salt, secret, "sha256")
     first = hmac.digest(extracted, info + b"\x01", "sha256")
     return (first + hmac.digest(extracted, first + info + b"\x02", "sha256"))[:size]
 
@@ -161,6 +161,39 @@ def open_request(prekey_secret: bytes, kem_seed: bytes, blob: bytes) -> tuple[by
         "kem_ciphertext": ciphertext,
     }
     return key, header, inside[68:]
+
+
+def root_step(root: bytes, own: bytes, theirs: bytes) -> tuple[bytes, bytes]:
+    """The next root key and a chain key, from a ratchet secret of one end and the ratchet key of the other."""
+    wide = hkdf(curve.x25519(own, theirs), b"p2pd/1 ratchet root", 64, salt=root)
+    return wide[:32], wide[32:]
+
+
+def message_key(chain: bytes, number: int) -> bytes:
+    """Of a chain's message of this number, from 0."""
+    label = b"p2pd/1 ratchet chain"
+    for _ in range(number):
+        chain = hmac.digest(chain, label + b"\x02", "sha256")
+    return hmac.digest(chain, label + b"\x01", "sha256")
+
+
+def message_cipher(key: bytes) -> tuple[ChaCha20Poly1305, bytes]:
+    """A message's cipher and nonce."""
+    derived = hkdf(key, framed(b"p2pd/1 ratchet message"), 44)
+    return ChaCha20Poly1305(derived[:32]), derived[32:]
+
+
+def message_associated(session: bytes, message: bytes, ratchet: bytes, previous: int, number: int) -> bytes:
+    """What a message authenticates, with the session's associated data and its own."""
+    return framed(session, message, ratchet + u32(previous) + u32(number))
+
+
+def padded(plaintext: bytes, size: int) -> bytes:
+    return (u32(len(plaintext)) + plaintext).ljust(size, b"\0")
+
+
+def sealed_body(key: bytes, nonce: bytes, plaintext: bytes, address: bytes, size: int) -> bytes:
+    return nonce + xchacha_seal(key, nonce, padded(plaintext, size - 40), address)
 
 
 def stamp_bits(label: str, challenge: bytes, nonce: bytes) -> int:
