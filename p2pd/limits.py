@@ -62,6 +62,10 @@ LOOKUP_S = 10.0
 """A look-up ends after this long with what it has."""
 LOOKUPS_OPEN = 1_024
 """Look-ups waiting or under way; further ones fail at once."""
+LOOKUPS_BUSY = LOOKUPS_OPEN // 2
+"""So many waiting, what goes to mailboxes is held back: the rest is for what people wait for, and for reading."""
+LOOKUPS_BUSY_S = 1.0
+"""For so long, and then it is seen whether they still wait."""
 LOOKUPS_ACTIVE = 64
 REQUEST_SLOW_MIN_S = 0.01
 """A question unanswered for longer than 19 of 20 lately (never before this: it is what a busy machine's own turns
@@ -133,6 +137,9 @@ NAME_CHARS = 50
 """A petname or claimed name, as Briar's (R44)."""
 PROFILE_LIFE_S = 15 * DAY_S
 PROFILE_DAYS_READ = 15
+PROFILES_READ = 16
+"""People whose profiles are looked for at once, on all these days where need be: with `MAILBOXES_READ` fewer look-ups
+than `LOOKUPS_BUSY`, so that asking a thousand people keeps nothing else waiting."""
 """Today's key and the 14 before it."""
 PRESENCE_LIFE_S = 2 * HOUR_S
 PRESENCE_RENEW_S = HOUR_S

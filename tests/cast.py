@@ -108,6 +108,7 @@ class ScriptedDht:
 
     key: NodeKey = NodeKey(b"the one it stands for".ljust(32))
     joined: bool = True
+    is_busy: bool = False
     receipts_wanted: int = 8
     quic_blocked: bool = False
     has_looked_around: bool = True

@@ -65,6 +65,9 @@ class Posting:
         """Puts what is not on the DHT yet into the mailbox of the day."""
         flight = self._flights.of(contact.identity)
         flight.mail_at = now.steady + limits.RETRY_S[0]
+        if self._dht.is_busy:
+            flight.mail_at = now.steady + limits.LOOKUPS_BUSY_S
+            return
         session = self._envelopes.session(contact, now)
         if session is None or not self._dht.joined:
             return

@@ -9,6 +9,7 @@ invite has expired unanswered, it is sealed anew for the public inbox.
 What lies in our own inbox is opened, entered like any envelope, and ended by a tombstone that only we can sign.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,11 +57,21 @@ class Asking:
     """Steady seconds."""
     failures: int = 0
     busy: bool = False
-    waiting_days: int = 0
-    """Profiles that are still looked for."""
-    best: Profile | None = None
     price: int = 0
     """Bits of the stamp that their public inbox asked for last."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Somebody's profile is looked for."""
+
+    identity: IdentityKey
+    asking: Asking
+    """For which, unless it was forgotten meanwhile, or begun anew."""
+    waiting_days: int = 1
+    looks_back: bool = False
+    """Today's key had nothing: the others are asked."""
+    best: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,9 @@ class Requests:
         self._random = random
         self._count = count
         self._asking: dict[IdentityKey, Asking] = {}
+        self._unread: deque[_Reading] = deque()
+        """Profiles that are to be looked for when others have been."""
+        self._reading = 0
         self._stamps: dict[int, tuple[IdentityKey, OpenItem, SigningKey]] = {}
         """Requests that wait for their proof of work, and what signs them then."""
         self._next_job = 1
@@ -156,41 +170,53 @@ class Requests:
                 self.read_profile(identity, now)
 
     def read_profile(self, identity: IdentityKey, now: Now) -> None:
-        """Asks today's key and, where it has nothing, the fourteen before it at once."""
+        """Asks today's key and, where it has nothing, the fourteen before it at once; of few people at a time."""
         asking = self._asking.setdefault(identity, Asking(now.steady))
-        asking.busy, asking.best, asking.waiting_days = True, None, 1
-        self._get_profile(identity, now.day, now)
+        asking.busy = True
+        self._unread.append(_Reading(identity, asking))
+        self._read_next(now)
 
-    def _get_profile(self, identity: IdentityKey, day: int, now: Now) -> None:
+    def _read_next(self, now: Now) -> None:
+        while self._unread and self._reading < limits.PROFILES_READ:
+            reading = self._unread.popleft()
+            if self._is_wanted(reading):
+                self._reading += 1
+                self._get_profile(reading, now.day, now)
+
+    def _is_wanted(self, reading: _Reading) -> bool:
+        return self._asking.get(reading.identity) is reading.asking
+
+    def _get_profile(self, reading: _Reading, day: int, now: Now) -> None:
         def found(result: Found, later: Now) -> None:
-            self._on_profile(identity, day, result, later)
+            self._on_profile(reading, day, result, later)
 
-        self._dht.get(Family.SINGLE, personal_address(identity, PROFILE, b"", day), found, now)
+        self._dht.get(Family.SINGLE, personal_address(reading.identity, PROFILE, b"", day), found, now)
 
-    def _on_profile(self, identity: IdentityKey, day: int, found: Found, now: Now) -> None:
-        asking = self._asking.get(identity)
-        if asking is None:
-            return
+    def _on_profile(self, reading: _Reading, day: int, found: Found, now: Now) -> None:
         for record in found.records:
             if isinstance(record.content, Single):
                 try:
-                    profile = open_profile(identity, day, record.content)
+                    profile = open_profile(reading.identity, day, record.content)
                 except PeerError as error:
                     self._count(error.reason)
                     continue
-                if asking.best is None or profile.made_ms > asking.best.made_ms:
-                    asking.best = profile
-        asking.waiting_days -= 1
-        if asking.best is None and day == now.day:
-            asking.waiting_days = limits.PROFILE_DAYS_READ
-            for earlier in range(now.day - limits.PROFILE_DAYS_READ + 1, now.day):
-                self._get_profile(identity, earlier, now)
-            self._get_profile(identity, now.day + 1, now)
-        elif not asking.waiting_days:
-            self._answered(identity, asking, now)
+                if reading.best is None or profile.made_ms > reading.best.made_ms:
+                    reading.best = profile
+        reading.waiting_days -= 1
+        if reading.best is None and not reading.looks_back and self._is_wanted(reading):
+            others = [other for other in range(now.day - limits.PROFILE_DAYS_READ + 1, now.day + 2) if other != day]
+            reading.looks_back, reading.waiting_days = True, len(others)
+            for other in others:
+                self._get_profile(reading, other, now)
+        elif not reading.waiting_days:
+            self._reading -= 1
+            if self._is_wanted(reading):
+                self._answered(reading, now)
+            self._read_next(now)
 
-    def _answered(self, identity: IdentityKey, asking: Asking, now: Now) -> None:
-        contact, profile = self._store.contact(identity), asking.best
+    def _answered(self, reading: _Reading, now: Now) -> None:
+        identity, asking = reading.identity, reading.asking
+        contact, profile = self._store.contact(identity), reading.best
         if contact is None:
             self._asking.pop(identity, None)
             return

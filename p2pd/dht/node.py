@@ -347,6 +347,11 @@ class Dht:
         return len(self._table) > 0
 
     @property
+    def is_busy(self) -> bool:
+        """Whether so many look-ups wait that what can come later should."""
+        return self._searches.waiting >= limits.LOOKUPS_BUSY
+
+    @property
     def receipts_wanted(self) -> int:
         """How many a put should want, as far as we know of servers that might give one."""
         usual = min(limits.STORED_RECEIPTS, self._settings.replicas)

@@ -223,6 +223,11 @@ class Searches:
         self._begin_waiting(now)
         return search
 
+    @property
+    def waiting(self) -> int:
+        """How many look-ups have not begun."""
+        return len(self._waiting)
+
     def told(self, teller: Peer, contacts: list[Contact], now: Now) -> list[Peer]:
         """Those of the nodes it named that are well formed, that it may know, and that can be asked."""
         peers = [peer for peer in peers_of(contacts) if has_family(self.addresses, peer.endpoint)]

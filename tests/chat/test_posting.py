@@ -118,6 +118,18 @@ def test_nothing_is_put_before_the_node_has_joined(friends: Pair) -> None:
     assert len(mail(friends, after(60))) == 1
 
 
+def test_what_many_are_to_get_waits_while_look_ups_do(friends: Pair) -> None:
+    sender = friends[0]
+    sender.dht.is_busy = True
+    send(friends, "one")
+    assert mail(friends, ABSENT) == []
+    due = sender.outbox.next_deadline()
+    assert due is not None
+    assert 0 < due - ABSENT.steady <= 2
+    sender.dht.is_busy = False
+    assert len(mail(friends, after(2, ABSENT))) == 1
+
+
 def test_only_what_the_reader_would_take_is_sent(friends: Pair) -> None:
     sender, reader = friends
     for _ in range(limits.UNACKNOWLEDGED + 50):

@@ -253,6 +253,35 @@ def test_an_accepted_contact_gets_a_new_session_and_is_asked_for_until_it_is_fou
     assert one.requests.next_deadline() is None
 
 
+def test_few_are_looked_for_at_once_and_all_in_the_end(alice: Person, stack: ExitStack) -> None:
+    others = [Person(f"other{number}", stack) for number in range(limits.PROFILES_READ + 4)]
+    for other in others:
+        ask(alice, other)
+    first = alice.dht.take_gets()
+    assert len(first) == limits.PROFILES_READ
+    alice.people.remove(alice.contact(others[0]), START)
+    for get in first:
+        get.answer([], START)
+    assert len(alice.dht.gets) == (limits.PROFILES_READ - 1) * limits.PROFILE_DAYS_READ + 1
+    alice.dht.serve([profile(other) for other in others], START)
+    due = alice.requests.next_deadline()
+    assert due is not None
+    alice.requests.on_timer(after(due - START.steady))  # who was looked for in vain today is asked once more
+    alice.dht.serve([profile(other) for other in others], START)
+    assert len(requests_put(alice)) == len(others) - 1
+
+
+def test_a_profile_is_found_across_midnight(alice: Person, bob: Person) -> None:
+    late = after(limits.DAY_S - START.wall_s % limits.DAY_S - 1)
+    ask(alice, bob, now=late)
+    (get,) = alice.dht.take_gets()
+    after_midnight = after(2, late)
+    get.answer([], after_midnight)
+    assert len(alice.dht.gets) == limits.PROFILE_DAYS_READ
+    alice.dht.serve([profile(bob, after_midnight)], after_midnight)
+    assert len(requests_put(alice)) == 1
+
+
 def test_another_device_of_a_contact_is_told_of_once(friends: tuple[Person, Person]) -> None:
     one, other = friends
     device = SigningKey(b"d" * 32)
