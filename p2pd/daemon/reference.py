@@ -25,6 +25,7 @@ Times are RFC 3339 in UTC with milliseconds.
 What came from a peer is exact, and may hold characters that a terminal obeys.
 
 `p2pd.client` is the Python client: `call(...)` without asyncio, `connect()` with it, every method under its own name.
+Python reserves some names; there they end in `_`: `await client.contact.add(address=link, as_="bob")`.
 """
 
 
