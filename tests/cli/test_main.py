@@ -206,6 +206,11 @@ def test_a_wrong_name_gets_the_nearest(p2pctl: Run, daemon: FakeDaemon) -> None:
     assert "did you mean barbara?" in done.err
 
 
+def test_a_new_name_is_told_as_it_is_kept(p2pctl: Run, daemon: FakeDaemon) -> None:
+    daemon.set("contact.rename", {"name": "robert"})
+    assert p2pctl("contact", "rename", "bob", "@robert").out == "bob is now robert\n"
+
+
 def test_hostile_names_cannot_reach_the_terminal(p2pctl: Run, daemon: FakeDaemon) -> None:
     entry = {
         "name": "b\x1b[2J\nob\u202e",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from p2pd.client import Client, connect
-from p2pd.errors import NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
+from p2pd.errors import FailedError, NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
 from p2pd.store import Direction, Message, MessageState
 from p2pd.types import IdentityKey, MessageId, Now
 from p2pd.wire.address import encode_address, encode_id
@@ -74,6 +74,14 @@ async def test_the_same_request_never_sends_twice(client: Client) -> None:
     first = await client.send(to="bob", text="hello", request_id="r1")
     assert (await client.send(to="bob", text="hello", request_id="r1"))["id"] == first["id"]
     assert len((await client.history(to="bob"))["messages"]) == 1
+
+
+async def test_a_request_id_of_another_text_is_refused(client: Client) -> None:
+    first = await client.send(to="bob", text="hello", request_id="r1")
+    with pytest.raises(FailedError, match="r1 was used for another text"):
+        await client.send(to="bob", text="good bye", request_id="r1")
+    await client.recall(id=first["id"])  # what it said is forgotten
+    assert (await client.send(to="bob", text="hello", request_id="r1"))["id"] == first["id"]
 
 
 async def test_waiting_in_vain_says_so_and_keeps_the_message(client: Client) -> None:
