@@ -22,7 +22,7 @@ from p2pd.dht.node import Dht
 from p2pd.dht.peers import node_id
 from p2pd.dht.settings import DhtSettings
 from p2pd.domains import Domain, derive_key
-from p2pd.errors import AmbiguousError, NoNetworkError, NotFoundError, PeerError, UsageError
+from p2pd.errors import AmbiguousError, FailedError, NoNetworkError, NotFoundError, PeerError, UsageError
 from p2pd.peer import own
 from p2pd.peer.own import OwnKeys
 from p2pd.peer.paths import Path
@@ -256,6 +256,10 @@ class Application:
         """Takes a text; to a bare address it is the contact request, or goes after it where it is too long for one."""
         now = self._dht.enter(now)
         if request_id and (known := self._store.message_by_request(request_id)):
+            if known.text not in ("", text):  # it would be lost, its caller being told that it was sent
+                raise FailedError(
+                    f"request_id {request_id[:40]} was used for another text", hint="give every text one of its own"
+                )
             return known
         checked_text(text, expire_s)  # first, so that a text which cannot go adds nobody
         answered = self.message(reply).message if reply else b""

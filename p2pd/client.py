@@ -8,6 +8,7 @@
 
 Knows the protocol (JSON-RPC 2.0, a message a line) and no method: names are sent as they are written, so every method
 of `docs/api.md` is there.  Errors arrive as the `P2pdError` that the daemon raised.
+A parameter's name that Python reserves is written with a `_` at its end: `as_`, `from_`.
 Rules: an answer that is too long for a line comes in pages, which are joined; asyncio and the limits are imported by
 those who use them, so that the command line starts fast.
 """
@@ -42,6 +43,7 @@ CONNECT_S = 5.0
 RETURN_S = 30.0
 """How long `send` and `events.follow` wait for a daemon that was there and is gone."""
 _RETRY_S = 0.2
+_AT_ONCE_S = 0.001
 _NO_ANSWER = "give it longer with --timeout, or see: p2pctl doctor"
 
 
@@ -56,6 +58,14 @@ class LostError(NotRunningError):
     """The daemon ended during the call, which it perhaps did; `request_id` makes repeating a `send` safe."""
 
     code = "lost"
+
+    def __init__(self, message: str, *, hint: str = "", request_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
+
+
+class NoAnswerError(TimeUpError):
+    """The daemon did not answer in time, and perhaps does it yet; `request_id` makes repeating a `send` safe."""
 
     def __init__(self, message: str, *, hint: str = "", request_id: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -101,7 +111,8 @@ class Connection:
 
     def __init__(self, home: Home = None, *, answer_within_s: float | None = None) -> None:
         self._socket = _connected(resolve_home(home))
-        self._socket.settimeout(answer_within_s)
+        # 0 would mean not to wait for what has been said already, either
+        self._socket.settimeout(None if answer_within_s is None else max(answer_within_s, _AT_ONCE_S))
         self._lines = self._socket.makefile("rb")
         self._number = 0
 
@@ -150,7 +161,9 @@ class Connection:
         try:
             line = self._lines.readline(LINE_BYTES + 1)  # root may talk to another user's daemon
         except TimeoutError:
-            raise TimeUpError("the daemon has not answered in time", hint=_NO_ANSWER) from None
+            request_id, perhaps, safe = _perhaps(parameters)
+            message = f"the daemon has not answered in time{perhaps and f': {perhaps}'}"
+            raise NoAnswerError(message, hint=_NO_ANSWER + safe, request_id=request_id) from None
         except OSError:
             line = b""
         return _message(line, parameters)
@@ -169,7 +182,7 @@ def connect(home: Home = None) -> _Connecting:
 
 
 class Client:
-    """The daemon's methods under their own names: `await client.contact.add(address=..., name="bob")`."""
+    """The daemon's methods under their own names: `await client.contact.add(address=..., as_="bob")`."""
 
     def __init__(self, home: Home = None) -> None:
         self._home = home
@@ -388,7 +401,7 @@ def _is_of_home(owner: int | None, home: Path) -> bool:
 
 
 def _request(number: int, method: str, parameters: dict[str, Answer]) -> bytes:
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given = {name.removesuffix("_"): value for name, value in parameters.items() if value is not None}
     message = {"jsonrpc": "2.0", "id": number, "method": method, "params": given}
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
@@ -396,14 +409,20 @@ def _request(number: int, method: str, parameters: dict[str, Answer]) -> bytes:
 def _message(line: bytes, parameters: dict[str, Answer]) -> dict[str, Answer]:
     """The message in a line; LostError where the connection ended instead."""
     if not line.endswith(b"\n"):
-        request_id = str(parameters.get("request_id", ""))
-        said = "the message was perhaps accepted" if request_id else "it was perhaps done"
-        safe = f"; repeating it with --request-id {request_id} never sends twice" if request_id else ""
-        raise LostError(
-            f"the daemon ended during the call: {said}", hint=f"see: p2pctl status{safe}", request_id=request_id
-        )
-    message: dict[str, Answer] = json.loads(line)
-    return message
+        request_id, perhaps, safe = _perhaps(parameters)
+        message = f"the daemon ended during the call: {perhaps or 'it was perhaps done'}"
+        raise LostError(message, hint=f"see: p2pctl status{safe}", request_id=request_id)
+    answer: dict[str, Answer] = json.loads(line)
+    return answer
+
+
+def _perhaps(parameters: dict[str, Answer]) -> tuple[str, str, str]:
+    """Of a call with a `request_id` that got no answer: the id, what may have come of it, and how to repeat it."""
+    request_id = str(parameters.get("request_id", ""))
+    if not request_id:
+        return "", "", ""
+    safe = f"; repeating it with --request-id {request_id} never sends twice"
+    return request_id, "the message was perhaps accepted", safe
 
 
 def _result_of(message: dict[str, Answer]) -> Answer:

@@ -744,7 +744,11 @@ CONTROL_PAGE_BYTES = CONTROL_LINE_BYTES - 64 * KIB
 """A list that would be longer is answered in pages."""
 CONTROL_CLIENTS = 32
 CONTROL_CALLS = 64
-"""Calls of one client under way; it is not read from before one of them is done."""
+"""Calls of one client under way, and calls of a batch; it is not read from before one of them is done."""
+CONTROL_ID_CHARS = 256
+"""A call's id: an answer repeats it, as up to 6 bytes a character."""
+CONTROL_BATCH_BYTES = CONTROL_LINE_BYTES - CONTROL_CALLS * 2 * KIB
+"""The answers of a batch; those that would be too long become errors, for which the rest of the line is enough."""
 CONTROL_STALL_S = 5.0
 """A client that stops in the middle of a line, or does not take its answer, is closed after this."""
 CONTROL_EVENTS = 256

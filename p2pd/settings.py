@@ -185,7 +185,7 @@ def _read_text(file: Path) -> str:
         with file.open("rb") as stream:
             data = stream.read(_CONFIG_BYTES + 1)
         text = data.decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that cannot be is told of where it is made
         return ""
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"

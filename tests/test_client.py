@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from p2pd import client
-from p2pd.client import LostError, NotRunningError, connect
+from p2pd.client import LostError, NoAnswerError, NotRunningError, connect
 from p2pd.errors import NotFoundError, RefusedError, TimeUpError, UsageError
 from p2pd.net.calls import EndingError
 from p2pd.places import control_path
@@ -83,6 +83,12 @@ async def test_a_cancelled_call_leaves_its_answer_to_nobody(node: Node) -> None:
             async with asyncio.timeout(0.01):
                 await connected.wait(**{"from": "bob"}, timeout_s=60)
         assert (await connected.contact.show(name="bob"))["name"] == "bob"
+
+
+async def test_names_that_python_reserves_end_in_an_underscore(node: Node) -> None:
+    async with client.connect(node.home) as connected:
+        assert (await connected.contact.add(address=BOB, as_="bob"))["name"] == "bob"
+    assert (await asyncio.to_thread(client.call, "invite", home=node.home, as_="guest"))["as"] == "guest"
 
 
 async def test_no_daemon_is_said_at_once(tmp_path: Path) -> None:
@@ -203,6 +209,16 @@ def test_a_daemon_that_dies_in_a_call_leaves_the_request_id(dying: Path) -> None
     assert "perhaps accepted" in raised.value.message
     assert "r1" in raised.value.hint
     assert raised.value.exit_code == 3
+
+
+@pytest.mark.parametrize("within_s", [0, 1e-6, -1])
+async def test_no_time_for_an_answer_is_no_end_of_the_daemon(node: Node, within_s: float) -> None:
+    with pytest.raises(NoAnswerError, match="perhaps accepted") as raised:
+        client.call("send", home=node.home, answer_within_s=within_s, to=BOB, text="hello", request_id="r1")
+    assert raised.value.request_id == "r1"
+    assert "r1" in raised.value.hint
+    with pytest.raises(TimeUpError, match=r"in time$"):
+        client.call("id", home=node.home, answer_within_s=within_s)
 
 
 async def test_a_socket_of_another_users_is_not_talked_to(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

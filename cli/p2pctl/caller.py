@@ -53,14 +53,24 @@ class Caller:
         from p2pd import client
 
         try:
-            return client.call(method, home=self.home, answer_within_s=within_s or self.timeout_s, **parameters)
+            within_s = self.timeout_s if within_s is None else within_s
+            return client.call(method, home=self.home, answer_within_s=within_s, **parameters)
         except NotFoundError as error:
             error.hint = self._nearest(parameters) or error.hint
             raise
 
     def glance(self, method: str) -> Any:
         """The answer of a method that looks and does nothing; `TimeUpError` soon where the daemon hangs."""
-        return self.call(method, within_s=self.timeout_s or GLANCE_S)
+        return self.call(method, within_s=self.within(GLANCE_S))
+
+    def within(self, otherwise_s: float) -> float:
+        """The seconds that --timeout gives, which may be 0; `otherwise_s` where it was not given."""
+        return otherwise_s if self.timeout_s is None else self.timeout_s
+
+    def call_before_wait(self, method: str, /, **parameters: Any) -> Any:
+        """As `call`, before something is waited for: --timeout is for that, and a short one must not end this."""
+        within_s = None if self.timeout_s is None else max(self.timeout_s, GLANCE_S)
+        return self.call(method, within_s=within_s, **parameters)
 
     def rows(self, method: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """The daemon's answer where it is a list, bare or under the one key that holds it."""
@@ -71,7 +81,7 @@ class Caller:
 
     def present(self) -> int:
         """The cursor of now: what is followed from here on misses nothing, and repeats nothing."""
-        return int(self.call("events", since="now")["cursor"])
+        return int(self.call_before_wait("events", since="now")["cursor"])
 
     def follow(self, *, on_away: Callable[[str], None] | None = None, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Events without end, across restarts of the daemon, which `on_away` is told of.

@@ -192,7 +192,7 @@ def _through_restarts(
     told = False
     while True:
         try:
-            return submit(caller, to, text, request_id)
+            return submit(caller.call, to, text, request_id)
         except P2pdError as error:
             if error.code not in ("lost", "not_running") or time.monotonic() > deadline:
                 raise

@@ -7,6 +7,7 @@ a command module is imported only when its command is called.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,28 @@ if TYPE_CHECKING:
 
 COMPLETE_VARIABLE = "_P2PCTL_COMPLETE"
 """How a shell asks for completions; `p2pctl completion` prints what sets it."""
+LONGEST_S = 1e9
+"""Thirty years."""
 Loader = Callable[[], Mapping[str, click.Command]]
 """Imports the module that has some commands."""
+
+
+class _Seconds(click.FloatRange):
+    """How long to wait; `inf`, and whatever the system's clocks cannot count, is as good as for ever."""
+
+    def convert(self, value: Any, option: click.Parameter | None, context: click.Context | None) -> float:
+        """The number, at most `LONGEST_S`."""
+        seconds: float = super().convert(value, option, context)
+        if isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", option, context)
+        return min(seconds, LONGEST_S)
 
 
 def _shared() -> list[click.Parameter]:
     """The options that every command understands; what they are given is kept in the caller."""
 
     def keep(context: click.Context, option: click.Parameter, value: object) -> None:
-        if value not in (None, False) and option.name:
+        if value is not None and value is not False and option.name:
             setattr(context.ensure_object(Caller), option.name, value)
 
     def option(*names: str, **more: Any) -> click.Option:
@@ -37,7 +51,7 @@ def _shared() -> list[click.Parameter]:
     return [
         option("--home", type=click.Path(path_type=Path), metavar="DIR", help="The daemon's home."),
         option("--json", "as_json", is_flag=True, help="One JSON object a line."),
-        option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait."),
+        option("--timeout", "timeout_s", type=_Seconds(min=0), metavar="S", help="Seconds to wait."),
     ]
 
 

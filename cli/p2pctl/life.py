@@ -108,7 +108,7 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 def logs(caller: Caller, follow: bool, lines: int) -> None:
     """Show the log of a daemon in the background, running or not; under systemd it says how to see it."""
     try:
-        running = _status(caller, within_s=caller.timeout_s or LOG_ASKS_S)
+        running = _status(caller, within_s=caller.within(LOG_ASKS_S))
     except (LockedError, TimeUpError):
         running = None  # what it logs while it is locked, or hangs, is what one may want to see
     flags = _flags_of(running.get("pid")) if running else ()
@@ -211,7 +211,7 @@ def end(caller: Caller) -> None:
         TimeUpError: it does not end.
     """
     pid = caller.call("stop").get("pid")
-    deadline = time.monotonic() + (caller.timeout_s or STOP_S)
+    deadline = time.monotonic() + caller.within(STOP_S)
     while _is_there(caller, pid):
         if time.monotonic() > deadline:
             raise TimeUpError("the daemon has not ended yet", hint="see: p2pctl logs")

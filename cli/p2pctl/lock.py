@@ -110,7 +110,7 @@ def _open(caller: Caller, passphrase_fd: int | None) -> None:
 
 def _await(caller: Caller, is_so: Callable[[str], bool], message: str) -> None:
     """Returns once the daemon answers with such an error code, "" for none; TimeUpError where it does not."""
-    deadline = time.monotonic() + (caller.timeout_s or WITHIN_S)
+    deadline = time.monotonic() + caller.within(WITHIN_S)
     while not is_so(_answer(caller)):
         if time.monotonic() > deadline:
             raise TimeUpError(message, hint="see: p2pctl logs")

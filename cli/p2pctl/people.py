@@ -85,9 +85,8 @@ def show_contact(caller: Caller, name: str) -> None:
 @click.pass_obj
 def rename(caller: Caller, name: str, to: str) -> None:
     """Call a person something else."""
-    _confirm(
-        caller, caller.call("contact.rename", name=name, to=to), f"{harmless_line(name)} is now {harmless_line(to)}"
-    )
+    answer = caller.call("contact.rename", name=name, to=to)
+    _confirm(caller, answer, f"{harmless_line(name)} is now {_name(answer, to)}")
 
 
 @contact.command(

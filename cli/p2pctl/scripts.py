@@ -66,7 +66,7 @@ def ack(caller: Caller, name: str, cursor: int) -> None:
 def wait(caller: Caller, sender: str, match: str | None, since: str) -> None:
     """Wait for the next message of a person, print it, and end; with --timeout, exit 6 where none has come."""
     wanted = _pattern(match)
-    address = caller.call("contact.show", name=sender)["address"]
+    address = caller.call_before_wait("contact.show", name=sender)["address"]
     with caller.deadline(caller.timeout_s, f"nothing that fits has come from {sender}"):
         for event in caller.follow(since=_cursor(since), type="message", on_away=_aside):
             data = event["data"]

@@ -6,6 +6,7 @@ request id, so that repeating a call that died never sends twice.
 """
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -61,7 +62,8 @@ def send(
     """
     text = checked(_from_stdin() if words == ("-",) else " ".join(words))
     since = caller.present() if level else 0
-    sent = submit(caller, to, text, request_id or fresh_request_id(), reply=reply, expire=expire)
+    ask = caller.call_before_wait if level else caller.call
+    sent = submit(ask, to, text, request_id or fresh_request_id(), reply=reply, expire=expire)
     error = _wait_for(caller, sent, level, since) if level else None
     if id_only:
         show(str(sent["id"]))
@@ -184,14 +186,14 @@ def fresh_request_id() -> str:
     return secrets.token_hex(16)
 
 
-def submit(caller: Caller, to: str, text: str, request_id: str, **more: Any) -> dict[str, Any]:
+def submit(ask: Callable[..., Any], to: str, text: str, request_id: str, **more: Any) -> dict[str, Any]:
     """Hands a text to the daemon; what it says: `id`, `to`, `state`, `sent_at`.
 
     Raises:
-        LostError: the daemon died before it answered; the error says how to repeat safely.
+        LostError, NoAnswerError: the daemon died, or hangs; the error says how to repeat safely.
         P2pdError: what else the daemon says.
     """
-    answer: dict[str, Any] = caller.call("send", to=to, text=text, request_id=request_id, **more)
+    answer: dict[str, Any] = ask("send", to=to, text=text, request_id=request_id, **more)
     return answer
 
 
@@ -200,7 +202,7 @@ def _wait_for(caller: Caller, sent: dict[str, Any], level: str, since: int) -> P
 
     The error is not raised yet, so that its id is printed all the same.
     """
-    seconds = WAIT_S if caller.timeout_s is None else caller.timeout_s
+    seconds = caller.within(WAIT_S)
     see = f"see: p2pctl why {short(sent['id'])}"
     try:
         with caller.deadline(

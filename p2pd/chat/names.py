@@ -65,8 +65,12 @@ def checked_name(text: str) -> str:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names would be taken for each other."""
-    return one.casefold() == other.casefold()
+    """Whether two names would be taken for each other, also where a keyboard writes letter and accent apart."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def looks_alike(one: str, other: str) -> bool:

@@ -1,59 +1,46 @@
 """The control socket: JSON-RPC 2.0 on a Unix socket, a message a line, for this user's programs only.
 
-Knows the protocol and no method.  Whoever can open the socket may still send anything: a line that is too long, half a
-line and then nothing, no JSON, answers that nobody takes.  Each of these ends in an error or a closed connection, and
-none in memory or time without bound.
+Knows no method; the messages are `json_rpc`'s.  Whoever can open the socket may still send anything: a line that is too
+long, half a line and then nothing, no JSON, answers that nobody takes.  Each of these ends in an error or a closed
+connection, and none in memory or time without bound.
 Rules: calls of one client run side by side and their answers may come in any order; a client that has ended its
 sending side has `limits.CONTROL_STALL_S` for the answers that are due; one that is gone follows nothing any more.
 """
 
 import asyncio
-import json
 import logging
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from p2pd import limits
 from p2pd.client import peer_uid
-from p2pd.daemon.method import Answer, Method
+from p2pd.daemon.json_rpc import (
+    INVALID_PARAMETERS,
+    INVALID_REQUEST,
+    UNKNOWN_METHOD,
+    ProtocolError,
+    Request,
+    answer_to,
+    decoded,
+    error_message,
+    error_of,
+    request_of,
+)
+from p2pd.daemon.method import Afterwards, Answer, Method
 from p2pd.daemon.pages import encoded
 from p2pd.daemon.service import Service
 from p2pd.errors import FailedError, LockedError, P2pdError, RefusedError, UsageError
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-UNKNOWN_METHOD = -32601
-INVALID_PARAMETERS = -32602
-INTERNAL_ERROR = -32603
-REFUSED = -32000
-"""Any `P2pdError` of ours; `data.code` says which."""
+FollowUp = Callable[[], Awaitable[None]]
+"""What goes on once a call was answered."""
 _READ_BYTES = 64 * limits.KIB
 _ACCEPT_AGAIN_S = 0.1
 _logger = logging.getLogger(__name__)
-
-
-class ProtocolError(UsageError):
-    """A line that is no call."""
-
-    def __init__(self, number: int, message: str, *, id: Any = None, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.number = number
-        self.id = id
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call; without `has_id` it is a notification and gets no answer."""
-
-    method: str
-    parameters: Any
-    id: Any = None
-    has_id: bool = False
 
 
 class ControlServer:
@@ -117,7 +104,7 @@ async def _readable(listening: socket.socket) -> AsyncIterator[asyncio.Event]:
 
 def _refuse(connected: socket.socket, error: P2pdError) -> None:
     with connected, suppress(OSError):  # its buffer is empty, so the line fits
-        connected.send(encoded(_error_message(None, error)) + b"\n")
+        connected.send(encoded(error_message(None, error)) + b"\n")
 
 
 class _Client:
@@ -141,7 +128,7 @@ class _Client:
                         await self._room.acquire()
                         calls.create_task(self._call(line))
                 except ProtocolError as error:
-                    await self._write(_error_message(None, error))
+                    await self._write(error_message(None, error))
                 if _is_gone(self._socket):
                     for follower in self._followers:
                         follower.cancel()
@@ -159,6 +146,8 @@ class _Client:
             for line in lines:
                 if not line.isspace() and line:
                     yield bytes(line)
+        if waiting and not waiting.isspace():  # the last one needs no end
+            yield bytes(waiting)
 
     async def _read(self, *, within_s: float | None) -> bytes:
         try:
@@ -171,36 +160,77 @@ class _Client:
 
     async def _call(self, line: bytes) -> None:
         try:
-            request = parsed_request(line)
+            message = decoded(line)
+            if isinstance(message, list):
+                await self._carry_out_all(message)
+            else:
+                await self._carry_out(message)
         except ProtocolError as error:
-            await self._write(_error_message(error.id, error))
-        else:
-            await self._carry_out(request)
+            await self._write(error_message(None, error))
         finally:
             self._room.release()
 
-    async def _carry_out(self, request: Request) -> None:
+    async def _carry_out(self, message: Any) -> None:
+        answer, follow_up = await self._outcome(message)
+        if answer is not None:
+            await self._write(answer)
+        if follow_up is not None:
+            await self._go_on(follow_up)
+
+    async def _carry_out_all(self, batch: list[Any]) -> None:
+        """One call after the other, so that a batch takes no more room than a call; the answers are one line."""
+        if not 0 < len(batch) <= limits.CONTROL_CALLS:
+            raise ProtocolError(INVALID_REQUEST, f"a batch has 1 to {limits.CONTROL_CALLS} calls")
+        answers: list[Answer] = []
+        follow_ups: list[FollowUp] = []
+        room = limits.CONTROL_BATCH_BYTES
+        for message in batch:
+            answer, follow_up = await self._outcome(message)
+            if answer is not None:
+                size = len(encoded(answer))
+                answers.append(answer if size <= room else error_message(answer["id"], _too_long()))
+                room -= size if size <= room else 0
+            if follow_up is not None:
+                follow_ups.append(follow_up)
+        if answers:
+            await self._write(answers)
+        async with asyncio.TaskGroup() as following:
+            for follow_up in follow_ups:
+                following.create_task(self._go_on(follow_up))
+
+    async def _outcome(self, message: Any) -> tuple[Answer | None, FollowUp | None]:
+        """What a call is answered, None for a notification, and what follows that."""
+        try:
+            request = request_of(message)
+        except ProtocolError as error:
+            return error_message(error.id, error), None
+        follow_up = None
         try:
             method = self._method(request)
             arguments = _arguments(method, request)
             result = await method.function(self._service, **arguments)
-            await self._answer(request, {"result": result})
+            outcome = {"result": result}
             if method.afterwards is not None:
-                await self._go_on(method.afterwards(self._service, arguments, result, self._pusher(request)))
-        except P2pdError as error:
-            await self._answer(request, _error(error))
-        except Exception:
-            # nothing of the call goes into the log but its name
-            _logger.exception("the method %s broke", request.method[:40])
-            await self._answer(request, _error(P2pdError("the daemon met a bug", hint="its log says more")))
+                follow_up = partial(self._follow_up, request, method.afterwards, arguments, result)
+        except Exception as error:
+            outcome = _failure(request, error)
+        return answer_to(request, outcome), follow_up
 
-    async def _go_on(self, afterwards: Awaitable[None]) -> None:
+    async def _follow_up(self, request: Request, afterwards: Afterwards, arguments: Answer, result: Answer) -> None:
+        try:
+            await afterwards(self._service, arguments, result, self._pusher(request))
+        except Exception as error:
+            reply = answer_to(request, _failure(request, error))
+            if reply is not None:
+                await self._write(reply)
+
+    async def _go_on(self, follow_up: FollowUp) -> None:
         """What follows an answer, for as long as there is someone to follow it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type: we run in one
         self._followers.add(task)
         try:
-            await afterwards
+            await follow_up()
         finally:
             self._followers.discard(task)
 
@@ -228,15 +258,12 @@ class _Client:
 
         return push
 
-    async def _answer(self, request: Request, outcome: dict[str, Any]) -> None:
-        if request.has_id:
-            await self._write({"jsonrpc": "2.0", "id": request.id} | outcome)
-
-    async def _write(self, message: dict[str, Any]) -> None:
+    async def _write(self, message: Answer | list[Answer]) -> None:
         """Sends a line; a client that does not take it in time is closed."""
         line = encoded(message) + b"\n"
         if len(line) > limits.CONTROL_LINE_BYTES:
-            line = encoded(_error_message(message.get("id"), FailedError("the answer is longer than a line"))) + b"\n"
+            id = message.get("id") if isinstance(message, dict) else None
+            line = encoded(error_message(id, _too_long())) + b"\n"
         if not self._writing.locked():
             line = line[self._sent_now(line) :]
         if not line:
@@ -263,34 +290,6 @@ def _is_gone(connected: socket.socket) -> bool:
     return any(found & select.POLLHUP for _, found in waiting.poll(0))
 
 
-def parsed_request(line: bytes) -> Request:
-    """The call in a line; ProtocolError, with the call's id where it has one, for anything else."""
-    try:
-        message = _decode(line.decode())
-    except (ValueError, RecursionError):
-        raise ProtocolError(PARSE_ERROR, "the line is not JSON in UTF-8", hint="one JSON object a line") from None
-    if isinstance(message, list):
-        raise ProtocolError(INVALID_REQUEST, "batches are not supported", hint="send one object a line")
-    if not isinstance(message, dict):
-        raise ProtocolError(INVALID_REQUEST, "a call is a JSON object", hint="send one object a line")
-    id = message.get("id")
-    if id is not None and type(id) not in (str, int, float):
-        raise ProtocolError(INVALID_REQUEST, "id must be a text or a number")
-    method = message.get("method")
-    if message.get("jsonrpc") != "2.0":
-        raise ProtocolError(INVALID_REQUEST, 'a call says "jsonrpc": "2.0"', id=id)
-    if not isinstance(method, str) or not method:
-        raise ProtocolError(INVALID_REQUEST, "method must be a text", id=id, hint="rpc.discover lists them all")
-    return Request(method, message.get("params", {}), id, "id" in message)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
-
-
 def _arguments(method: Method, request: Request) -> dict[str, Any]:
     try:
         return method.arguments(request.parameters)
@@ -298,13 +297,14 @@ def _arguments(method: Method, request: Request) -> dict[str, Any]:
         raise ProtocolError(INVALID_PARAMETERS, error.message, hint=error.hint) from None
 
 
-def _error(error: P2pdError) -> dict[str, Any]:
-    number = error.number if isinstance(error, ProtocolError) else REFUSED
-    if error.code == P2pdError.code:
-        number = INTERNAL_ERROR
-    data = {"code": error.code, "hint": error.hint, "exit_code": error.exit_code}
-    return {"error": {"code": number, "message": error.message, "data": data}}
+def _failure(request: Request, error: Exception) -> dict[str, Any]:
+    """What a call that raised is answered."""
+    if isinstance(error, P2pdError):
+        return error_of(error)
+    # nothing of the call goes into the log but its name
+    _logger.error("the method %s broke", request.method[:40], exc_info=error)
+    return error_of(P2pdError("the daemon met a bug", hint="its log says more"))
 
 
-def _error_message(id: Any, error: P2pdError) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": id} | _error(error)
+def _too_long() -> P2pdError:
+    return FailedError("the answer is longer than a line")

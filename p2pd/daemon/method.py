@@ -104,6 +104,8 @@ class Method:
 
     def arguments(self, given: object) -> dict[str, Any]:
         """The function's keyword arguments for a caller's parameters; UsageError where they do not fit."""
+        if given == []:  # some clients' way to say that there are none
+            given = {}
         if not isinstance(given, dict):
             raise UsageError(f"the parameters of {self.name} must be an object", hint=self._known())
         for name in given:

@@ -12,7 +12,7 @@ JSON-RPC 2.0 in UTF-8 on a Unix socket, one message a line, at most {limits.CONT
 The socket is `run/control.sock` in the home, or where the home's file `control` says.
 Only the user whose daemon it is, and root, may connect; at most {limits.CONTROL_CLIENTS} at a time.
 Parameters go by name; one that is unknown is an error that names the known ones.
-Batches are not supported.
+A batch has at most {limits.CONTROL_CALLS} calls, which are carried out one after the other.
 Calls of one connection run side by side, so answers may come in any order.
 After its sending side is closed, a client has {limits.CONTROL_STALL_S:g} s for the answers that are due.
 A line that stops for {limits.CONTROL_STALL_S:g} s, or an answer that is not taken for so long, ends the connection.
@@ -25,6 +25,7 @@ Times are RFC 3339 in UTC with milliseconds.
 What came from a peer is exact, and may hold characters that a terminal obeys.
 
 `p2pd.client` is the Python client: `call(...)` without asyncio, `connect()` with it, every method under its own name.
+Python reserves some names; there they end in `_`: `await client.contact.add(address=link, as_="bob")`.
 """
 
 

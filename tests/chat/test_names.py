@@ -24,6 +24,7 @@ def test_names_that_are_refused(text: str) -> None:
 def test_names_are_told_apart_without_case() -> None:
     assert same_name("Bob", "bOB")
     assert not same_name("bob", "rob")
+    assert same_name("Jos\u00e9", "jose\u0301")
 
 
 def test_a_taken_name_gets_a_number() -> None:

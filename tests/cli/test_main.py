@@ -95,6 +95,19 @@ def test_shared_options_stand_anywhere(words: tuple[str, ...], p2pctl: Run, daem
     assert (done.code, done.out) == (0, '{"name": "bob"}\n')
 
 
+@pytest.mark.parametrize(("seconds", "code"), [("inf", 0), ("1e300", 0), ("nan", 2), ("-1", 2), ("soon", 2)])
+def test_odd_times_to_wait(seconds: str, code: int, p2pctl: Run, daemon: FakeDaemon) -> None:
+    daemon.set("status", STATUS)
+    assert p2pctl("status", "--timeout", seconds).code == code
+
+
+def test_no_time_to_wait_is_not_the_usual_one(p2pctl: Run, daemon: FakeDaemon) -> None:
+    hangs = threading.Event()
+    daemon.set("id", lambda _: hangs.wait(20))
+    assert p2pctl("id", "--timeout", "0").code == 6
+    hangs.set()
+
+
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_home_stands_anywhere(order: str, p2pctl: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other"
@@ -191,6 +204,11 @@ def test_a_wrong_name_gets_the_nearest(p2pctl: Run, daemon: FakeDaemon) -> None:
     done = p2pctl("history", "barbra")
     assert done.code == 4
     assert "did you mean barbara?" in done.err
+
+
+def test_a_new_name_is_told_as_it_is_kept(p2pctl: Run, daemon: FakeDaemon) -> None:
+    daemon.set("contact.rename", {"name": "robert"})
+    assert p2pctl("contact", "rename", "bob", "@robert").out == "bob is now robert\n"
 
 
 def test_hostile_names_cannot_reach_the_terminal(p2pctl: Run, daemon: FakeDaemon) -> None:

@@ -70,6 +70,7 @@ def test_what_was_recalled_is_no_message_any_more(p2pctl: Run, logging_daemon: F
 
 def test_wait_gives_up_in_time(p2pctl: Run, logging_daemon: FakeDaemon) -> None:
     assert p2pctl("wait", "--from", "bob", "--timeout", "0.1").code == 6
+    assert p2pctl("wait", "--from", "bob", "--timeout", "0").code == 6
 
 
 def test_wait_refuses_a_broken_expression(p2pctl: Run, logging_daemon: FakeDaemon) -> None:

@@ -1,6 +1,8 @@
 """`send`, `history`, `why`: a text is carried exactly, and states are told truly."""
 
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -118,6 +120,27 @@ def test_waiting_ends_when_time_is_up(p2pctl: Run, accepting: FakeDaemon) -> Non
     done = p2pctl("send", "bob", "hi", "--wait", "delivered", "--timeout", "0.2", "--id-only")
     assert (done.code, done.out) == (6, SENT["id"] + "\n")
     assert "p2pctl why ybndrfg8" in done.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.0001"])
+def test_a_short_wait_does_not_end_the_call_itself(seconds: str, p2pctl: Run, accepting: FakeDaemon) -> None:
+    def slow(_: object) -> Any:
+        time.sleep(0.02)
+        return SENT
+
+    accepting.set("send", slow)
+    done = p2pctl("send", "bob", "hi", "--wait", "delivered", "--timeout", seconds, "--id-only")
+    assert (done.code, done.out) == (6, SENT["id"] + "\n")
+
+
+def test_a_daemon_that_hangs_during_send(p2pctl: Run, daemon: FakeDaemon) -> None:
+    hangs = threading.Event()
+    daemon.set("send", lambda _: hangs.wait(20))
+    done = p2pctl("send", "bob", "hi", "--timeout", "0.05", "--json")
+    hangs.set()
+    error = json.loads(done.err)["error"]
+    assert (done.code, error["request_id"]) == (6, daemon.calls[0][1]["request_id"])
+    assert "perhaps accepted" in error["message"]
 
 
 def test_waiting_ends_when_there_is_no_hope(p2pctl: Run, accepting: FakeDaemon) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from p2pd import limits
-from p2pd.daemon import control
+from p2pd.daemon import json_rpc
 from p2pd.settings import Settings
 from tests.daemon.conftest import Line, Node, serving
 
@@ -29,27 +29,29 @@ async def test_a_call_is_answered_under_its_id(line: Line) -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        (b"{", control.PARSE_ERROR),
-        (b"\xff", control.PARSE_ERROR),
-        (b'{"id": NaN}', control.PARSE_ERROR),
-        (b"[" * 100_000, control.PARSE_ERROR),
-        (b'{"jsonrpc":"2.0","id":' + b"9" * 5_000 + b',"method":"id"}', control.PARSE_ERROR),
-        (b"[]", control.INVALID_REQUEST),
-        (b'[{"jsonrpc":"2.0","id":1,"method":"id"}]', control.INVALID_REQUEST),
-        (b"7", control.INVALID_REQUEST),
-        (b"null", control.INVALID_REQUEST),
-        (b'{"id":1,"method":"id"}', control.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":1}', control.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":1,"method":7}', control.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":[1],"method":"id"}', control.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":true,"method":"id"}', control.INVALID_REQUEST),
-        (b'{"jsonrpc":"2.0","id":1,"method":"ids"}', control.UNKNOWN_METHOD),
-        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":[1]}', control.INVALID_PARAMETERS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":{"x":1}}', control.INVALID_PARAMETERS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":{"link":1}}', control.INVALID_PARAMETERS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{}}', control.INVALID_PARAMETERS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{"id":"\\ud800"}}', control.INVALID_PARAMETERS),
-        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{"id":"0"}}', control.REFUSED),
+        (b"{", json_rpc.PARSE_ERROR),
+        (b"\xff", json_rpc.PARSE_ERROR),
+        (b'{"id": NaN}', json_rpc.PARSE_ERROR),
+        (b"[" * 100_000, json_rpc.PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":' + b"9" * 5_000 + b',"method":"id"}', json_rpc.PARSE_ERROR),
+        (b"[]", json_rpc.INVALID_REQUEST),
+        (b"[" + b",".join([b"1"] * (limits.CONTROL_CALLS + 1)) + b"]", json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1e999,"method":"id"}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":"' + b"i" * 257 + b'","method":"id"}', json_rpc.INVALID_REQUEST),
+        (b"7", json_rpc.INVALID_REQUEST),
+        (b"null", json_rpc.INVALID_REQUEST),
+        (b'{"id":1,"method":"id"}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":[1],"method":"id"}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":true,"method":"id"}', json_rpc.INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ids"}', json_rpc.UNKNOWN_METHOD),
+        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":[1]}', json_rpc.INVALID_PARAMETERS),
+        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":{"x":1}}', json_rpc.INVALID_PARAMETERS),
+        (b'{"jsonrpc":"2.0","id":1,"method":"id","params":{"link":1}}', json_rpc.INVALID_PARAMETERS),
+        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{}}', json_rpc.INVALID_PARAMETERS),
+        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{"id":"\\ud800"}}', json_rpc.INVALID_PARAMETERS),
+        (b'{"jsonrpc":"2.0","id":1,"method":"why","params":{"id":"0"}}', json_rpc.REFUSED),
     ],
 )
 async def test_what_is_no_call_is_an_error_and_the_next_call_is_answered(line: Line, text: bytes, number: int) -> None:
@@ -70,6 +72,62 @@ async def test_an_unknown_parameter_names_the_known_ones(line: Line) -> None:
 async def test_an_unknown_method_names_the_nearest(line: Line) -> None:
     error = (await line.ask("contact.lst"))["error"]
     assert error["data"]["hint"] == "did you mean contact.list?"
+
+
+async def test_no_parameters_may_be_an_empty_array(line: Line) -> None:
+    await line.say(b'{"jsonrpc":"2.0","id":1,"method":"profile.show","params":[]}\n')
+    answer = await line.hear()
+    assert answer is not None
+    assert "result" in answer
+
+
+async def test_a_batch_is_answered_in_one_line(line: Line) -> None:
+    ask, tell = b'{"jsonrpc":"2.0","id":%d,"method":"%s"}', b'{"jsonrpc":"2.0","method":"profile.set","params":%s}'
+    calls = [ask % (1, b"id"), tell % b'{"name":"Ann"}', ask % (2, b"ids"), b"7", ask % (3, b"profile.show")]
+    await line.say(b"[" + b",".join(calls) + b"]\n")
+    answers: Any = await line.hear()
+    assert [answer["id"] for answer in answers] == [1, 2, None, 3]
+    assert [answer["error"]["code"] for answer in answers if "error" in answer] == [
+        json_rpc.UNKNOWN_METHOD,
+        json_rpc.INVALID_REQUEST,
+    ]
+    assert answers[3]["result"]["name"] == "Ann"
+
+
+async def test_a_batch_of_notifications_gets_no_answer(line: Line) -> None:
+    await line.say(b'[{"jsonrpc":"2.0","method":"id"}]\n')
+    assert (await line.ask("id"))["id"] == 1
+
+
+async def test_an_answer_that_a_batch_has_no_room_for_is_an_error(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CONTROL_BATCH_BYTES", 1_000)
+    await line.say(
+        b'[{"jsonrpc":"2.0","id":1,"method":"rpc.discover"},{"jsonrpc":"2.0","id":2,"method":"profile.show"}]\n'
+    )
+    answers: Any = await line.hear()
+    assert "longer" in answers[0]["error"]["message"]
+    assert "result" in answers[1]
+
+
+async def test_what_a_batch_follows_comes_after_its_answers(line: Line) -> None:
+    await line.say(
+        b'[{"jsonrpc":"2.0","id":"f","method":"events.follow"},{"jsonrpc":"2.0","id":1,"method":"invite"}]\n'
+    )
+    answers: Any = await line.hear()
+    assert [answer["id"] for answer in answers] == ["f", 1]
+    event = await line.hear()
+    assert event is not None
+    assert (event["params"]["request"], event["params"]["event"]["type"]) == ("f", "invite")
+
+
+@pytest.mark.parametrize(("text", "answered"), [(b'{"jsonrpc":"2.0","id":1,"method":"id"}', 1), (b'{"jsonrpc"', None)])
+async def test_the_last_line_needs_no_end(line: Line, text: bytes, answered: int | None) -> None:
+    await line.say(text)
+    line.end_sending()
+    answer = await line.hear()
+    assert answer is not None
+    assert answer["id"] == answered
+    assert await line.hear() is None
 
 
 async def test_a_notification_gets_no_answer(line: Line) -> None:

@@ -134,6 +134,13 @@ def test_an_unknown_key_of_the_file_is_a_usage_error(tmp_path: Path) -> None:
     assert "replicas" in ended.stderr
 
 
+def test_a_home_that_cannot_be_made_is_the_disks_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = run(command(tmp_path / "file/home"))
+    assert ended.returncode == 12
+    assert "file/home: Not a directory" in ended.stderr
+
+
 def test_a_home_open_to_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home").chmod(0o755)

@@ -28,7 +28,8 @@ from p2pd.crypto.prekeys import new_prekey
 from p2pd.crypto.ratchet import Ratchet, RatchetHeader
 from p2pd.crypto.sealing import seal, unseal
 from p2pd.crypto.stream import Opening, Sealing
-from p2pd.daemon.control import ProtocolError, _arguments, parsed_request
+from p2pd.daemon.control import _arguments
+from p2pd.daemon.json_rpc import ProtocolError, decoded, request_of
 from p2pd.daemon.methods import METHODS
 from p2pd.dht.records import verified
 from p2pd.errors import DamagedError, PeerError, StorageError, UsageError
@@ -254,7 +255,7 @@ def _control() -> dict[str, Target]:
     ]
 
     def called(line: bytes) -> object:
-        request = parsed_request(line)
+        request = request_of(decoded(line))
         method = METHODS.get(request.method)
         return _arguments(method, request) if method else None
 

@@ -16,7 +16,10 @@ from p2pd.types import Now
 CONSUMER_CHARS = 64
 _SINCE_HELP = "only what came after this cursor; `now` for nothing of the past"
 _TYPE_HELP = "only events of these types, with commas between them"
-_CONSUMER_HELP = "go on after what this consumer has acknowledged; a new one begins at the oldest event kept"
+_CONSUMER_HELP = (
+    "go on after what this consumer has acknowledged; a new one begins at the oldest event kept, or with `now` at the "
+    "present"
+)
 
 
 def cursor_of(engine: Engine, since: str | int) -> int:
@@ -32,8 +35,17 @@ def cursor_of(engine: Engine, since: str | int) -> int:
 
 
 def _start(engine: Engine, since: str | int, consumer: str) -> int:
-    """Where to begin: `since` where it is given, else after what the consumer acknowledged."""
-    return engine.consumer(_consumer(consumer)) if consumer and since == "" else cursor_of(engine, since)
+    """Where to begin: `since` where it is given, else after what the consumer acknowledged.
+
+    A new consumer that begins now is noted, so that it misses nothing that comes while it is down before its first ack.
+    """
+    if not consumer:
+        return cursor_of(engine, since)
+    acknowledged = engine.consumer(_consumer(consumer))
+    start = acknowledged if since == "" else cursor_of(engine, since)
+    if since == "now" and not acknowledged:
+        engine.acknowledge(consumer, start)
+    return start
 
 
 def _consumer(name: str) -> str:

@@ -225,15 +225,19 @@ async def wait(
         full = len(events) == limits.CONTROL_EVENTS
         return events[-1].cursor if full else engine.newest_cursor(), None
 
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _bounded(timeout_s)
     try:
-        async with asyncio.timeout(_bounded(timeout_s)):
-            while True:
-                scanned, found = await service.ask(look)
-                if found:
-                    return found
-                if scanned == after:
+        while True:
+            scanned, found = await service.ask(look)
+            if found:
+                return found
+            if scanned == after:  # only now: what is there already is found in no time
+                if loop.time() >= until:
+                    raise TimeoutError
+                async with asyncio.timeout_at(until):
                     await service.bell.beyond(after)
-                after = scanned
+            after = scanned
     except TimeoutError:
         raise TimeUpError(f"no message of {from_} within {timeout_s:g} s", hint="wait longer with timeout_s") from None
 

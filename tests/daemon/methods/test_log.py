@@ -47,6 +47,16 @@ async def test_a_consumer_goes_on_after_what_it_acknowledged(node: Node) -> None
         assert len((await client.events(consumer="bot", since=0))["events"]) == 3
 
 
+@pytest.mark.parametrize("method", ["events", "events.follow"])
+async def test_a_new_consumer_that_begins_now_misses_nothing_from_then_on(node: Node, method: str) -> None:
+    await _note(node, 1)
+    async with connect(node.home) as client:
+        await client.call(method, consumer="bot", since="now")
+    await _note(node, 2)
+    async with connect(node.home) as client:
+        assert [event["data"]["number"] for event in (await client.events(consumer="bot"))["events"]] == [2]
+
+
 @pytest.mark.parametrize(
     ("method", "parameters"),
     [

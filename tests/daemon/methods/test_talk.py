@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from p2pd.client import Client, connect
-from p2pd.errors import NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
-from p2pd.types import IdentityKey
-from p2pd.wire.address import encode_address
+from p2pd.errors import FailedError, NotFoundError, P2pdError, RefusedError, TimeUpError, UsageError
+from p2pd.store import Direction, Message, MessageState
+from p2pd.types import IdentityKey, MessageId, Now
+from p2pd.wire.address import encode_address, encode_id
 from tests.daemon.conftest import Node, somebody_waits
 
 BOB = encode_address(IdentityKey(bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")))
@@ -73,6 +74,14 @@ async def test_the_same_request_never_sends_twice(client: Client) -> None:
     first = await client.send(to="bob", text="hello", request_id="r1")
     assert (await client.send(to="bob", text="hello", request_id="r1"))["id"] == first["id"]
     assert len((await client.history(to="bob"))["messages"]) == 1
+
+
+async def test_a_request_id_of_another_text_is_refused(client: Client) -> None:
+    first = await client.send(to="bob", text="hello", request_id="r1")
+    with pytest.raises(FailedError, match="r1 was used for another text"):
+        await client.send(to="bob", text="good bye", request_id="r1")
+    await client.recall(id=first["id"])  # what it said is forgotten
+    assert (await client.send(to="bob", text="hello", request_id="r1"))["id"] == first["id"]
 
 
 async def test_waiting_in_vain_says_so_and_keeps_the_message(client: Client) -> None:
@@ -144,6 +153,17 @@ async def test_why_takes_the_beginning_of_an_id(client: Client) -> None:
     assert answer["steps"][0].items() >= {"at": sent["sent_at"], "what": "queued"}.items()
     with pytest.raises(NotFoundError):
         await client.why(id="yyyyyyyy")
+
+
+async def test_waiting_no_time_finds_what_is_there(client: Client, node: Node) -> None:
+    def come(engine: Any, now: Now) -> None:
+        engine._store.save_message(
+            Message(engine.resolve("bob"), MessageId(bytes(16)), Direction.IN, "hello", 1, 1, 1, MessageState.RECEIVED)
+        )
+        engine._history.event("message", {"id": encode_id(bytes(16))}, now)
+
+    await node.service.ask(come)
+    assert (await client.wait(from_="bob", since=0, timeout_s=0))["text"] == "hello"
 
 
 async def test_waiting_for_a_message_ends_in_time(client: Client) -> None:
