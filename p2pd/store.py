@@ -98,7 +98,7 @@ class Contact(Struct, frozen=True):
     invited: bool = False
     """They ask by an invite of ours: our user is not asked."""
     said_clock: int = 0
-    """The newest clock of theirs that was too far ahead to count."""
+    """The newest of their clocks that was too far ahead to count, while something is missing that was said before."""
 
 
 class Counters(Struct, frozen=True):

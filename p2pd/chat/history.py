@@ -133,16 +133,24 @@ class History:
         self.event("message", data, now, about=_passing(message))
 
     def _placed(self, identity: IdentityKey, clock: int, now: Now) -> int:
-        """What a contact's clock counts as; one too far ahead goes behind all but what they said later."""
-        contact, bounded = self._store.contact(identity), bounded_clock(clock, now)
-        if contact is not None and clock < contact.said_clock:
-            place = self._overtaken(identity, clock)
-            if place is not None:
-                return place
+        """What a contact's clock counts as; one too far ahead goes behind all but what it has overtaken, or was."""
+        contact = self._store.contact(identity)
+        latest = contact.said_clock if contact is not None else 0
+        place = self._overtaken(identity, clock) if clock < latest else None
+        if place is None:
+            place = self._behind_all(identity, clock, now)
+        if not self._store.counters(identity).received_above:
+            latest = 0  # nothing is missing, so whatever comes was said after all this
+        elif place != clock:
+            latest = max(latest, clock)
+        if contact is not None and latest != contact.said_clock:
+            self._store.save_contact(replace(contact, said_clock=latest))
+        return place
+
+    def _behind_all(self, identity: IdentityKey, clock: int, now: Now) -> int:
+        bounded = bounded_clock(clock, now)
         if bounded == clock:
             return clock
-        if contact is not None and clock > contact.said_clock:
-            self._store.save_contact(replace(contact, said_clock=clock))
         newest = self._store.history(identity, limit=1)  # our own clock may have been set back since it came
         return min(clock, max(bounded, newest[0].clock + _ROOM)) if newest else bounded
 

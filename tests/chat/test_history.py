@@ -1,5 +1,6 @@
 import json
 from contextlib import ExitStack
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -64,14 +65,39 @@ def test_a_sender_keeps_its_order_though_our_clock_is_set_back(friends: tuple[Pe
     assert person.texts(other) == ["text 1", "text 2", "text 3", "text 4"]
 
 
+def arrive(person: Person, other: Person, messages: list[Message], times_s: list[float]) -> None:
+    """These texts, which have numbers from 1 on, come in this order at these times; each is committed as it comes."""
+    seen: set[int] = set()
+    for message, at_s in zip(messages, times_s, strict=True):
+        seen.add(message.message[0])
+        through = next(number for number in range(256) if number + 1 not in seen)
+        above = tuple(sorted(number for number in seen if number > through))
+        counters = person.store.counters(other.identity)
+        person.store.save_counters(other.identity, replace(counters, received=through, received_above=above))
+        person.history.received(person.contact(other), message, (), after(at_s))
+
+
+def said(person: Person, other: Person, number: int, ahead_ms: int) -> Message:
+    return incoming(person, other, number, (START.wall_ms + ahead_ms) << CLOCK_COUNTER_BITS)
+
+
 def test_what_was_overtaken_goes_before_what_overtook_it_though_their_clock_is_ahead(
     friends: tuple[Person, Person],
 ) -> None:
     person, other = friends
-    for number, at_s in ((1, 0), (4, 1), (3, 2), (2, 3), (5, 4)):
-        clock = (START.wall_ms + 7_200_000 + 400 * number) << CLOCK_COUNTER_BITS
-        person.history.received(person.contact(other), incoming(person, other, number, clock), (), after(at_s))
+    texts = [said(person, other, number, 7_200_000 + 400 * number) for number in (1, 4, 3, 2, 5)]
+    arrive(person, other, texts, [0, 1, 2, 3, 4])
     assert person.texts(other) == [f"text {number}" for number in (1, 2, 3, 4, 5)]
+    assert person.contact(other).said_clock == 0
+
+
+def test_who_sets_a_clock_right_is_not_left_before_what_was_said_by_the_wrong_one(
+    friends: tuple[Person, Person],
+) -> None:
+    person, other = friends
+    texts = [said(person, other, number, ahead) for number, ahead in ((1, 2_000_000_000), (2, 800_000), (3, 900_000))]
+    arrive(person, other, texts, [0, 800, 900])
+    assert person.texts(other) == ["text 1", "text 2", "text 3"]
 
 
 @given(
@@ -84,14 +110,10 @@ def test_a_sender_keeps_its_order_however_it_comes_and_whatever_the_clocks_do(
 ) -> None:
     with ExitStack() as stack:
         person, other = cast.friends(stack)
-        said, at_s = START.wall_ms, 0
-        written = []
-        for number, gap_ms in enumerate(gaps_ms, 1):
-            said += gap_ms
-            written.append(incoming(person, other, number, said << CLOCK_COUNTER_BITS))
-        for message, s in zip(chance.sample(written, len(written)), passing_s, strict=False):
-            at_s = max(-80_000, at_s + s)
-            person.history.received(person.contact(other), message, (), after(at_s))
+        ahead_ms = list(accumulate(gaps_ms))
+        written = [said(person, other, number, ahead) for number, ahead in enumerate(ahead_ms, 1)]
+        times_s = [max(-80_000, at_s) for at_s in accumulate(passing_s[: len(written)])]
+        arrive(person, other, chance.sample(written, len(written)), times_s)
         assert person.texts(other) == [message.text for message in written]
 
 
