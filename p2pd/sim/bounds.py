@@ -47,9 +47,10 @@ def _of_network(engine: Engine) -> Iterator[Measure]:
 
 
 def _of_look_ups(engine: Engine) -> Iterator[Measure]:
+    at_once = max(limits.LOOKUP_MERGED_PARALLEL, engine._dht._settings.get_width)  # a set's holders are asked together
     for search in engine._dht._searches._active:
         yield "questions of a look-up", search.lookup.messages, limits.LOOKUP_MESSAGES
-        yield "questions under way in a look-up", search.lookup.in_flight, limits.LOOKUP_MERGED_PARALLEL
+        yield "questions under way in a look-up", search.lookup.in_flight, at_once
         yield "nodes that a look-up knows", len(search.lookup._candidates), limits.LOOKUP_CANDIDATES
 
 
