@@ -9,7 +9,6 @@ invite has expired unanswered, it is sealed anew for the public inbox.
 What lies in our own inbox is opened, entered like any envelope, and ended by a tombstone that only we can sign.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -111,8 +110,8 @@ class Requests:
         self._random = random
         self._count = count
         self._asking: dict[IdentityKey, Asking] = {}
-        self._unread: deque[_Reading] = deque()
-        """Profiles that are to be looked for when others have been."""
+        self._unread: dict[IdentityKey, _Reading] = {}
+        """Whose profiles are to be looked for when others have been; each once, however often it is asked for."""
         self._reading = 0
         self._stamps: dict[int, tuple[IdentityKey, OpenItem, SigningKey]] = {}
         """Requests that wait for their proof of work, and what signs them then."""
@@ -173,12 +172,12 @@ class Requests:
         """Asks today's key and, where it has nothing, the fourteen before it at once; of few people at a time."""
         asking = self._asking.setdefault(identity, Asking(now.steady))
         asking.busy = True
-        self._unread.append(_Reading(identity, asking))
+        self._unread[identity] = _Reading(identity, asking)
         self._read_next(now)
 
     def _read_next(self, now: Now) -> None:
         while self._unread and self._reading < limits.PROFILES_READ:
-            reading = self._unread.popleft()
+            reading = self._unread.pop(next(iter(self._unread)))
             if self._is_wanted(reading):
                 self._reading += 1
                 self._get_profile(reading, now.day, now)

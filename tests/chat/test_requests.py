@@ -271,6 +271,20 @@ def test_few_are_looked_for_at_once_and_all_in_the_end(alice: Person, stack: Exi
     assert len(requests_put(alice)) == len(others) - 1
 
 
+def test_who_is_asked_for_again_and_again_waits_once(alice: Person, bob: Person, stack: ExitStack) -> None:
+    for number in range(limits.PROFILES_READ):
+        ask(alice, Person(f"other{number}", stack))
+    ask(alice, bob)
+    for _ in range(3):
+        alice.requests.read_profile(bob.identity, START)
+    looked_for = []
+    while gets := alice.dht.take_gets():
+        looked_for += [get.address for get in gets]
+        for get in gets:
+            get.answer([], START)
+    assert looked_for.count(personal_address(bob.identity, PROFILE, b"", START.day)) == 1
+
+
 def test_a_profile_is_found_across_midnight(alice: Person, bob: Person) -> None:
     late = after(limits.DAY_S - START.wall_s % limits.DAY_S - 1)
     ask(alice, bob, now=late)
