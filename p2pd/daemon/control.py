@@ -178,14 +178,17 @@ class _Client:
             await self._go_on(follow_up)
 
     async def _carry_out_all(self, batch: list[Any]) -> None:
-        """One call after the other, so that a batch takes no more room than a call; the answers are one line."""
+        """One call after the other, so that a batch takes no more room than a call; the answers are one line.
+
+        One of them may go on after its answer: a batch counts as one call among those under way.
+        """
         if not 0 < len(batch) <= limits.CONTROL_CALLS:
             raise ProtocolError(INVALID_REQUEST, f"a batch has 1 to {limits.CONTROL_CALLS} calls")
         answers: list[Answer] = []
-        follow_ups: list[FollowUp] = []
+        follow_ups: list[FollowUp] = []  # one at most
         room = limits.CONTROL_BATCH_BYTES
         for message in batch:
-            answer, follow_up = await self._outcome(message)
+            answer, follow_up = await self._outcome(message, may_go_on=not follow_ups)
             if answer is not None:
                 size = len(encoded(answer))
                 answers.append(answer if size <= room else error_message(answer["id"], _too_long()))
@@ -194,11 +197,10 @@ class _Client:
                 follow_ups.append(follow_up)
         if answers:
             await self._write(answers)
-        async with asyncio.TaskGroup() as following:
-            for follow_up in follow_ups:
-                following.create_task(self._go_on(follow_up))
+        for follow_up in follow_ups:
+            await self._go_on(follow_up)
 
-    async def _outcome(self, message: Any) -> tuple[Answer | None, FollowUp | None]:
+    async def _outcome(self, message: Any, *, may_go_on: bool = True) -> tuple[Answer | None, FollowUp | None]:
         """What a call is answered, None for a notification, and what follows that."""
         try:
             request = request_of(message)
@@ -208,6 +210,8 @@ class _Client:
         try:
             method = self._method(request)
             arguments = _arguments(method, request)
+            if method.afterwards is not None and not may_go_on:
+                raise FailedError("one call of a batch may go on after its answer", hint="send this one by itself")
             result = await method.function(self._service, **arguments)
             outcome = {"result": result}
             if method.afterwards is not None:

@@ -13,6 +13,7 @@ The socket is `run/control.sock` in the home, or where the home's file `control`
 Only the user whose daemon it is, and root, may connect; at most {limits.CONTROL_CLIENTS} at a time.
 Parameters go by name; one that is unknown is an error that names the known ones.
 A batch has at most {limits.CONTROL_CALLS} calls, which are carried out one after the other.
+One of them may go on after its answer.
 Calls of one connection run side by side, so answers may come in any order.
 After its sending side is closed, a client has {limits.CONTROL_STALL_S:g} s for the answers that are due.
 A line that stops for {limits.CONTROL_STALL_S:g} s, or an answer that is not taken for so long, ends the connection.

@@ -120,6 +120,14 @@ async def test_what_a_batch_follows_comes_after_its_answers(line: Line) -> None:
     assert (event["params"]["request"], event["params"]["event"]["type"]) == ("f", "invite")
 
 
+async def test_one_call_of_a_batch_may_follow(line: Line) -> None:
+    follow = b'{"jsonrpc":"2.0","id":%d,"method":"events.follow"}'
+    await line.say(b"[" + follow % 1 + b"," + follow % 2 + b"]\n")
+    answers: Any = await line.hear()
+    assert "result" in answers[0]
+    assert "by itself" in answers[1]["error"]["data"]["hint"]
+
+
 @pytest.mark.parametrize(("text", "answered"), [(b'{"jsonrpc":"2.0","id":1,"method":"id"}', 1), (b'{"jsonrpc"', None)])
 async def test_the_last_line_needs_no_end(line: Line, text: bytes, answered: int | None) -> None:
     await line.say(text)
