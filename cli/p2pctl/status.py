@@ -38,8 +38,8 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
         "version": values.get("version"),
         "up": duration(values.get("uptime_s")),
         "listens on": values.get("listen"),
-        "network": f"{table.get('nodes', '-')} nodes known; {_PARTS.get(table.get('serves'), 'part unknown')}",
-        "keeps for others": f"{table.get('records', '-')} records, {size(table.get('record_bytes'))}",
+        "network": f"{_counted(table.get('nodes'), 'node')} known; {_PARTS.get(table.get('serves'), 'part unknown')}",
+        "keeps for others": f"{_counted(table.get('records'), 'record')}, {size(table.get('record_bytes'))}",
         "port mapping": mapping_words(values.get("port_mapping")),
         "local network": lan_words(values.get("lan")),
         "links": values.get("links"),
@@ -64,11 +64,15 @@ def _for_a_person(values: Mapping[str, Any]) -> dict[str, object]:
     return shown | {name.replace("_", " "): values[name] for name in values if name in rest}
 
 
+def _counted(number: object, thing: str) -> str:
+    return f"{'-' if number is None else number} {thing}{'' if number == 1 else 's'}"
+
+
 def lan_words(lan: Mapping[str, Any] | None) -> str:
     """What is on the local network, on one line."""
     if not lan or not lan.get("on"):
         return "off"
-    words = f"{lan.get('neighbours')} other nodes"
+    words = _counted(lan.get("neighbours"), "other node")
     return f"{words}; no node elsewhere is known" if lan.get("island") else words
 
 
