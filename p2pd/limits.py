@@ -338,7 +338,9 @@ REBUILDS = 3
 REBUILD_WINDOW_S = MINUTE_S
 """So many unexpected exceptions within this time end the daemon."""
 REBUILD_PAUSE_S = 1.0
-"""The engine's timer rests so long after a turn that the disk refused, so that a full disk costs little else."""
+REBUILD_PAUSE_MOST_S = 30.0
+"""The engine's timer rests so long after a turn that the disk refused, first and at most: twice as long each time that
+it refuses within `REBUILD_WINDOW_S` of the last rest, since an engine built anew joins anew, and dials its contacts."""
 STAMP_JOBS = 64
 """Proofs of work waiting for the worker; a further one fails at once."""
 
@@ -493,6 +495,8 @@ HANDSHAKE_S = 10
 LINKS = 256
 DIAL_GAPS_S = (0, 5, 30, 120, 600)
 """Before the next attempt to reach a contact whom we have something for; the last goes on."""
+LINK_STANDS_S = 10
+"""Links that fall sooner are like attempts that failed: the second in a row waits for the next of these gaps."""
 LOOK_AGAIN_S = (0.25, 1.0)
 """Before a contact's presence is looked for again where nobody answered at all: who has just joined may know one node,
 and that may be slow for a moment."""

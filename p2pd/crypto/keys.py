@@ -5,6 +5,7 @@ Rules: nothing is signed without its domain's label; secrets are compared in con
 A signature covers `length of label (4, big-endian) ‖ label ‖ message` (docs/protocol.md, cryptography).
 """
 
+from functools import lru_cache
 from hmac import compare_digest
 
 from nacl import bindings
@@ -79,6 +80,7 @@ def signed_bytes(domain: Domain, message: bytes) -> bytes:
     return len(domain.value).to_bytes(4, "big") + domain.value + message
 
 
+@lru_cache(maxsize=1024)  # a fifth of what a node that comes to know another pays; nothing secret
 def exchange_public(public: bytes) -> bytes:
     """The X25519 form of an Ed25519 public key; PeerError for a point outside the main subgroup."""
     try:

@@ -113,7 +113,8 @@ class Driver(Generic[E]):
         """The engine's, as of the last turn or rebuilding: nothing else changes it."""
         self._strikes: deque[float] = deque(maxlen=limits.REBUILDS)
         self._logged_at = float("-inf")
-        self._pause_until = 0.0
+        self._pause_s = 0.0
+        self._pause_until = float("-inf")
         self._receipts = Receipts(records, self._perform_all, self._on_records_error)
 
     # --- from outside
@@ -269,7 +270,7 @@ class Driver(Generic[E]):
         if isinstance(error, P2pdError):
             self.counts[f"turn undone: {error.code}"] += 1
             self._log_seldom(error, at, now)
-            self._pause_until = self._loop.time() + limits.REBUILD_PAUSE_S
+            self._rest(error)
         else:
             self.counts["turn broken"] += 1
             _logger.error("a turn broke at %s", at, exc_info=error)
@@ -278,6 +279,16 @@ class Driver(Generic[E]):
             self._finish(InternalError(f"{limits.REBUILDS} turns broke within a minute", hint="see the log"))
             return
         self._rebuild()
+
+    def _rest(self, error: P2pdError) -> None:
+        """The timer rests, the longer the more often rests have not helped; one that has begun is not put off."""
+        time_s = self._loop.time()
+        rested_s = time_s - self._pause_until
+        if rested_s < 0:
+            return
+        again = isinstance(error, StorageError) and rested_s < limits.REBUILD_WINDOW_S
+        self._pause_s = min(2 * self._pause_s, limits.REBUILD_PAUSE_MOST_S) if again else limits.REBUILD_PAUSE_S
+        self._pause_until = time_s + self._pause_s
 
     def _rebuild(self) -> None:
         try:

@@ -5,7 +5,8 @@ Rules: a wish for a link stays until the link is up or nobody wants it any more.
 contact was last, asks the DHT for their presence beside it, dials what that says, and a moment later calls by the
 relays where they wait, one after the other; whatever is first is used, and a relayed link is replaced by a direct one
 that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate,
-unless QUIC does not pass here or there: then the longest of these gaps stands between them.
+unless QUIC does not pass here or there: then the longest of these gaps stands between them.  Links that fall as soon as
+they are up are spaced alike: whoever closes each, as one whose disk is full does, would be dialled without a pause.
 Which ways are used at all is the user's to say, for each contact: `PathChoice`.  Who shall learn no address of ours is
 not even called by a relay: they name it, so it may be theirs.  They call us, by relays that we have chosen.
 """
@@ -79,6 +80,17 @@ class Attempt:
         return looks or bool(self.relays) or any(each.outcome == TRYING for each in self.tried)
 
 
+@dataclass(slots=True)
+class Standing:
+    """How the links with a contact stand."""
+
+    since: float
+    """When the last one came up, steady seconds."""
+    way: Candidate
+    falls: int = 0
+    """So many in a row fell before `limits.LINK_STANDS_S`."""
+
+
 class Reach:
     """Wishes for links, one a contact."""
 
@@ -95,6 +107,7 @@ class Reach:
         self._attempts: dict[IdentityKey, Attempt] = {}
         self._last: dict[IdentityKey, list[Candidate]] = {}
         self._seen: dict[IdentityKey, Presence] = {}
+        self._standing: dict[IdentityKey, Standing] = {}
 
     def want(self, contact: IdentityKey, now: Now) -> None:
         """Asks for a link; the attempt begins now unless one failed recently."""
@@ -112,9 +125,15 @@ class Reach:
             self._begin(contact, now)
 
     def _begin(self, contact: IdentityKey, now: Now) -> None:
-        if contact not in self._attempts:
-            self._attempts[contact] = Attempt(due=now.steady)
-            self.on_timer(now)
+        if contact in self._attempts:
+            return
+        standing = self._standing.get(contact)
+        failures = max(0, standing.falls - 1) if standing is not None else 0
+        attempt = Attempt(failures, now.steady + limits.DIAL_GAPS_S[min(failures, len(limits.DIAL_GAPS_S) - 1)])
+        if standing is not None and failures:
+            attempt.tried = [standing.way]
+        self._attempts[contact] = attempt
+        self.on_timer(now)
 
     def alive(self, contact: IdentityKey, now: Now) -> None:
         """Something of theirs arrived by another way: if a link is wanted, try now."""
@@ -137,6 +156,8 @@ class Reach:
 
     def on_addresses(self, now: Now) -> None:
         """We are somewhere else: whoever is wanted may be reached from here."""
+        for standing in self._standing.values():
+            standing.falls = 0
         for attempt in self._attempts.values():
             attempt.failures, attempt.due = 0, min(attempt.due, now.steady)
         self.on_timer(now)
@@ -154,6 +175,7 @@ class Reach:
         self._attempts.pop(contact, None)
         self._last.pop(contact, None)
         self._seen.pop(contact, None)
+        self._standing.pop(contact, None)
 
     def failed(self, contact: IdentityKey) -> bool:
         """Whether the last attempt found nobody."""
@@ -187,6 +209,8 @@ class Reach:
         if attempt is not None:
             self._last[contact] = attempt.tried
         self._note(contact, link.id, "up")
+        standing = self._standing.get(contact)
+        self._standing[contact] = Standing(now.steady, _way(link), standing.falls if standing is not None else 0)
         if link.endpoint is None:
             return
         self._tries.proven(link.endpoint, now)
@@ -194,6 +218,15 @@ class Reach:
         hint = format_hint(NodeHint(link.endpoint, link.node))
         if known is not None and link.outgoing and known.endpoints != (hint,):
             self._store.save_contact(replace(known, endpoints=(hint,)))
+
+    def on_down(self, contact: IdentityKey, reason: str, now: Now) -> None:
+        """Their link has fallen: another one is wanted, though not at once where they fall time and again."""
+        standing = self._standing.get(contact)
+        if standing is not None:
+            stood_s = now.steady - standing.since
+            standing.falls = standing.falls + 1 if stood_s < limits.LINK_STANDS_S else 0
+            standing.way.outcome = f"fell after {stood_s:.0f} s: {reason}"
+        self.want(contact, now)
 
     def on_way(self, contact: IdentityKey, endpoint: Endpoint, now: Now) -> None:
         """A way through both routers was found: dial there."""
@@ -389,6 +422,13 @@ class Reach:
         gap_s = limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
         attempt.due = now.steady + (limits.DIAL_GAPS_S[-1] if self._is_hopeless(contact) else gap_s)
         self._on_away(contact, now)
+
+
+def _way(link: Link) -> Candidate:
+    """How a link leads there."""
+    if link.relay is not None:
+        return Candidate("relay", encode_node_key(link.relay)[:8], link.id)
+    return Candidate("direct", str(link.endpoint), link.id)
 
 
 def _has_time(attempt: Attempt) -> bool:

@@ -269,8 +269,8 @@ class Ways:
 
     def _on_down(self, contact: IdentityKey, reason: str, now: Now) -> None:
         self.punching.forget(contact)
+        self.reach.on_down(contact, reason, now)
         self._owner.on_down(contact, now)
-        self.reach.want(contact, now)
 
     def _on_punch(self, contact: IdentityKey, message: Punch | PunchNow, now: Now) -> None:
         if self._may_punch(contact):

@@ -110,7 +110,9 @@ class Host:
     wall_offset_ms: int = START_WALL_MS
     timer: float | None = None
     """When its timer rings, in the world's time."""
-    pause_until: float = 0.0
+    pause_s: float = 0.0
+    pause_until: float = float("-inf")
+    """Until then its timer rests, after a turn that was undone."""
     strikes: deque[float] = field(default_factory=deque)
     crashes: list[Crash] = field(default_factory=list)
     moved: bool = False
@@ -164,7 +166,7 @@ class Host:
         """The process is gone, with all that it had in memory."""
         self.life += 1
         self.core += 1
-        self.node, self.timer, self.commit_at, self.pause_until = None, None, None, 0.0
+        self.node, self.timer, self.commit_at, self.pause_until = None, None, None, float("-inf")
         self.silent = self.stalled = False
         self.promised.clear()
         self.strikes.clear()

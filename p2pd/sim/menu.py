@@ -5,6 +5,7 @@ found is told all the same.  With `--mutants` each mutant is played until someth
 Exit status: 0 nothing found, 1 a violation or a mutant that lives, 130 interrupted.
 """
 
+import gc
 import os
 import sys
 import time
@@ -22,6 +23,8 @@ from p2pd.sim.stage import Options, perform, replay_of
 
 _WAITING = 4
 """Runs handed to each worker beforehand."""
+_COLLECT_AFTER = 50_000
+"""So many objects more than were freed before Python looks for cycles: looking cost a twentieth of a run."""
 _NOTE_S = 30.0
 """Between two progress lines where there is no terminal."""
 
@@ -132,7 +135,7 @@ class Tally:
 def spread(work: Iterable[Course], jobs: int, tell: Callable[[Outcome], bool]) -> None:
     """Do it all on so many processes; ends early where `tell` says so."""
     waiting = iter(work)
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=gc.set_threshold, initargs=(_COLLECT_AFTER,)) as pool:
         try:
             under_way: set[Future[Outcome]] = {pool.submit(run, one) for one in islice(waiting, jobs * _WAITING)}
             while under_way:

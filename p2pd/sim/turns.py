@@ -9,6 +9,7 @@ It mirrors `p2pd.net.driver` and `p2pd.net.receipts`, name by name where it can:
 | `Driver._act`: effects after the commit; receipts wait for the records | `_act` |
 | `Driver._arm`, with its guard against spinning and its pause after a refusal | `arm` |
 | `Driver._broken`, `_rebuild`: roll back, build anew, three bugs a minute end it | `_broken`, `rebuild` |
+| `Driver._rest`, longer each time that the disk refuses again | `_rest` |
 | `Receipts.turn_done`, `commit`: one durable commit shared, the rest later | `_turn_done`, `commit` |
 
 It knows no network: `World.perform` does what effects say.  What differs: inputs do not queue for a turn of many, since
@@ -326,7 +327,7 @@ class Turns:
         time_s = self._agenda.time_s
         if isinstance(error, P2pdError):
             self.counts[f"turn undone: {error.code}"] += 1
-            host.pause_until = time_s + limits.REBUILD_PAUSE_S
+            _rest(host, error)
         else:
             self._note_bug(host, error, at)
             host.strikes.append(time_s)
@@ -358,6 +359,17 @@ class Turns:
         self._tell(host, Phase.UNDONE)
         if self._trace is not None:
             self._trace.note(self._agenda.time_s, host.name, "undone", at)
+
+
+def _rest(host: Host, error: P2pdError) -> None:
+    """The timer rests, the longer the more often rests have not helped; one that has begun is not put off."""
+    time_s = host.agenda.time_s
+    rested_s = time_s - host.pause_until
+    if rested_s < 0:
+        return
+    again = isinstance(error, StorageError) and rested_s < limits.REBUILD_WINDOW_S
+    host.pause_s = min(2 * host.pause_s, limits.REBUILD_PAUSE_MOST_S) if again else limits.REBUILD_PAUSE_S
+    host.pause_until = time_s + host.pause_s
 
 
 def _inside(node: Node[Machine], step: Callable[[], T]) -> T:

@@ -463,6 +463,49 @@ async def test_a_packet_does_not_wake_the_timer_that_rests(monkeypatch: pytest.M
         assert asyncio.get_running_loop().time() - begun > 0.1
 
 
+async def test_rests_that_do_not_help_grow_and_whatever_is_refused_meanwhile_does_not_put_them_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.01)
+    monkeypatch.setattr(limits, "REBUILD_PAUSE_MOST_S", 0.05)
+    monkeypatch.setattr(limits, "REBUILD_WINDOW_S", 3600.0)
+    async with running() as house:
+        loop, rests = asyncio.get_running_loop(), []
+        house.disk.full = True
+        for _ in range(5):
+            begun = loop.time()
+            house.put(b"x", b"y")
+            await house.log.until("forget")
+            rests.append(house.driver._pause_until - begun)
+            until = house.driver._pause_until
+            house.log.clear()
+            house.put(b"z")
+            await house.log.until("forget")
+            if loop.time() < until:
+                assert house.driver._pause_until == until
+            house.log.clear()
+            await asyncio.sleep(max(0.0, house.driver._pause_until - loop.time()) + 0.01)
+        assert rests == sorted(rests)
+        assert house.driver._pause_s == 0.05
+        monkeypatch.setattr(limits, "REBUILD_WINDOW_S", 0.0)
+        house.put(b"x")
+        await house.log.until("forget")
+        assert house.driver._pause_s == 0.01
+
+
+async def test_a_refusal_that_is_not_the_disks_rests_no_longer_for_being_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "REBUILD_PAUSE_S", 0.01)
+    async with running() as house:
+        for _ in range(4):
+            house.put(b"hostile")
+            await house.log.until("forget")
+            house.log.clear()
+            assert house.driver._pause_s == 0.01
+            await asyncio.sleep(0.02)
+
+
 async def test_too_many_calls_are_refused_and_those_that_wait_fail_at_the_end() -> None:
     house = House()
     async with asyncio.TaskGroup() as tasks:

@@ -152,6 +152,53 @@ def test_a_link_fulfils_the_wish_and_is_remembered(seeker: Seeker) -> None:
     assert seeker.person.contact(seeker.friend).endpoints == (hint,)
 
 
+class Flapping(Seeker):
+    """Links with a friend come up, and fall again."""
+
+    def rise(self, now: Now, relay: NodeKey | None = None) -> None:
+        node, friend = self.friend.keys.node_key, self.friend.identity
+        link = Link(7, True, node, None if relay else THERE, now.steady, LinkState.UP, friend, relay=relay)
+        self.reach.on_up(friend, link, now)
+
+    def fall(self, now: Now) -> float:
+        """The gap before the next attempt."""
+        self.reach.on_down(self.friend.identity, "closed by the peer", now)
+        if self.dht.take_gets():
+            return 0.0
+        deadline = self.reach.next_deadline()
+        assert deadline is not None
+        return deadline - now.steady
+
+
+def test_links_that_fall_as_soon_as_they_are_up_are_spaced_like_attempts_that_fail(
+    friends: tuple[Person, Person],
+) -> None:
+    seeker, now = Flapping(friends), NOON
+    for gap in (0, *limits.DIAL_GAPS_S[1:], limits.DIAL_GAPS_S[-1]):
+        seeker.rise(now)
+        now = after(0.2, now)
+        assert seeker.fall(now) == pytest.approx(gap)
+        assert seeker.reach.failed(seeker.friend.identity) is (gap > 0), "the mailbox does not wait"
+    (told,) = seeker.reach.tried(seeker.friend.identity)
+    assert (told.how, told.where, told.outcome) == ("direct", str(THERE), "fell after 0 s: closed by the peer")
+    seeker.rise(now)
+    now = after(limits.LINK_STANDS_S, now)
+    assert seeker.fall(now) == 0, "it stood"
+
+
+def test_a_link_that_falls_over_and_over_is_tried_at_once_from_somewhere_else(friends: tuple[Person, Person]) -> None:
+    seeker, now = Flapping(friends), NOON
+    for _ in range(4):
+        seeker.rise(now, NodeKey(bytes(32)))
+        gap = seeker.fall(now)
+    assert gap == limits.DIAL_GAPS_S[3]
+    assert [each.how for each in seeker.reach.tried(seeker.friend.identity)] == ["relay"]
+    seeker.reach.on_addresses(now)
+    assert len(seeker.dht.take_gets()) == 1
+    seeker.rise(now)
+    assert seeker.fall(now) == 0
+
+
 def test_nobody_who_is_blocked_is_looked_for(seeker: Seeker) -> None:
     blocked = replace(seeker.person.contact(seeker.friend), state=ContactState.BLOCKED)
     seeker.person.store.save_contact(blocked)

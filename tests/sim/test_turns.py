@@ -1,6 +1,7 @@
 """Turns in virtual time are the driver's: committed before anything leaves, undone whole, and cut off anywhere."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -224,6 +225,34 @@ class TestFullDisk:
         stage.world.run(2)
         (rang,) = stage[B].times("on_timer")
         assert at + 0.9 < rang < at + limits.REBUILD_PAUSE_S
+
+    def test_rests_that_do_not_help_grow_up_to_a_bound(self) -> None:
+        stage = Stagehand()
+        stage.world.full_disk(B)
+        began: list[float] = []
+
+        def starts() -> None:
+            """What an engine built anew does first of all: it wants its timer, and keeps something."""
+            if stage.world.time_s < 200:
+                at = stage.world.time_s
+
+                def kept(_now: Now) -> None:
+                    stage.nodes[B].disk.user.set_value("started", b"")  # type: ignore[union-attr]
+
+                with pytest.raises(StorageError):
+                    stage.world.call(B, kept)
+                host = stage.world._hosts[B]
+                if not began or host.pause_until > began[-1]:
+                    began.append(host.pause_until)
+                stage.world.after(max(0.1, host.pause_until - at), starts)
+
+        starts()
+        stage.world.run(400)
+        rests = [round(later - earlier) for earlier, later in pairwise(began)]
+        assert rests[:6] == [2, 4, 8, 16, 30, 30]
+        with pytest.raises(StorageError):
+            stage.world.call(B, lambda _now: stage.nodes[B].disk.user.set_value("again", b""))  # type: ignore[union-attr]
+        assert stage.world._hosts[B].pause_s == limits.REBUILD_PAUSE_S, "a refusal of its own, long after the last"
 
     def test_promises_do_not_leave(self) -> None:
         stage = Stagehand()

@@ -1,0 +1,41 @@
+"""Whole engines where one has a full disk: nothing is lost, and nobody spends the hours on dialling."""
+
+import pytest
+
+from p2pd import limits
+from p2pd.effects import Effect, OpenLink
+from p2pd.sim.town import Town
+
+pytestmark = pytest.mark.slow
+HOUR_S = 3_600
+
+
+@pytest.mark.parametrize("first", ["link", "nothing"])
+def test_a_friend_whose_disk_is_full_is_dialled_ever_more_seldom_and_has_everything_in_the_end(first: str) -> None:
+    town = Town(("full", first), servers=6)
+    alice, bob = town.friends()
+    dials: list[float] = []
+    watch = alice.engine._effects.watch
+
+    def see(effect: Effect) -> None:
+        watch(effect)
+        if isinstance(effect, OpenLink):
+            dials.append(town.world.time_s)
+
+    alice.engine._effects.watch = see
+    if first == "link":
+        town.world.run(60)
+    began, sent = town.world.time_s, alice.host
+    town.world.full_disk(bob.host)
+    before = town.world._hosts[sent].sent_bytes
+    texts = [f"text {number}" for number in range(6)]
+    for text in texts:
+        alice.send("bob", text)
+        town.world.run(HOUR_S / len(texts))
+    lately = [when for when in dials if when > began + HOUR_S / 2]
+    assert len(dials) < 30
+    assert len(lately) <= HOUR_S / 2 / limits.DIAL_GAPS_S[-1] * 2
+    assert town.world._hosts[sent].sent_bytes - before < 2_000_000
+    assert not bob.received("alice")
+    town.world.full_disk(bob.host, False)
+    town.until(lambda: bob.received("alice") == texts, 3 * limits.REBUILD_PAUSE_MOST_S)
