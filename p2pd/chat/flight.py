@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from p2pd import limits
+from p2pd.dht.deadlines import Deadlines
 from p2pd.dht.round_trips import RoundTrip
 from p2pd.types import IdentityKey, ItemId, Now
 
@@ -65,24 +66,31 @@ class Flight:
         """The mailbox is due then, unless it is due sooner."""
         self.mail_at = when if self.mail_at is None else min(self.mail_at, when)
 
-    def times(self) -> list[float]:
-        """When something is due, steady seconds."""
+    @property
+    def next(self) -> float | None:
+        """When something is due next, steady seconds."""
         times = (self.mail_at, self.resend_at, self.acknowledge_at, self.ring_at)
-        return [when for when in times if when is not None]
+        return min((when for when in times if when is not None), default=None)
 
 
 class Flights:
-    """One flight for each contact that anything is under way to."""
+    """One flight for each contact that anything is under way to.
+
+    Rules: who changes a flight has asked for it in the same turn, since that is how its times are looked at again.
+    """
 
     def __init__(self) -> None:
         self._flights: defaultdict[IdentityKey, Flight] = defaultdict(Flight)
+        self._deadlines: Deadlines[IdentityKey] = Deadlines(self._due_of)
 
     def of(self, contact: IdentityKey) -> Flight:
         """The contact's, begun if there is none."""
+        self._deadlines.touch(contact)
         return self._flights[contact]
 
     def known(self, contact: IdentityKey) -> Flight | None:
         """The contact's, if there is one."""
+        self._deadlines.touch(contact)
         return self._flights.get(contact)
 
     def forget(self, contact: IdentityKey) -> None:
@@ -90,13 +98,13 @@ class Flights:
         self._flights.pop(contact, None)
 
     def due(self, now: Now) -> list[tuple[IdentityKey, Flight]]:
-        """Those for which something is due."""
-        return [
-            (contact, flight)
-            for contact, flight in self._flights.items()
-            if any(when <= now.steady for when in flight.times())
-        ]
+        """Those for which something is due, the first first."""
+        return [(contact, self._flights[contact]) for contact in self._deadlines.due(now)]
 
     def next_deadline(self) -> float | None:
         """When the next thing is due, steady seconds."""
-        return min((when for flight in self._flights.values() for when in flight.times()), default=None)
+        return self._deadlines.next()
+
+    def _due_of(self, contact: IdentityKey) -> float | None:
+        flight = self._flights.get(contact)
+        return None if flight is None else flight.next

@@ -21,6 +21,7 @@ from p2pd.chat.requests import Requests, inbox_address
 from p2pd.chat.rings import Rings
 from p2pd.crypto.blinding import blind_secret
 from p2pd.crypto.stamp import stamp_bits
+from p2pd.dht.deadlines import Deadlines
 from p2pd.dht.getting import Found
 from p2pd.dht.listening import ListenHandle
 from p2pd.dht.node import Dht
@@ -86,6 +87,7 @@ class Mailroom:
         """Whether the last sweep was not the first since we joined."""
         self._listen_at: float | None = None
         self._again: dict[IdentityKey, tuple[float, int]] = {}
+        self._agains: Deadlines[IdentityKey] = Deadlines(self._again_at)
         self._rung: dict[MailAddress, tuple[int, bool]] = {}
         """Mailboxes that are being read since they were rung for: how often, and whether it rang again."""
         self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
@@ -117,12 +119,12 @@ class Mailroom:
 
     def next_deadline(self) -> float | None:
         """When something is to be read again, steady seconds."""
-        due = [
-            when
-            for when in (self._sweep_at, self._listen_at, *(at for at, _ in self._again.values()))
-            if when is not None
-        ]
-        return min(due, default=None)
+        due = (self._sweep_at, self._listen_at, self._agains.next())
+        return min((when for when in due if when is not None), default=None)
+
+    def _again_at(self, contact: IdentityKey) -> float | None:
+        again = self._again.get(contact)
+        return None if again is None else again[0]
 
     def on_timer(self, now: Now) -> None:
         """Reads what is due."""
@@ -133,8 +135,8 @@ class Mailroom:
             self._sweep_at, self._next_sweep_s = now.steady + self._next_sweep_s, limits.SWEEP_S
             self._swept_ms = now.wall_ms
             self._sweep_all(now)
-        for identity, (_, tries) in [again for again in self._again.items() if again[1][0] <= now.steady]:
-            del self._again[identity]
+        for identity in self._agains.due(now):
+            _, tries = self._again.pop(identity)
             contact = self._store.contact(identity)
             if contact is not None and contact.state in (ContactState.ACCEPTED, ContactState.PENDING):
                 self._sweep_contact(contact, now, tries=tries)
@@ -348,6 +350,7 @@ class Mailroom:
     def _read_again(self, identity: IdentityKey, sweep: Sweep, now: Now) -> None:
         if sweep.tries < len(limits.SWEEP_AGAIN_S):
             self._again.setdefault(identity, (now.steady + limits.SWEEP_AGAIN_S[sweep.tries], sweep.tries + 1))
+            self._agains.touch(identity)
 
     def _end(self, where: MailAddress, ended: list[tuple[SetItem, bytes]], now: Now) -> None:
         signer = where.signer()

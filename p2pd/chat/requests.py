@@ -25,6 +25,7 @@ from p2pd.crypto.blinding import blind_secret
 from p2pd.crypto.first_contact import REQUEST_OVERHEAD, open_request, seal_request
 from p2pd.crypto.keys import SigningKey
 from p2pd.crypto.prekeys import OneTimePublic
+from p2pd.dht.deadlines import Deadlines
 from p2pd.dht.getting import Found
 from p2pd.dht.node import Dht
 from p2pd.dht.storing import PutProgress
@@ -110,6 +111,7 @@ class Requests:
         self._random = random
         self._count = count
         self._asking: dict[IdentityKey, Asking] = {}
+        self._deadlines: Deadlines[IdentityKey] = Deadlines(self._due_of)
         self._unread: dict[IdentityKey, _Reading] = {}
         """Whose profiles are to be looked for when others have been; each once, however often it is asked for."""
         self._reading = 0
@@ -128,6 +130,7 @@ class Requests:
     def ask(self, contact: IdentityKey, now: Now) -> None:
         """Looks for their profile and puts our request into their public inbox, now and again until it is answered."""
         self._asking[contact] = Asking(now.steady)
+        self._deadlines.touch(contact)
         self.on_timer(now)
 
     def ask_by(self, contact: Contact, invitation: Invitation | None, now: Now) -> None:
@@ -153,12 +156,17 @@ class Requests:
 
     def next_deadline(self) -> float | None:
         """When the next attempt is due, steady seconds."""
-        return min((asking.due for asking in self._asking.values() if not asking.busy), default=None)
+        return self._deadlines.next()
+
+    def _due_of(self, contact: IdentityKey) -> float | None:
+        asking = self._asking.get(contact)
+        return None if asking is None or asking.busy else asking.due
 
     def on_timer(self, now: Now) -> None:
         """Begins the attempts that are due."""
-        for identity, asking in list(self._asking.items()):
-            if asking.busy or asking.due > now.steady:
+        for identity in self._deadlines.due(now):
+            asking = self._asking.get(identity)
+            if asking is None or asking.busy or asking.due > now.steady:
                 continue
             contact = self._store.contact(identity)
             if contact is None or contact.state not in (ContactState.PENDING, ContactState.ACCEPTED):
@@ -221,7 +229,7 @@ class Requests:
             return
         if profile is None or not profile.devices:
             self._explain(identity, "their profile is not on the network", now)
-            self._again(asking, now)
+            self._again(identity, asking, now)
             return
         device = max(profile.devices, key=lambda one: certified_device(one.certificate, identity).made_s)
         former = contact.device
@@ -234,7 +242,7 @@ class Requests:
         except PeerError as error:
             self._count(error.reason)
             self._explain(identity, "their profile is of no use", now)
-            self._again(asking, now)
+            self._again(identity, asking, now)
 
     def _begin(
         self, contact: Contact, device: ProfileDevice, former: DeviceKey | None, profile: Profile, now: Now
@@ -253,11 +261,12 @@ class Requests:
             return
         contact, item = self._in_time(contact, item, now)
         asking = self._asking.setdefault(identity, Asking(now.steady))
+        self._deadlines.touch(identity)
         asking.price = 0 if contact.invitation is not None else profile.inbox_bits
         if not item.request or former != contact.device or not self._is_sealed_to(device, identity):
             item = self._seal(contact, device, item, now)
         elif asking.price and (left_s := self._paid_for_s(item, asking.price, now)) > 0:
-            asking.busy, asking.due = False, now.steady + left_s
+            self._rest(identity, asking, left_s, now)
             return
         self._put(contact, item, asking.price, now)
 
@@ -317,7 +326,7 @@ class Requests:
         if identity is None or content is None or signer is None or identity not in self._asking:
             return
         if nonce is None:
-            self._again(self._asking[identity], now)
+            self._again(identity, self._asking[identity], now)
         else:
             self._put_record(identity, signed_record(msgspec.structs.replace(content, stamp=nonce), signer), now)
 
@@ -353,11 +362,11 @@ class Requests:
         if asking is None or not progress.done:
             return
         if stored:
-            asking.busy, asking.failures = False, 0
-            asking.due = now.steady + self._until_again_s(identity, asking.price, now)
+            asking.failures = 0
+            self._rest(identity, asking, self._until_again_s(identity, asking.price, now), now)
         else:
             self._explain(identity, "too few storers", now)
-            self._again(asking, now)
+            self._again(identity, asking, now)
 
     def _where(self, identity: IdentityKey) -> str:
         contact = self._store.contact(identity)
@@ -383,11 +392,14 @@ class Requests:
         if item is not None:
             self._history.step(identity, item.message, what, now)
 
-    def _again(self, asking: Asking, now: Now) -> None:
-        asking.busy = False
+    def _again(self, identity: IdentityKey, asking: Asking, now: Now) -> None:
         gaps = limits.REQUEST_GAPS_S
-        asking.due = now.steady + gaps[min(asking.failures, len(gaps) - 1)]
+        self._rest(identity, asking, gaps[min(asking.failures, len(gaps) - 1)], now)
         asking.failures += 1
+
+    def _rest(self, identity: IdentityKey, asking: Asking, wait_s: float, now: Now) -> None:
+        asking.busy, asking.due = False, now.steady + wait_s
+        self._deadlines.touch(identity)
 
     # --- being asked ---
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from p2pd import limits
+from p2pd.dht.deadlines import Deadlines
 from p2pd.dht.getting import Found
 from p2pd.dht.node import Dht
 from p2pd.errors import P2pdError, PeerError
@@ -79,6 +80,15 @@ class Attempt:
         looks = self.looking > 0 or self.look_at is not None
         return looks or bool(self.relays) or any(each.outcome == TRYING for each in self.tried)
 
+    @property
+    def next(self) -> float | None:
+        """When the next attempt, or the next step of this one, is due, steady seconds."""
+        if self.relays:
+            return self.call_at if self.look_at is None else min(self.call_at, self.look_at)
+        if self.look_at is not None:
+            return self.look_at
+        return None if self.busy else self.due
+
 
 @dataclass(slots=True)
 class Standing:
@@ -105,6 +115,7 @@ class Reach:
         self.beside: Callable[[IdentityKey, Now], tuple[NodeHint, ...]] = lambda contact, now: ()
         """Where a contact is on the local network: who knows says so here."""
         self._attempts: dict[IdentityKey, Attempt] = {}
+        self._deadlines: Deadlines[IdentityKey] = Deadlines(self._due_of)
         self._last: dict[IdentityKey, list[Candidate]] = {}
         self._seen: dict[IdentityKey, Presence] = {}
         self._standing: dict[IdentityKey, Standing] = {}
@@ -133,6 +144,7 @@ class Reach:
         if standing is not None and failures:
             attempt.tried = [standing.way]
         self._attempts[contact] = attempt
+        self._deadlines.touch(contact)
         self.on_timer(now)
 
     def alive(self, contact: IdentityKey, now: Now) -> None:
@@ -141,7 +153,7 @@ class Reach:
             self._try_now(contact, now)
 
     def _try_now(self, contact: IdentityKey, now: Now) -> None:
-        attempt = self._attempts.get(contact)
+        attempt = self._attempt(contact)
         if attempt is not None and not attempt.busy:
             attempt.failures, attempt.due = 0, now.steady
             self.on_timer(now)
@@ -158,7 +170,8 @@ class Reach:
         """We are somewhere else: whoever is wanted may be reached from here."""
         for standing in self._standing.values():
             standing.falls = 0
-        for attempt in self._attempts.values():
+        for contact, attempt in self._attempts.items():
+            self._deadlines.touch(contact)
             attempt.failures, attempt.due = 0, min(attempt.due, now.steady)
         self.on_timer(now)
 
@@ -246,7 +259,7 @@ class Reach:
         up, known = self._links.up(contact), self._store.contact(contact)
         if known is None or (up is not None and up.relay is None):
             return
-        attempt = self._attempts.get(contact)
+        attempt = self._attempt(contact)
         if attempt is None or not attempt.busy:
             self._begin(contact, now)
             self._try_now(contact, now)
@@ -259,21 +272,30 @@ class Reach:
     def on_dial_failed(self, contact: IdentityKey, link: int, reason: str, now: Now) -> None:
         """One dial or call ended without a link."""
         self._note(contact, link, reason)
-        attempt = self._attempts.get(contact)
+        attempt = self._attempt(contact)
         if attempt is not None and attempt.relays and not any(each.calls for each in attempt.tried):
             self._call_next(contact, attempt, now)
         self._settle(contact, now)
 
     def next_deadline(self) -> float | None:
         """When the next attempt, or the next call of one, is due, steady seconds."""
-        attempts = self._attempts.values()
-        due = [attempt.call_at if attempt.relays else attempt.due for attempt in attempts if _has_time(attempt)]
-        due += [attempt.look_at for attempt in attempts if attempt.look_at is not None]
-        return min(due, default=None)
+        return self._deadlines.next()
+
+    def _due_of(self, contact: IdentityKey) -> float | None:
+        attempt = self._attempts.get(contact)
+        return None if attempt is None else attempt.next
+
+    def _attempt(self, contact: IdentityKey) -> Attempt | None:
+        """The one with this contact, to be changed: its time is looked at again."""
+        self._deadlines.touch(contact)
+        return self._attempts.get(contact)
 
     def on_timer(self, now: Now) -> None:
         """Begins the attempts that are due, and goes on with those under way."""
-        for contact, attempt in list(self._attempts.items()):
+        for contact in self._deadlines.due(now):
+            attempt = self._attempts.get(contact)
+            if attempt is None:
+                continue
             if attempt.relays and attempt.call_at <= now.steady:
                 self._call_next(contact, attempt, now)
                 self._settle(contact, now)
@@ -336,7 +358,7 @@ class Reach:
             attempt.looking += 1
 
             def found(result: Found, later: Now, day: int = day) -> None:
-                if self._attempts.get(contact.identity) is attempt:
+                if self._attempt(contact.identity) is attempt:
                     attempt.looking -= 1
                     self._on_presence(contact, day, result, attempt, later)
 
@@ -405,13 +427,14 @@ class Reach:
                 return
 
     def _note(self, contact: IdentityKey, link: int, outcome: str) -> None:
+        self._deadlines.touch(contact)
         for candidate in self.tried(contact):
             if candidate.link == link and candidate.outcome == TRYING:
                 candidate.outcome = outcome
 
     def _settle(self, contact: IdentityKey, now: Now) -> None:
         """An attempt of which nothing can come any more has failed; where a link in doubt has stayed, it is enough."""
-        attempt = self._attempts.get(contact)
+        attempt = self._attempt(contact)
         if attempt is None or attempt.busy or attempt.due > now.steady:
             return
         if self._links.up(contact) is not None:
@@ -429,10 +452,6 @@ def _way(link: Link) -> Candidate:
     if link.relay is not None:
         return Candidate("relay", encode_node_key(link.relay)[:8], link.id)
     return Candidate("direct", str(link.endpoint), link.id)
-
-
-def _has_time(attempt: Attempt) -> bool:
-    return bool(attempt.relays) or not attempt.busy
 
 
 def _days(now: Now) -> list[int]:

@@ -68,6 +68,18 @@ def _of_chat(engine: Engine) -> Iterator[Measure]:
     yield "mailboxes being read", engine._mailroom._reading, limits.MAILBOXES_READ
     yield "invited inboxes being read", engine._invites._reading, limits.INVITES_READ
     yield "ratchets in memory", len(engine._sessions._ratchets), limits.RATCHETS_CACHED
+    yield from _of_deadlines(engine)
+
+
+def _of_deadlines(engine: Engine) -> Iterator[Measure]:
+    """Who is overlooked: something is due sooner than the engine wakes."""
+    flights, reach, requests = engine._outbox._flights, engine._ways.reach, engine._requests
+    for what, due_of, things, wakes in (
+        ("flights that are overlooked", flights._due_of, flights._flights, flights.next_deadline()),
+        ("attempts that are overlooked", reach._due_of, reach._attempts, reach.next_deadline()),
+        ("requests that are overlooked", requests._due_of, requests._asking, requests.next_deadline()),
+    ):
+        yield what, sum((due := due_of(thing)) is not None and (wakes is None or due < wakes) for thing in things), 0
 
 
 def _of_records(resident: Resident) -> Iterator[Measure]:

@@ -24,7 +24,7 @@ def test_whatever_is_due_first_is_the_deadline() -> None:
     assert flights.next_deadline() == START.steady + 5
     assert flights.due(after(4)) == []
     assert flights.due(after(5)) == [(BOB, flights.of(BOB))]
-    assert [contact for contact, _ in flights.due(after(10))] == [ALICE, BOB]
+    assert [contact for contact, _ in flights.due(after(10))] == [BOB, ALICE], "the first first"
 
 
 def test_what_is_forgotten_is_due_no_more() -> None:

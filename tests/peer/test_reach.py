@@ -557,7 +557,10 @@ def test_whatever_happens_no_deadline_stays_and_a_wish_is_never_stuck(steps: lis
                     finder.links.close(friend, "another", now)
                     finder.up(relay(1).relay, now)
                 case "down", _:
+                    was_up = finder.links.up(friend) is not None
                     finder.links.close(friend, "down", now)
+                    if was_up:
+                        finder.reach.on_down(friend, "down", now)
                 case "none", _:
                     finder.dht.serve([], now)
                 case "unheard", _:
@@ -580,6 +583,8 @@ def test_whatever_happens_no_deadline_stays_and_a_wish_is_never_stuck(steps: lis
             finder.reach.on_timer(now)
             deadline = finder.reach.next_deadline()
             assert deadline is None or deadline > now.steady
+            times = [attempt.next for attempt in finder.reach._attempts.values()]
+            assert deadline == min((when for when in times if when is not None), default=None)
         # whatever was asked for ends; then the wish has a time again, or there is none
         finder.dht.serve([], now)
         while trying := [each for each in finder.reach.tried(friend) if each.outcome == "trying"]:
