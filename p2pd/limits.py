@@ -493,8 +493,11 @@ OUTBOX_ITEMS = 20_000
 HANDSHAKE_S = 10
 """A link whose persons are not proven after so long is closed (R20)."""
 LINKS = 256
-DIAL_GAPS_S = (0, 5, 30, 120, 600)
-"""Before the next attempt to reach a contact whom we have something for; the last goes on."""
+DIAL_GAPS_S = (0, 5, 30, 120, 600, HOUR_S, 6 * HOUR_S)
+"""Before the next attempt to reach a contact; the last goes on.  Who returns looks for us, and gives a sign of life
+where mail waited.  With 600 s to the end each contact who is away cost 15 bytes a second, which is an idle node's all."""
+DIAL_WANTED_S = 600
+"""The longest of these gaps where there is something new to be said."""
 LINK_STANDS_S = 10
 """Links that fall sooner are like attempts that failed: the second in a row waits for the next of these gaps."""
 LOOK_AGAIN_S = (0.25, 1.0)

@@ -34,7 +34,7 @@ def test_a_friend_whose_disk_is_full_is_dialled_ever_more_seldom_and_has_everyth
         town.world.run(HOUR_S / len(texts))
     lately = [when for when in dials if when > began + HOUR_S / 2]
     assert len(dials) < 30
-    assert len(lately) <= HOUR_S / 2 / limits.DIAL_GAPS_S[-1] * 2
+    assert len(lately) <= HOUR_S / 2 / limits.DIAL_WANTED_S * 2
     assert town.world._hosts[sent].sent_bytes - before < 2_000_000
     assert not bob.received("alice")
     town.world.full_disk(bob.host, False)

@@ -4,9 +4,10 @@ Knows no contents.
 Rules: a wish for a link stays until the link is up or nobody wants it any more.  An attempt dials at once where the
 contact was last, asks the DHT for their presence beside it, dials what that says, and a moment later calls by the
 relays where they wait, one after the other; whatever is first is used, and a relayed link is replaced by a direct one
-that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`; a sign of life makes the next one immediate,
-unless QUIC does not pass here or there: then the longest of these gaps stands between them.  Links that fall as soon as
-they are up are spaced alike: whoever closes each, as one whose disk is full does, would be dialled without a pause.
+that comes later.  Attempts that fail are spaced by `limits.DIAL_GAPS_S`, and by `limits.DIAL_WANTED_S` at most where
+something is to be said; a sign of life makes the next one immediate, unless QUIC does not pass here or there: then it
+waits so long.  Links that fall as soon as they are up are spaced alike: whoever closes each, as one whose disk is full
+does, would be dialled without a pause.
 Which ways are used at all is the user's to say, for each contact: `PathChoice`.  Who shall learn no address of ours is
 not even called by a relay: they name it, so it may be theirs.  They call us, by relays that we have chosen.
 """
@@ -57,7 +58,9 @@ class Attempt:
 
     failures: int = 0
     due: float = 0.0
-    """Steady seconds."""
+    """When it is made, or made again, steady seconds."""
+    begun: float = 0.0
+    """When it was made last, or wished for."""
     looking: int = 0
     """Look-ups under way."""
     heard: bool = False
@@ -120,10 +123,20 @@ class Reach:
         self._seen: dict[IdentityKey, Presence] = {}
         self._standing: dict[IdentityKey, Standing] = {}
 
+    def has_link(self, contact: IdentityKey) -> bool:
+        """Whether they can be written to now."""
+        return self._links.up(contact) is not None
+
     def want(self, contact: IdentityKey, now: Now) -> None:
-        """Asks for a link; the attempt begins now unless one failed recently."""
-        if self._links.up(contact) is None:
+        """Asks for a link, as there is something to be said; the attempt begins now unless one failed recently."""
+        if self._links.up(contact) is not None:
+            return
+        attempt = self._attempt(contact)
+        if attempt is None:
             self._begin(contact, now)
+        elif not attempt.busy and attempt.due > attempt.begun + limits.DIAL_WANTED_S:
+            attempt.due = attempt.begun + limits.DIAL_WANTED_S
+            self.on_timer(now)
 
     def doubt(self, contact: IdentityKey, now: Now) -> None:
         """What was sent over their link is not answered: ask whether it leads anywhere, or call by another relay."""
@@ -140,7 +153,7 @@ class Reach:
             return
         standing = self._standing.get(contact)
         failures = max(0, standing.falls - 1) if standing is not None else 0
-        attempt = Attempt(failures, now.steady + limits.DIAL_GAPS_S[min(failures, len(limits.DIAL_GAPS_S) - 1)])
+        attempt = Attempt(failures, now.steady + _gap_s(failures), begun=now.steady)
         if standing is not None and failures:
             attempt.tried = [standing.way]
         self._attempts[contact] = attempt
@@ -313,6 +326,7 @@ class Reach:
 
     def _try(self, contact: Contact, attempt: Attempt, now: Now) -> None:
         attempt.tried, attempt.found, attempt.heard, attempt.looked_again = [], False, False, 0
+        attempt.begun = now.steady
         self._dial_hints(contact, attempt, now)
         if contact.secret:
             self._look_up(contact, attempt, now)
@@ -442,9 +456,13 @@ class Reach:
             del self._attempts[contact]
             return
         attempt.failures += 1
-        gap_s = limits.DIAL_GAPS_S[min(attempt.failures, len(limits.DIAL_GAPS_S) - 1)]
-        attempt.due = now.steady + (limits.DIAL_GAPS_S[-1] if self._is_hopeless(contact) else gap_s)
+        least_s = limits.DIAL_WANTED_S if self._is_hopeless(contact) else 0
+        attempt.due = now.steady + max(_gap_s(attempt.failures), least_s)
         self._on_away(contact, now)
+
+
+def _gap_s(failures: int) -> float:
+    return limits.DIAL_GAPS_S[min(failures, len(limits.DIAL_GAPS_S) - 1)]
 
 
 def _way(link: Link) -> Candidate:

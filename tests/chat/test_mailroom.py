@@ -18,7 +18,7 @@ from p2pd.peer.published import INBOX, personal_address, signed_record
 from p2pd.store import ContactState
 from p2pd.types import AddressKey, ItemId, Now
 from p2pd.wire.record import Family, OpenItem, Record, SetItem, Tombstone
-from tests.cast import START, Person, after
+from tests.cast import START, Cable, Person, after
 from tests.chat.letters import begin, letter
 from tests.chat.test_requests import asked
 
@@ -141,6 +141,29 @@ def test_a_sweep_comes_every_six_hours_and_looks_back_a_day(post: Post) -> None:
     post.reader.mailroom.on_timer(later)
     post.serve(later)
     assert post.shown() == ["text 1"]
+
+
+def test_of_who_has_a_link_later_sweeps_read_nothing_until_it_has_fallen(post: Post) -> None:
+    cable = Cable(post.reader, post.writer, NOON)
+    post.begin(NOON)
+    post.serve()
+    settled, now = after(limits.SWEEP_SETTLED_S, NOON), NOON
+    post.reader.mailroom.on_timer(settled)
+    assert post.asked(), "the sweep that counts leaves out nobody"
+    post.serve(settled)
+    post.put(1, day=settled.day)
+    for hours in (6, 12, 72):
+        now = after(hours * 3600, settled)
+        post.reader.mailroom.on_timer(now)
+        assert post.asked() == []
+        post.serve(now)
+    assert post.swept_day == NOON.day
+    cable.cut(now)
+    now = after(78 * 3600, settled)
+    post.reader.mailroom.on_timer(now)
+    post.serve(now)
+    assert post.shown() == ["text 1"]
+    assert post.swept_day == now.day
 
 
 def test_an_answer_without_holders_completes_nothing(post: Post) -> None:

@@ -106,6 +106,27 @@ def test_attempts_that_fail_are_spaced_and_the_mailbox_is_told(seeker: Seeker) -
         seeker.reach.on_timer(now)
 
 
+def test_who_has_been_away_for_long_is_tried_again_sooner_where_something_is_to_be_said(seeker: Seeker) -> None:
+    now = NOON
+    seeker.want(now)
+    for gap in limits.DIAL_GAPS_S[1:]:
+        seeker.dht.serve([], now)
+        now = after(gap, now)
+        seeker.reach.on_timer(now)
+    seeker.dht.serve([], now)
+    seeker.want(after(1, now))
+    assert seeker.dht.gets == []
+    assert seeker.reach.next_deadline() == now.steady + limits.DIAL_WANTED_S
+    now = after(limits.DIAL_WANTED_S, now)
+    seeker.reach.on_timer(now)
+    seeker.dht.serve([], now)
+    later = after(limits.HOUR_S, now)
+    seeker.reach.on_timer(later)
+    assert seeker.dht.gets == [], "nothing new is to be said"
+    seeker.want(later)
+    assert len(seeker.dht.gets) == 1, "the last attempt is long ago"
+
+
 def test_a_sign_of_life_makes_the_next_attempt_immediate(seeker: Seeker) -> None:
     seeker.want()
     seeker.dht.serve([], NOON)

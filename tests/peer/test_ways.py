@@ -162,7 +162,7 @@ def test_a_node_whose_questions_find_no_way_by_quic_says_so_and_tries_anew_when_
     assert node.ways.presence().nat == NatKind.NO_QUIC
     node.ways.reach.want(node.friend.identity, after(1))
     node.dht.serve([], after(1))
-    assert node.ways.reach.next_deadline() == after(1 + limits.DIAL_GAPS_S[-1]).steady
+    assert node.ways.reach.next_deadline() == after(1 + limits.DIAL_WANTED_S).steady
     node.dht.quic_blocked = False
     node.ways.look(after(2))
     assert node.told.count("presence") == 2
