@@ -495,7 +495,7 @@ HANDSHAKE_S = 10
 LINKS = 256
 DIAL_GAPS_S = (0, 5, 30, 120, 600, HOUR_S, 6 * HOUR_S)
 """Before the next attempt to reach a contact; the last goes on.  Who returns looks for us, and gives a sign of life
-where mail waited.  With 600 s to the end each contact who is away cost 15 bytes a second, which is an idle node's all."""
+where mail waited.  With 600 s to the end each contact who is away cost 15 bytes a second, as much as an idle node."""
 DIAL_WANTED_S = 600
 """The longest of these gaps where there is something new to be said."""
 LINK_STANDS_S = 10

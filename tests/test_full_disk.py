@@ -25,9 +25,9 @@ def test_a_friend_whose_disk_is_full_is_dialled_ever_more_seldom_and_has_everyth
     alice.engine._effects.watch = see
     if first == "link":
         town.world.run(60)
-    began, sent = town.world.time_s, alice.host
+    began = town.world.time_s
     town.world.full_disk(bob.host)
-    before = town.world._hosts[sent].sent_bytes
+    before, _ = town.world.traffic(alice.host)
     texts = [f"text {number}" for number in range(6)]
     for text in texts:
         alice.send("bob", text)
@@ -35,7 +35,7 @@ def test_a_friend_whose_disk_is_full_is_dialled_ever_more_seldom_and_has_everyth
     lately = [when for when in dials if when > began + HOUR_S / 2]
     assert len(dials) < 30
     assert len(lately) <= HOUR_S / 2 / limits.DIAL_WANTED_S * 2
-    assert town.world._hosts[sent].sent_bytes - before < 2_000_000
+    assert town.world.traffic(alice.host)[0] - before < 2_000_000
     assert not bob.received("alice")
     town.world.full_disk(bob.host, False)
     town.until(lambda: bob.received("alice") == texts, 3 * limits.REBUILD_PAUSE_MOST_S)

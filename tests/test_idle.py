@@ -11,10 +11,9 @@ DAY_S = 86_400
 
 
 def bytes_per_s(town: Town, one: Resident, seconds: float) -> float:
-    host = town.world._hosts[one.host]
-    before = host.sent_bytes + host.received_bytes
+    before = sum(town.world.traffic(one.host))
     town.world.run(seconds)
-    return (host.sent_bytes + host.received_bytes - before) / seconds
+    return (sum(town.world.traffic(one.host)) - before) / seconds
 
 
 def test_friends_who_are_away_are_hardly_looked_for_and_come_back_to_a_link() -> None:

@@ -22,6 +22,7 @@ ALL: dict[str, Measure] = {
     "killed": finding.killed,
     "silenced": finding.silenced,
     "simulated": resting.simulated,
+    "friends": resting.friends,
     "idle": resting.idle,
 }
 """By the name that `python -m bench NAME` takes; the first line of a docstring is its help."""

@@ -14,6 +14,10 @@ IDLE_S, IDLE_QUICK_S = 600, 60
 SETTLE_S = 120
 """After a start, before one counts as idle: what meeting a friend causes is over by then."""
 SIMULATED_S, SIMULATED_QUICK_S = 3_600, 600
+FRIENDS, SERVERS = 10, 30
+FRIENDLY_S, FRIENDLY_QUICK_S = 24 * 3_600, 12 * 3_600
+FRIENDLY_SETTLE_S = 8 * 3_600
+"""By then attempts to reach who is away have come to their longest gap."""
 
 
 def idle(bench: Bench) -> None:
@@ -83,3 +87,31 @@ def simulated(bench: Bench) -> None:
             note=f"{seconds} virtual seconds, whole engines with their stores in memory",
         )
     )
+
+
+def friends(bench: Bench) -> None:
+    """What each friend costs an idle node in bytes, there and away: virtual days of the simulator's."""
+    seconds = bench.count(FRIENDLY_S, FRIENDLY_QUICK_S)
+    place = SimulatedTown(servers=SERVERS, replicas=CROWD_REPLICAS)
+    alice, alone, *others = (place.person() for _ in range(2 + FRIENDS))
+    for number, other in enumerate(others):
+        alice.add(other, f"friend-{number}")
+        other.add(alice, "alice")
+    for state in ("there", "away"):
+        place.world.run(FRIENDLY_SETTLE_S)
+        before = [sum(place.world.traffic(one.host)) for one in (alice, alone)]
+        place.world.run(seconds)
+        after = [sum(place.world.traffic(one.host)) for one in (alice, alone)]
+        with_them, without = ((later - sooner) / seconds for later, sooner in zip(after, before, strict=True))
+        bench.show(
+            Result(
+                f"idle, each friend who is {state}: traffic in and out",
+                "B/s",
+                {"value": (with_them - without) / FRIENDS},
+                note=f"{FRIENDS} friends among {SERVERS} nodes, {seconds / 3_600:.0f} virtual hours, beside a node that"
+                " knows nobody; datagrams and requests, without what QUIC itself sends",
+                facts={"nobody known B/s": round(without, 1)},
+            )
+        )
+        for other in others:
+            other.stop()

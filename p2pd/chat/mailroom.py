@@ -3,9 +3,9 @@
 Knows no contents: envelopes go to `inbox`, requests to `requests`.
 Rules: a ring says where to look and is only a hint: every mailbox is read when the node joins and each six hours,
 today's and yesterday's always, older ones back to the last complete reading, which the first after joining never is:
-who knows few nodes may hear one liar alone.  Of who has a link with us everything comes by it: once theirs were read
-completely, later sweeps pass them by.  What was not read whole is read again, soon and then less often.  What has been
-acted on is ended by a tombstone; what is held stays at the storers and is read again.
+who knows few nodes may hear one liar alone.  Of who has a link with us everything comes by it: after the first two
+sweeps others pass them by, once theirs were read completely that day.  What was not read whole is read again, soon and
+then less often.  What has been acted on is ended by a tombstone; what is held stays at the storers and is read again.
 """
 
 from collections import deque
@@ -132,10 +132,10 @@ class Mailroom:
         if self._listen_at is not None and self._listen_at <= now.steady:
             self._listen(now)
         if self._sweep_at is not None and self._sweep_at <= now.steady:
-            counted, self._settled = self._settled, self._next_sweep_s == limits.SWEEP_S
+            has_settled, self._settled = self._settled, self._next_sweep_s == limits.SWEEP_S
             self._sweep_at, self._next_sweep_s = now.steady + self._next_sweep_s, limits.SWEEP_S
             self._swept_ms = now.wall_ms
-            self._sweep_all(now, linked=not counted)
+            self._sweep_all(now, everybody=not has_settled)
         for identity in self._agains.due(now):
             _, tries = self._again.pop(identity)
             contact = self._store.contact(identity)
@@ -246,11 +246,11 @@ class Mailroom:
             if contact.state in (ContactState.ACCEPTED, ContactState.PENDING)
         ]
 
-    def _sweep_all(self, now: Now, *, linked: bool) -> None:
+    def _sweep_all(self, now: Now, *, everybody: bool) -> None:
         since = read_through(int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big"), now)
         days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
         for contact in self._accepted():
-            if linked or not self._reach.has_link(contact.identity):
+            if everybody or contact.swept_day != now.day or not self._reach.has_link(contact.identity):
                 self._sweep_contact(contact, now)
         sweep = Sweep(len(days), noted=self._settled)
         for day in days:
