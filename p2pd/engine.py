@@ -211,6 +211,10 @@ class Engine(Application):
         """Somebody announces a node on the local network."""
         self._ways.neighbours.on_neighbour(endpoint, salt, tag, self._dht.enter(now))
 
+    def on_records_refused(self, now: Now) -> None:
+        """The disk has refused what was kept for others since the last commit; outside of a turn."""
+        self._dht.on_records_refused(now)
+
     def on_timer(self, now: Now) -> None:
         """Something is due."""
         if not self._started:

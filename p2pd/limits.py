@@ -341,6 +341,8 @@ REBUILD_PAUSE_S = 1.0
 REBUILD_PAUSE_MOST_S = 30.0
 """The engine's timer rests so long after a turn that the disk refused, first and at most: twice as long each time that
 it refuses within `REBUILD_WINDOW_S` of the last rest, since an engine built anew joins anew, and dials its contacts."""
+RECORDS_REST_S = MINUTE_S
+"""Nothing is kept for others so long after the disk refused what was."""
 STAMP_JOBS = 64
 """Proofs of work waiting for the worker; a further one fails at once."""
 

@@ -66,6 +66,17 @@ class Holdings:
         self._strangers: TokenBuckets[bytes] = TokenBuckets(source_bytes_per_day / _DAY_S, float(source_bytes_per_day))
         self._servers: TokenBuckets[bytes] = TokenBuckets(per_server / _DAY_S, per_server)
         self._digests: dict[bytes, None] | None = None
+        self._rests_until = float("-inf")
+
+    def on_refused(self, now: Now) -> None:
+        """The disk has refused what was kept last: count what there is, and keep nothing for a while."""
+        self.records, self.bytes = self._store.usage()
+        self._digests = None
+        self._rests_until = now.steady + limits.RECORDS_REST_S
+
+    def rests(self, now: Now) -> bool:
+        """Whether the disk refused something lately, and nothing is to be written."""
+        return now.steady < self._rests_until
 
     # --- reading
 
@@ -114,6 +125,8 @@ class Holdings:
         rows = self._store.held(record.key)
         if any(row.digest == record.digest and row.data for row in rows):
             return Kept(Refusal.KEPT)
+        if self.rests(now):
+            return Kept(Refusal.QUOTA)
         match record.content:
             case Single():
                 return self._take_single(record, record.content, rows, source, now)
@@ -129,7 +142,7 @@ class Holdings:
 
     def expire(self, now: Now) -> None:
         """Drop what has expired."""
-        if self._store.expire(now.wall_s):
+        if not self.rests(now) and self._store.expire(now.wall_s):
             self.records, self.bytes = self._store.usage()
             self._digests = None
 

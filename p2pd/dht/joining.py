@@ -17,6 +17,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.clock import Clock
 from p2pd.dht.counters import Cause
+from p2pd.dht.holdings import Holdings
 from p2pd.dht.peers import SPACE_BITS, Peer
 from p2pd.dht.rates import TokenBucket
 from p2pd.dht.routing import Table
@@ -44,6 +45,7 @@ class Joining:
         alarms: Alarms,
         clock: Clock,
         store: RecordStore,
+        holdings: Holdings,
         random: RandomSource,
     ) -> None:
         self._own = own
@@ -53,6 +55,7 @@ class Joining:
         self._alarms = alarms
         self._clock = clock
         self._store = store
+        self._holdings = holdings
         self._random = random
         self._hints: dict[Endpoint, NodeKey | None] = {}
         self._neighbours: Recent[Endpoint, NodeKey] = Recent(limits.NEIGHBOURS)
@@ -187,7 +190,7 @@ class Joining:
         if is_new and self._has_looked and peer.endpoint in self._hints:
             self._look(self._own, now)  # it may stand for a whole part of the network that we did not know
         saved = self._saved.find(peer.key)
-        if saved is None or now.steady - saved >= limits.SAVE_NODE_S:
+        if (saved is None or now.steady - saved >= limits.SAVE_NODE_S) and not self._holdings.rests(now):
             self._saved.put(peer.key, now.steady)
             self._store.save_node(KnownNode(peer.key, str(peer.endpoint), now.wall_s, now.wall_s))
         if not self._has_looked:
@@ -196,6 +199,10 @@ class Joining:
             self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
             for wait_s in limits.JOIN_SPREAD_S:
                 self._alarms.at(now.steady + wait_s, lambda later: self._look(self._anywhere(), later))
+
+    def on_refused(self) -> None:
+        """The disk has refused what was written last: nodes too, which are to be written again."""
+        self._saved.clear()
 
     def look_at_ourselves(self, now: Now) -> None:
         """Ask some nodes where they see us."""

@@ -131,6 +131,7 @@ class Dht:
             alarms=self._alarms,
             clock=self._clock,
             store=records,
+            holdings=self._holdings,
             random=random,
         )
         self._listens = Listens(
@@ -229,6 +230,11 @@ class Dht:
     def on_response(self, exchange: int, payload: bytes | None, now: Now) -> None:
         """The answer to a `Request`; None: there was no whole one."""
         self._exchanges.on_response(exchange, payload, self._enter(now))
+
+    def on_records_refused(self, now: Now) -> None:
+        """The disk has refused what was kept since the last commit of the records: it is gone."""
+        self._holdings.on_refused(now)
+        self._joining.on_refused()
 
     def on_timer(self, now: Now) -> None:
         """The time of `next_deadline` has come."""

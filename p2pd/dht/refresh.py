@@ -133,7 +133,7 @@ class Refresh:
         """Read some keys more; offer what has been gathered when all are read."""
         current = self._rounds[0]
         for _ in range(min(limits.REFRESH_KEYS_PER_TURN, len(current.keys))):
-            self._gather(current, current.keys.popleft())
+            self._gather(current, current.keys.popleft(), now)
         if not current.keys:
             self._rounds.popleft()
             for offer in current.offers.values():
@@ -141,7 +141,7 @@ class Refresh:
         if self._rounds:
             self._alarms.at(now.steady + limits.REFRESH_TURN_S, self._go_on)
 
-    def _gather(self, current: _Round, key: RecordKey) -> None:
+    def _gather(self, current: _Round, key: RecordKey, now: Now) -> None:
         nearest = self._table.nearest(key, 2 * self._replicas)
         holders = [peer for peer in nearest[: self._replicas] if current.only in (None, peer.key)]
         if not holders:
@@ -155,13 +155,13 @@ class Refresh:
                 offer = current.offers[peer.key] = _Offer(peer)
             offer.digests += digests
             offer.keys += [key] * len(digests)
-        self._drop_if_far(key, nearest)
+        self._drop_if_far(key, nearest, now)
 
-    def _drop_if_far(self, key: RecordKey, nearest: list[Peer]) -> None:
+    def _drop_if_far(self, key: RecordKey, nearest: list[Peer], now: Now) -> None:
         """Twice as many are nearer than need be, and the nearest have all confirmed it lately."""
         place = int.from_bytes(key, "big")
         far = len(nearest) >= 2 * self._replicas and nearest[-1].place ^ place < self._place ^ place
-        if far and len(self._confirmed.find(key) or {}) >= self._replicas:
+        if far and not self._holdings.rests(now) and len(self._confirmed.find(key) or {}) >= self._replicas:
             self._confirmed.pop(key)
             self._holdings.release(key)
 

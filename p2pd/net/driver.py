@@ -306,11 +306,11 @@ class Driver(Generic[E]):
             self._inputs = deque(value for value in self._inputs if isinstance(value, Datagram))
 
     def _on_records_error(self, error: StorageError) -> None:
+        """What others were promised has not left; nobody's links need end for it."""
         now = self._clock.now()
-        if self._over.done():
-            self._log_seldom(error, "the last commit of records", now)
-        else:
-            self._broken(error, "the commit of records", now)
+        self.counts["records refused"] += 1
+        self._log_seldom(error, "the commit of records", now)
+        self._engine.on_records_refused(now)
 
     def _log_seldom(self, error: P2pdError, at: str, now: Now) -> None:
         if now.steady - self._logged_at >= limits.MINUTE_S:

@@ -67,6 +67,10 @@ class Engine(Protocol):
         """Somebody announces a node on the local network, at an address of one of our own networks."""
         ...
 
+    def on_records_refused(self, now: Now) -> None:
+        """The disk has refused other people's records since their last commit; outside of a turn, and wants nothing."""
+        ...
+
     def on_timer(self, now: Now) -> None:
         """The time given by `next_deadline` has come, or passed."""
         ...

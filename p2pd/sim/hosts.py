@@ -32,6 +32,10 @@ class Machine(Protocol):
         """Where the host is: first of all, after every change, and when it wakes."""
         ...
 
+    def on_records_refused(self, now: Now) -> None:
+        """The disk has refused other people's records since their last commit."""
+        ...
+
     def on_timer(self, now: Now) -> None:
         """The time given by `next_deadline` has come, or passed."""
         ...

@@ -11,6 +11,7 @@ It mirrors `p2pd.net.driver` and `p2pd.net.receipts`, name by name where it can:
 | `Driver._broken`, `_rebuild`: roll back, build anew, three bugs a minute end it | `_broken`, `rebuild` |
 | `Driver._rest`, longer each time that the disk refuses again | `_rest` |
 | `Receipts.turn_done`, `commit`: one durable commit shared, the rest later | `_turn_done`, `commit` |
+| `Driver._on_records_error`: nothing promised leaves, and the engine is told | `_commit` |
 
 It knows no network: `World.perform` does what effects say.  What differs: inputs do not queue for a turn of many, since
 every one has its own time here; and an exception that no driver should meet is raised, unless told otherwise.
@@ -286,7 +287,8 @@ class Turns:
             disk.records.commit(durable=durable)
         except StorageError as error:
             host.promised.clear()
-            self._broken(host, error, "the commit of records")
+            self.counts[f"records refused: {error.code}"] += 1
+            host.occupant.machine.on_records_refused(host.now)
             return
         if durable:
             disk.flush()

@@ -194,6 +194,32 @@ class TestTimeAndQuota:
         assert take(held, set_item(KEY, NOW, item_of("next day")), now=later(limits.DAY_S)) is Refusal.KEPT
 
 
+def test_after_the_disk_has_refused_nothing_is_written_for_a_while_and_what_is_there_is_counted() -> None:
+    store = SqliteRecordStore()
+    held = Holdings(store, quota_bytes=limits.QUOTA_BYTES, source_bytes_per_day=limits.MIB)
+    kept, lost, other = (single(key_of(str(number)), NOW, 1, b"value") for number in range(3))
+    with store.transaction():
+        assert take(held, kept) is Refusal.KEPT
+    store.commit(durable=True)
+    with store.transaction():
+        assert take(held, lost) is Refusal.KEPT
+        store.release(verified(lost.encode()).key, b"")  # as when the disk refuses the commit
+    held.on_refused(NOW)
+    assert (held.records, held.bytes) == store.usage() == (1, len(kept.encode()))
+    assert take(held, kept) is Refusal.KEPT, "it is on the disk"
+    assert take(held, other) is Refusal.QUOTA
+    expired = later(limits.DAY_S * 30)
+    held.on_refused(expired)
+    held.expire(expired)
+    assert store.usage()[0] == 1
+    rested = later(limits.DAY_S * 30 + limits.RECORDS_REST_S)
+    with store.transaction():
+        held.expire(rested)
+    assert held.records == store.usage()[0] == 0
+    with store.transaction():
+        assert take(held, single(key_of("9"), rested, 1, b"value"), now=rested) is Refusal.KEPT
+
+
 def test_receipts_speak_of_one_record_and_one_holder() -> None:
     holder, other = key_of("holder"), key_of("other holder")
     record = verified(single(KEY, NOW).encode())

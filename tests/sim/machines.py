@@ -41,6 +41,9 @@ class Puppet:
     def on_addresses(self, endpoints: tuple[Endpoint, ...], now: Now) -> None:
         self.addresses.append((now.steady, endpoints))
 
+    def on_records_refused(self, now: Now) -> None:
+        self.told.append((now.steady, "on_records_refused", ()))
+
     def on_timer(self, now: Now) -> None:
         self.rings_at = None
         self.told.append((now.steady, "on_timer", ()))

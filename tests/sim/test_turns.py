@@ -261,7 +261,8 @@ class TestFullDisk:
         stage.world.run(1)
         assert numbers(stage) == []
         assert arrived(stage) == 0
-        assert stage.world.counts["rebuilt"] == 1
+        assert stage.world.counts["rebuilt"] == 0
+        assert len(stage[A].heard("on_records_refused")) == 1
         stage.world.full_disk(A, False)
         remember(stage, 2, RECEIPT)
         assert arrived(stage) == 1  # and the one before never
