@@ -1,6 +1,7 @@
 """When each of many things is due next, without a look at all of them: a turn touches few of thousands.
 
-Rules: what may be due sooner than before is touched; what moved away is noticed when its old time comes.
+Rules: what may be due sooner than before is touched; what moved away is noticed when its old time comes.  Entries of no
+meaning are never more than those that count, or a peer could heap up one an hour ahead with every message.
 """
 
 import heapq
@@ -10,6 +11,8 @@ from typing import Generic, TypeVar
 from p2pd.types import Now
 
 K = TypeVar("K", bound=Hashable)
+_SPARE = 64
+"""Entries of no meaning that are not worth clearing away."""
 
 
 class Deadlines(Generic[K]):
@@ -60,3 +63,6 @@ class Deadlines(Generic[K]):
         self._count += 1
         self._entries[key] = when, self._count
         heapq.heappush(self._heap, (when, self._count, key))
+        if len(self._heap) > 2 * len(self._entries) + _SPARE:
+            self._heap = [(*entry, known) for known, entry in self._entries.items()]
+            heapq.heapify(self._heap)

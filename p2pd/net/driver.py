@@ -310,7 +310,12 @@ class Driver(Generic[E]):
         now = self._clock.now()
         self.counts["records refused"] += 1
         self._log_seldom(error, "the commit of records", now)
-        self._engine.on_records_refused(now)
+        if self._over.done():
+            return
+        try:
+            self._engine.on_records_refused(now)
+        except Exception as broken:  # it reads, and a disk that does not write may not read either
+            self._broken(broken, "the commit of records", now)
 
     def _log_seldom(self, error: P2pdError, at: str, now: Now) -> None:
         if now.steady - self._logged_at >= limits.MINUTE_S:

@@ -605,6 +605,22 @@ async def test_a_receipt_does_not_leave_when_the_disk_refuses() -> None:
         assert house.sent() == [b"receipt again"]
 
 
+async def test_an_engine_that_cannot_even_read_after_a_refusal_is_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(engine: Echo, now: Now) -> None:
+        raise StorageError("the disk does not read")
+
+    monkeypatch.setattr(Echo, "on_records_refused", refuse)
+    async with running() as house:
+        house.disk.records_full = True
+        house.put(b"receipt")
+        await house.settle()
+        assert house.built == 2
+        house.disk.records_full = False
+        house.put(b"receipt again")
+        await house.settle()
+        assert house.sent() == [b"receipt again"]
+
+
 async def test_records_are_committed_without_a_receipt_too() -> None:
     async with running() as house:
         house.put(b"x")
