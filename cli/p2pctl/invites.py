@@ -9,6 +9,11 @@ from p2pctl.commands import group
 from p2pctl.harmless import harmless_line
 from p2pctl.terminal import clock, show, show_json, table
 
+_NO_NODES = (
+    "it names no node to join by, as your daemon knows none yet: who knows none either will find nobody by it;"
+    " start with --bootstrap HOST:PORT, see `p2pctl status`, and make another"
+)
+
 
 @group("invite", invoke_without_command=True)
 @click.option("--once", is_flag=True, help="For one person alone, and with a one-time key; else for several.")
@@ -36,6 +41,8 @@ def invite(context: click.Context, once: bool, ttl: str | None, petname: str | N
 
         show_qr(link)
     show(link)
+    if "//" in link:
+        click.echo(_NO_NODES, err=True)
 
 
 @invite.command("list", examples=["p2pctl invite list", "p2pctl invite list --json"])

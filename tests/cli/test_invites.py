@@ -55,12 +55,23 @@ def test_the_longest_invite_fits_a_terminal() -> None:
 
 
 def test_invite_prints_the_link_and_nothing_else(p2pctl: Run, daemon: FakeDaemon) -> None:
-    daemon.set("invite", {**MADE, "link": LINK})
+    daemon.set("invite", {**MADE, "link": LONG_LINK})
     done = p2pctl("invite", "--once", "--ttl", "2d", "--as", "bob")
-    assert (done.code, done.out, done.err) == (0, f"{LINK}\n", "")
+    assert (done.code, done.out, done.err) == (0, f"{LONG_LINK}\n", "")
     assert daemon.calls == [("invite", {"once": True, "ttl": "2d", "as": "bob"})]
-    assert p2pctl("invite").out == f"{LINK}\n"
+    assert p2pctl("invite").out == f"{LONG_LINK}\n"
     assert daemon.calls[-1] == ("invite", {})
+
+
+def test_an_invite_without_nodes_is_said_to_lead_to_none(p2pctl: Run, daemon: FakeDaemon) -> None:
+    address, _, secret = LONG_LINK.split("/")
+    link = f"{address}//{secret}"
+    daemon.set("invite", {**MADE, "link": link})
+    done = p2pctl("invite")
+    assert (done.code, done.out) == (0, f"{link}\n")
+    assert "names no node to join by" in done.err
+    assert done.err.count("\n") == 1
+    assert p2pctl("invite", "--json").err == ""
 
 
 def test_invite_as_json_is_one_object_even_with_qr(p2pctl: Run, daemon: FakeDaemon) -> None:
