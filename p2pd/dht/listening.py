@@ -14,7 +14,8 @@ Rules:
   read with the rest of the set;
 - the set is read once, when listening begins, or by who listens; who newly promises is asked after that, alone, for
   what it took before it knew of us;
-- an empty push announces something large: a get brings it, as it does where more than fits an answer was not read yet.
+- an empty push announces something large: it is asked for where it was announced, and the other holders, who announce
+  it too, then only for what is still lacking; where that brings no end, or is slow, a get reads the whole set.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause, Counters
+from p2pd.dht.exchanges import Exchanges
 from p2pd.dht.peers import Peer, masked
 from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.records import VerifiedRecord, check_time, verified
@@ -68,6 +70,7 @@ class Listens:
         *,
         searches: Searches,
         rpc: Rpc,
+        exchanges: Exchanges,
         alarms: Alarms,
         counters: Counters,
         random: RandomSource,
@@ -76,6 +79,7 @@ class Listens:
     ) -> None:
         self.searches = searches
         self.rpc = rpc
+        self.exchanges = exchanges
         self.alarms = alarms
         self.counters = counters
         self.random = random
@@ -134,9 +138,13 @@ class Listens:
         if not ears:
             return False
         if data and self._pushes.take(holder.key, now.steady):
-            return self.on_record(ears, data, now)
+            record = self.checked(data, now)
+            meant = [ear for ear in ears if record is not None and ear.key == record.key]
+            for ear in meant:
+                ear.on_record(record, now)
+            return bool(meant)
         for ear in ears:
-            ear.on_announcement(now)
+            ear.on_announcement(holder, now)
         return True
 
     def on_newcomer(self, peer: Peer, now: Now) -> None:
@@ -149,19 +157,15 @@ class Listens:
         for ear in self._ears.values():
             ear.lose(key, now)
 
-    def on_record(self, ears: list["Ear"], data: bytes, now: Now) -> bool:
-        """A record that a holder gave: it is for the one of these whose key it has; False where it is not right."""
+    def checked(self, data: bytes, now: Now) -> VerifiedRecord | None:
+        """A record that a holder gave; None where it is not right."""
         try:
             record = verified(data)
             check_time(record, now.wall_s)
         except PeerError as error:
             self.counters.reject(error.reason, now)
-            return False
-        for ear in ears:
-            if ear.key == record.key:
-                ear.on_record(record, now)
-                return True
-        return False
+            return None
+        return record
 
 
 class Ear:
@@ -184,10 +188,10 @@ class Ear:
         self._answered_s = float("-inf")
         """When any of them last answered."""
         self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
-        self._behind: list[Peer] = []
-        """Of those, who may have taken something before that we have not read."""
+        self._behind: dict[NodeKey, Peer] = {}
+        """Holders that may have something that we have not read."""
         self._fetches = 0
-        """Under way."""
+        """Readings of all that lies there, or of something large, under way."""
         self._searched_s = 0.0
         self._fetched_s = -limits.LISTEN_FETCH_SELDOM_S
         self._announced = TokenBucket(1 / limits.LISTEN_FETCH_SELDOM_S, limits.LISTEN_FETCH_BURST)
@@ -268,7 +272,7 @@ class Ear:
                 self.lose(peer.key, later)
             elif peer.key not in self._promised:
                 self._promised[peer.key] = None
-                self._behind.append(peer)
+                self._behind[peer.key] = peer
                 self._catch_up(later)
 
         body = Listen(AddressKey(self._address.public), until_s, signature)
@@ -278,20 +282,27 @@ class Ear:
         """What they took before they knew of us they pushed to nobody; what is being read now need not come twice."""
         if self._fetches or self._is_closed:
             return
-        known = self._seen.values()[-limits.GET_KNOWN_IN_PACKET :]
 
         def then(body: Body | None, later: Now) -> None:
-            if self._is_closed:
-                return
-            given = body.records if isinstance(body, Values) else []
-            for data in given:
-                self._listens.on_record([self], data, later)
-            if not isinstance(body, Values) or body.more:
-                self.on_announcement(later)
+            if not self._is_closed and not self._take(body, later):
+                self._fetch_soon(later)
 
-        while self._behind:
-            peer = self._behind.pop()
-            self._listens.rpc.ask(peer, Get(self.key, known), then, now, cause=Cause.LISTEN, own=self.own)
+        behind, self._behind = self._behind, {}
+        for peer in behind.values():
+            get = Get(self.key, self._seen.values()[-limits.GET_KNOWN_IN_PACKET :])
+            self._listens.rpc.ask(peer, get, then, now, cause=Cause.LISTEN, own=self.own)
+
+    def _take(self, body: Body | None, now: Now) -> bool:
+        """What a holder gives of all that it has; whether that leaves nothing."""
+        if not isinstance(body, Values):
+            return False
+        given = [record for data in body.records if (record := self._listens.checked(data, now)) is not None]
+        self._take_in([record for record in given if record.key == self.key], now)
+        return not body.more
+
+    def _take_in(self, records: list[VerifiedRecord], now: Now) -> None:
+        # what is there was announced by each holder, and rightly
+        self._announced.give(limits.LISTEN_HOLDERS * sum(self.on_record(record, now) for record in records))
 
     def lose(self, key: NodeKey, now: Now) -> None:
         """A holder is gone; with half of them left, others are looked for."""
@@ -322,16 +333,49 @@ class Ear:
             self._on_push(record, now)
         return is_new
 
-    def on_announcement(self, now: Now) -> None:
-        """Something large arrived: fetch it, and once more for what arrives too soon after that."""
+    def on_announcement(self, holder: Peer, now: Now) -> None:
+        """Something large has arrived there: read it, unless something is being read, or was just now."""
+        self._behind[holder.key] = holder
+        if self._is_closed or self._fetches or self._fetch_alarm is not None:
+            return
+        if now.steady < self._fetched_s + limits.LISTEN_FETCH_GAP_S:
+            self._catch_up(now)  # each of them announces it
+        elif self._announced.take(now.steady):  # a holder can always say that there is something
+            self._read_at(self._behind.pop(holder.key), now)
+        else:
+            self._fetch_at(self._fetched_s + limits.LISTEN_FETCH_SELDOM_S, now)
+
+    def _read_at(self, holder: Peer, now: Now) -> None:
+        """All that this one has and we do not know, beside the whole set where that takes long."""
+        self._fetched_s = now.steady
+        self._fetches += 1
+        self._fetch_at(now.steady + limits.FETCH_NEXT_S, now)
+        slow = self._fetch_alarm
+
+        def then(body: Body | None, later: Now) -> None:
+            self._fetches -= 1
+            if self._is_closed:
+                return
+            if self._take(body, later) and self._fetch_alarm is slow and slow is not None:
+                slow.cancel()
+                self._fetch_alarm = None
+            self._catch_up(later)
+
+        get = Get(self.key, self._seen.values())
+        self._listens.exchanges.ask(holder, self.own, get, then, now, Cause.LISTEN)
+
+    def _fetch_soon(self, now: Now) -> None:
+        """Read all of it, and once more for what arrives too soon after that."""
         if self._fetch_alarm is not None:
             return
-        often = self._announced.take(now.steady)  # a holder can always say that there is something
-        due_s = self._fetched_s + (limits.LISTEN_FETCH_GAP_S if often else limits.LISTEN_FETCH_SELDOM_S)
-        if now.steady >= due_s:
-            self.fetch(now)
-        else:
+        often = self._announced.take(now.steady)
+        self._fetch_at(self._fetched_s + (limits.LISTEN_FETCH_GAP_S if often else limits.LISTEN_FETCH_SELDOM_S), now)
+
+    def _fetch_at(self, due_s: float, now: Now) -> None:
+        if self._fetch_alarm is None and now.steady < due_s:
             self._fetch_alarm = self._listens.alarms.at(due_s, self.fetch)
+        elif self._fetch_alarm is None:
+            self.fetch(now)
 
     def fetch(self, now: Now) -> None:
         """Read all of it."""
@@ -342,8 +386,7 @@ class Ear:
 
     def _on_fetched(self, records: list[VerifiedRecord], now: Now) -> None:
         self._fetches -= 1
-        # what is there was announced by each holder, and rightly
-        self._announced.give(limits.LISTEN_HOLDERS * sum(self.on_record(record, now) for record in records))
+        self._take_in(records, now)
         self._catch_up(now)
 
     def close(self) -> None:

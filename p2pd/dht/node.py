@@ -137,6 +137,7 @@ class Dht:
         self._listens = Listens(
             searches=self._searches,
             rpc=self._rpc,
+            exchanges=self._exchanges,
             alarms=self._alarms,
             counters=self._counters,
             random=random,

@@ -10,7 +10,7 @@ from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
 from p2pd.types import Endpoint, NodeKey, RecordKey
 from p2pd.wire.record import Family, record_key
-from p2pd.wire.rpc import Listening
+from p2pd.wire.rpc import Listening, Values
 from tests.dht.virtual import OPEN, PRIVATE, Network, item_of, key_of, open_item
 
 
@@ -35,6 +35,68 @@ def test_something_large_is_announced_and_fetched() -> None:
     network.put(hosts[5], [open_item(key, network.world.now, item_of(1), bytes(4_096))])
     assert network.world.run_until(lambda: bool(heard), 5)
     assert heard[0].body == bytes(4_096)
+
+
+def test_something_large_is_asked_for_once_where_it_was_announced() -> None:
+    """All holders announce it: the others are asked in a datagram whether they have more."""
+    network = Network("large and often")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("lean large ear")
+    network.put(hosts[5], [open_item(key, network.world.now, 0)])
+    holders = network.holders(record_key(Family.OPEN_SET, key.public))
+    listener = next(host for host in hosts if host not in holders)
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    begun = gets_at(network, listener, record_key(Family.OPEN_SET, key.public))
+    asked = exchanges_of(network, listener)
+    for number in range(1, 4):
+        network.put(hosts[5], [open_item(key, network.world.now, number, bytes(4_096))])
+        assert network.world.run_until(lambda number=number: len(heard) > number, 0.5)
+        network.world.run(2)
+    assert begun == []
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("answer", ["silence", "failure", "nothing", "only that there is more"])
+def test_what_the_first_to_announce_it_does_not_give_is_heard_all_the_same(answer: str) -> None:
+    network = Network("large and denied")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("denied ear")
+    network.put(hosts[5], [open_item(key, network.world.now, 0)])
+    holders = network.holders(record_key(Family.OPEN_SET, key.public))
+    listener = next(host for host in hosts if host not in holders)
+    heard, _ = network.listen(listener, key)
+    network.world.run(2)
+    dht = network.machines[listener].dht
+    exchanges = dht._exchanges
+    ask, denied = exchanges.ask, []
+    given = {"failure": None, "nothing": Values([], 0, []), "only that there is more": Values([], 1, [])}
+
+    def denying(peer, own, body, then, now, cause):  # type: ignore[no-untyped-def]
+        denied.append(peer)
+        if peer != denied[0]:
+            ask(peer, own, body, then, now, cause)
+        elif answer in given:
+            dht._alarms.at(now.steady + 0.02, lambda later: then(given[answer], later))
+
+    exchanges.ask = denying  # type: ignore[method-assign]
+    network.put(hosts[5], [open_item(key, network.world.now, 1, bytes(4_096))])
+    assert network.world.run_until(lambda: len(heard) > 1, 2)
+    assert len(denied) > 1
+
+
+def exchanges_of(network: Network, host: str) -> list[Peer]:
+    """Whom this node asks what a datagram does not hold, from now on."""
+    asked: list[Peer] = []
+    exchanges = network.machines[host].dht._exchanges
+    ask = exchanges.ask
+
+    def counted(peer, *rest):  # type: ignore[no-untyped-def]
+        asked.append(peer)
+        return ask(peer, *rest)
+
+    exchanges.ask = counted  # type: ignore[method-assign]
+    return asked
 
 
 def test_listening_goes_on_for_a_day_and_through_the_death_of_holders() -> None:
