@@ -200,7 +200,7 @@ class Joining:
             self._around = self._look(self._own, now, self._on_looked_around)
             self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
             for wait_s in limits.JOIN_SPREAD_S:
-                self._alarms.at(now.steady + wait_s, lambda later: self._look(self._anywhere(), later))
+                self._alarms.at(now.steady + wait_s, self._look_anywhere)
 
     def _look_by(self, peer: Peer, now: Now) -> None:
         """Look for ourselves by this one too: it may stand for a whole part of the network that we did not know."""
@@ -263,6 +263,9 @@ class Joining:
         walk = _Walk(self._searches, target, then)
         walk.search = self._searches.start(target, walk, now, cause=Cause.LOOKUP, width=limits.BUCKET_SIZE)
         return walk.search
+
+    def _look_anywhere(self, now: Now) -> None:
+        self._look(self._anywhere(), now)
 
     def _anywhere(self) -> bytes:
         return self._random.bytes(SPACE_BITS // 8)

@@ -139,10 +139,11 @@ class Listens:
             return False
         if data and self._pushes.take(holder.key, now.steady):
             record = self.checked(data, now)
-            meant = [ear for ear in ears if record is not None and ear.key == record.key]
-            for ear in meant:
-                ear.on_record(record, now)
-            return bool(meant)
+            ear = next((ear for ear in ears if record is not None and ear.key == record.key), None)
+            if record is None or ear is None:
+                return False
+            ear.on_record(record, now)
+            return True
         for ear in ears:
             ear.on_announcement(holder, now)
         return True
