@@ -9,6 +9,7 @@ from p2pd.effects import Effect
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.resident import Resident
 from p2pd.sim.town import Town
+from p2pd.store import MessageState
 
 pytestmark = pytest.mark.slow
 NARROW = limits.QUIC_DATAGRAM_BYTES - 1
@@ -57,6 +58,18 @@ def test_strangers_meet_where_quic_is_blocked(kinds: tuple[str, str]) -> None:
     meet(town, alice, bob)
     talk(town, alice, bob)
     assert alice.engine.path("bob", town.world.now_at(alice.host))["cause"] == "quic-blocked"
+
+
+def test_who_only_listens_is_soon_known_to_have_heard() -> None:
+    """Acknowledgements are acknowledged by nothing: who rings for them must not take that for an absence."""
+    town = Town("monologue")
+    alice, bob = (town.person(kind="quic-blocked") for _ in range(2))
+    town.world.run(30)
+    meet(town, alice, bob)
+    for number in range(12):
+        town.world.run(30)
+        message = alice.send("bob", f"message {number}")
+        town.until(lambda message=message: alice.state(message) is MessageState.DELIVERED, 10)
 
 
 def test_nobody_dials_at_every_message() -> None:

@@ -11,7 +11,8 @@ Knows no links and no meaning of what it puts.
 | again, sealed anew | the session is another |
 
 Rules: an item counts as stored with the receipts that the DHT asks for, a message when all its items are.  A ring goes
-out when something is stored, and again, less and less often, until something is acknowledged.
+out when something is stored, and again, less and less often, until something is acknowledged or heard; for what nobody
+acknowledges, acknowledgements themselves, one.
 """
 
 from msgspec.structs import replace
@@ -96,9 +97,12 @@ class Posting:
         envelope = self._envelopes.seal_acknowledgement(contact, session, self._history.tick(now))
         item = ItemId(self._random.bytes(limits.ITEM_ID_BYTES))
         record = mail_record(where, item, envelope, now.wall_s + limits.MAIL_LIFE_S)
+        rung = False
 
         def progress(result: PutProgress, later: Now) -> None:
-            if result.receipts:
+            nonlocal rung
+            if result.receipts and not rung:
+                rung = True
                 self.ring(contact.identity, later)
             flight = self._flights.of(contact.identity)
             if result.receipts >= result.wanted > 0:
@@ -128,8 +132,9 @@ class Posting:
         direction = pairs.writing(self._own, known)
         if direction is None or not 0 <= now.day - counters.mailbox_day <= 1:
             return  # what lies in older mailboxes is found by sweeps
-        self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + 1))
-        if self._store.outbox(contact, limit=1):
+        waits = bool(self._store.outbox(contact, limit=1))  # of an acknowledgement nothing will tell whether it was heard
+        self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + waits))
+        if waits:
             flight.ring_at = now.steady + limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S) - 1)]
         tag = direction.ring(counters.mailbox_day, counters.mailbox_index)
         inbox = personal_address(known.identity, INBOX, known.secret, now.day)
