@@ -200,6 +200,8 @@ class Ear:
         self._fetch_alarm: Alarm | None = None
         self._nearer_alarm: Alarm | None = None
         self._search: Search | None = None
+        self._new_meanwhile: Peer | None = None
+        """The nearest server that became known while a search was under way."""
         self._is_closed = False
 
     # --- finding holders: a look-up's errand
@@ -231,12 +233,19 @@ class Ear:
         self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in near[: limits.LISTEN_HOLDERS]}
         self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
+        newest, self._new_meanwhile = self._new_meanwhile, None
+        if newest is not None:
+            self.on_newcomer(newest, now)
 
     def on_newcomer(self, peer: Peer, now: Now) -> None:
         """Look again, soon, where it stands nearer than one of ours; once for all that come meanwhile."""
         if self._nearer_alarm is not None or self._is_closed or peer.key in self.holders:
             return
         place = int.from_bytes(self.key, "big")
+        if self._search is not None and not self._search.is_over:  # which may find it, or others that are nearer
+            known = self._new_meanwhile
+            self._new_meanwhile = min(known or peer, peer, key=lambda one: one.place ^ place)
+            return
         farthest = max((holder.place ^ place for holder in self.holders.values()), default=0)
         if len(self.holders) < limits.LISTEN_HOLDERS or peer.place ^ place < farthest:
             due_s = max(now.steady, self._searched_s + limits.LISTEN_NEARER_GAP_S)

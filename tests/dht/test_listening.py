@@ -260,6 +260,26 @@ def test_newcomers_cost_few_look_ups_however_many_come() -> None:
     assert 1 < len(searched) <= 1 + 300 * 0.02 / limits.LISTEN_NEARER_GAP_S
 
 
+@pytest.mark.parametrize("is_near", [True, False])
+def test_who_comes_while_holders_are_looked_for_is_looked_for_once_more_where_it_is_nearer(is_near: bool) -> None:
+    network = Network("meanwhile")
+    hosts = network.grow(12, settle_s=3)
+    network.listen(hosts[0], key_of("crowd"))
+    network.world.run(2)
+    (ear,) = network.machines[hosts[0]].dht._listens._ears.values()
+    place = int.from_bytes(ear.key, "big")
+    farthest = max(holder.place ^ place for holder in ear.holders.values())
+    some = (Peer(NodeKey(number.to_bytes(32, "big")), Endpoint("1.2.3.4", 1 + number)) for number in range(1_000))
+    newcomer = next(peer for peer in some if (peer.place ^ place < farthest) is is_near)
+    searched = []
+    search = ear.search
+    ear.search = lambda now: (searched.append(now.steady), search(now))[-1]  # type: ignore[method-assign]
+    network.world.call(hosts[0], ear.search)
+    network.world.call(hosts[0], lambda now: ear.on_newcomer(newcomer, now))
+    network.world.run(5)
+    assert len(searched) == 1 + is_near
+
+
 def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them() -> None:
     network = Network("many", settings=OPEN)
     hosts = network.grow(5, settle_s=5)
