@@ -132,7 +132,7 @@ class Posting:
         direction = pairs.writing(self._own, known)
         if direction is None or not 0 <= now.day - counters.mailbox_day <= 1:
             return  # what lies in older mailboxes is found by sweeps
-        waits = bool(self._store.outbox(contact, limit=1))  # of an acknowledgement nothing will tell whether it was heard
+        waits = bool(self._store.outbox(contact, limit=1))  # nothing tells whether an acknowledgement was heard
         self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + waits))
         if waits:
             flight.ring_at = now.steady + limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S) - 1)]
