@@ -356,21 +356,31 @@ class Ear:
             self._fetch_at(self._fetched_s + limits.LISTEN_FETCH_SELDOM_S, now)
 
     def _read_at(self, holder: Peer, now: Now) -> None:
-        """All that this one has and we do not know, beside the whole set where that takes long."""
+        """All that this one has and we do not know; where it is slow, the whole set as if it had said nothing."""
         self._fetched_s = now.steady
         self._fetches += 1
-        self._fetch_at(now.steady + limits.FETCH_NEXT_S, now)
-        slow = self._fetch_alarm
+        is_awaited = True
+
+        def await_no_more() -> None:
+            nonlocal is_awaited
+            self._fetches -= is_awaited
+            is_awaited = False
+
+        def slow(later: Now) -> None:
+            await_no_more()
+            self.fetch(later)
 
         def then(body: Body | None, later: Now) -> None:
-            self._fetches -= 1
+            is_in_time = is_awaited
+            await_no_more()
             if self._is_closed:
                 return
-            if self._take(body, later) and self._fetch_alarm is slow and slow is not None:
-                slow.cancel()
+            if self._take(body, later) and is_in_time:
+                impatience.cancel()
                 self._fetch_alarm = None
             self._catch_up(later)
 
+        impatience = self._fetch_alarm = self._listens.alarms.at(now.steady + limits.FETCH_NEXT_S, slow)
         get = Get(self.key, self._seen.values())
         self._listens.exchanges.ask(holder, self.own, get, then, now, Cause.LISTEN)
 

@@ -80,8 +80,10 @@ def test_what_the_first_to_announce_it_does_not_give_is_heard_all_the_same(answe
             dht._alarms.at(now.steady + 0.02, lambda later: then(given[answer], later))
 
     exchanges.ask = denying  # type: ignore[method-assign]
-    network.put(hosts[5], [open_item(key, network.world.now, 1, bytes(4_096))])
-    assert network.world.run_until(lambda: len(heard) > 1, 2)
+    for number in (1, 2):
+        network.put(hosts[5], [open_item(key, network.world.now, number, bytes(4_096))])
+        assert network.world.run_until(lambda number=number: len(heard) > number, 2)
+        network.world.run(2)
     assert len(denied) > 1
 
 
