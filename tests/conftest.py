@@ -19,6 +19,8 @@ settings.register_profile(
 settings.register_profile("full", parent=settings.get_profile("check"), derandomize=False, max_examples=2_000)
 settings.load_profile(os.environ.get("P2PD_HYPOTHESIS", "check"))
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and the programs that they interrupt too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENDING_LOOKS = 20
 """A tenth of a second between them: a process that has said how it went may still be about to end."""
