@@ -122,7 +122,9 @@ class Posting:
         counters = self._envelopes.counters(contact)
         if known is None or not known.secret:
             return
-        gap_s = limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S)) - 1] if counters.rings else 0
+        waits = bool(self._store.outbox(contact, limit=1))  # nothing tells whether an acknowledgement was heard
+        first_s = 0 if waits else limits.RING_GAPS_S[0]
+        gap_s = limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S)) - 1] if counters.rings else first_s
         wait_s = gap_s - (now.wall_ms - counters.rung_ms) / 1000
         if 0 < wait_s <= gap_s:
             if flight.ring_at is None:
@@ -132,7 +134,6 @@ class Posting:
         direction = pairs.writing(self._own, known)
         if direction is None or not 0 <= now.day - counters.mailbox_day <= 1:
             return  # what lies in older mailboxes is found by sweeps
-        waits = bool(self._store.outbox(contact, limit=1))  # nothing tells whether an acknowledgement was heard
         self._store.save_counters(contact, replace(counters, rung_ms=now.wall_ms, rings=counters.rings + waits))
         if waits:
             flight.ring_at = now.steady + limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S) - 1)]
