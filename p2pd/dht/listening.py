@@ -145,7 +145,7 @@ class Listens:
             ear.on_record(record, now)
             return True
         for ear in ears:
-            ear.on_announcement(holder, now)
+            ear.on_announcement(holder.key, now)
         return True
 
     def on_newcomer(self, peer: Peer, now: Now) -> None:
@@ -343,15 +343,18 @@ class Ear:
             self._on_push(record, now)
         return is_new
 
-    def on_announcement(self, holder: Peer, now: Now) -> None:
-        """Something large has arrived there: read it, unless something is being read, or was just now."""
-        self._behind[holder.key] = holder
+    def on_announcement(self, holder: NodeKey, now: Now) -> None:
+        """One of ours says that something large has arrived there: read it, unless something is read, or was just now.
+
+        It is asked where we asked it to push: where the push seems to come from may be anybody's address.
+        """
+        self._behind[holder] = self.holders[holder]
         if self._is_closed or self._fetches or self._fetch_alarm is not None:
             return
         if now.steady < self._fetched_s + limits.LISTEN_FETCH_GAP_S:
             self._catch_up(now)  # each of them announces it
         elif self._announced.take(now.steady):  # a holder can always say that there is something
-            self._read_at(self._behind.pop(holder.key), now)
+            self._read_at(self._behind.pop(holder), now)
         else:
             self._fetch_at(self._fetched_s + limits.LISTEN_FETCH_SELDOM_S, now)
 

@@ -87,6 +87,28 @@ def test_what_the_first_to_announce_it_does_not_give_is_heard_all_the_same(answe
     assert len(denied) > 1
 
 
+def test_a_push_with_a_forged_source_sends_nothing_there() -> None:
+    network = Network("forged push")
+    hosts = network.grow(12, settle_s=3)
+    network.listen(hosts[2], key_of("sought ear"))
+    network.world.run(2)
+    dht = network.machines[hosts[2]].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    victim = Endpoint("66.6.6.6", 53)
+    asked = exchanges_of(network, hosts[2])
+    contacted: list[Endpoint] = []
+    send = dht._rpc._send
+    dht._rpc._send = lambda peer, *rest, **options: (contacted.append(peer.endpoint), send(peer, *rest, **options))[-1]  # type: ignore[method-assign]
+    for _ in range(5):
+        push = Peer(holder.key, victim)
+        network.world.call(hosts[2], lambda now, push=push: dht._listens.on_push(push, ear.own, b"", now))
+        network.world.run(0.3)
+    assert holder in asked
+    assert holder.endpoint in contacted
+    assert victim not in (*contacted, *[peer.endpoint for peer in asked])
+
+
 def exchanges_of(network: Network, host: str) -> list[Peer]:
     """Whom this node asks what a datagram does not hold, from now on."""
     asked: list[Peer] = []
