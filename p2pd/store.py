@@ -121,7 +121,7 @@ class Counters(Struct, frozen=True):
     """When something of theirs last arrived."""
     rung_ms: int = 0
     rings: int = 0
-    """Rings since they last acknowledged, or said, something new."""
+    """Rings since they last acknowledged something new; since they said something new, beyond one."""
     mailbox_day: int = 0
     mailbox_index: int = 0
     mailbox_items: int = 0

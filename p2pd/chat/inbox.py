@@ -243,7 +243,7 @@ class Inbox:
             counters = replace(
                 counters,
                 heard_ms=now.wall_ms,
-                rings=0,  # who says something new is there to hear a ring
+                rings=min(counters.rings, 1),  # who says something new is there to hear a ring
                 received=received,
                 received_above=above,
                 marks=(*counters.marks, envelope.sequence.to_bytes(8, "big") + envelope.mark)[-limits.ITEMS_MARKED :],

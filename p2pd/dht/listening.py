@@ -27,7 +27,7 @@ from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
 from p2pd.dht.counters import Cause, Counters
 from p2pd.dht.exchanges import Exchanges
-from p2pd.dht.peers import Peer, masked
+from p2pd.dht.peers import Peer, by_distance, masked
 from p2pd.dht.rates import TokenBucket, TokenBuckets
 from p2pd.dht.records import VerifiedRecord, check_time, verified
 from p2pd.dht.rpc import Rpc
@@ -191,6 +191,8 @@ class Ear:
         self._seen: Recent[bytes, ItemId] = Recent(limits.LISTEN_SEEN)
         self._behind: dict[NodeKey, Peer] = {}
         """Holders that may have something that we have not read."""
+        self._asked: set[NodeKey] = set()
+        """Who is being asked for it in a datagram; one question at a time, however often it pushes."""
         self._fetches = 0
         """Readings of all that lies there, or of something large, under way."""
         self._searched_s = 0.0
@@ -200,8 +202,8 @@ class Ear:
         self._fetch_alarm: Alarm | None = None
         self._nearer_alarm: Alarm | None = None
         self._search: Search | None = None
-        self._new_meanwhile: Peer | None = None
-        """The nearest server that became known while a search was under way."""
+        self._new_meanwhile: list[Peer] = []
+        """Servers that became known while a search was under way: the nearest, as many as a search finds."""
         self._is_closed = False
 
     # --- finding holders: a look-up's errand
@@ -233,9 +235,9 @@ class Ear:
         self.holders = {peer.key: self.holders.get(peer.key, peer) for peer in near[: limits.LISTEN_HOLDERS]}
         self._promised = {key: None for key in self._promised if key in self.holders}
         self._renew(now)
-        newest, self._new_meanwhile = self._new_meanwhile, None
-        if newest is not None:
-            self.on_newcomer(newest, now)
+        new, self._new_meanwhile = self._new_meanwhile, []
+        for peer in new:
+            self.on_newcomer(peer, now)
 
     def on_newcomer(self, peer: Peer, now: Now) -> None:
         """Look again, soon, where it stands nearer than one of ours; once for all that come meanwhile."""
@@ -243,8 +245,7 @@ class Ear:
             return
         place = int.from_bytes(self.key, "big")
         if self._search is not None and not self._search.is_over:  # which may find it, or others that are nearer
-            known = self._new_meanwhile
-            self._new_meanwhile = min(known or peer, peer, key=lambda one: one.place ^ place)
+            self._new_meanwhile = sorted((*self._new_meanwhile, peer), key=by_distance(place))[: limits.LISTEN_HOLDERS]
             return
         farthest = max((holder.place ^ place for holder in self.holders.values()), default=0)
         if len(self.holders) < limits.LISTEN_HOLDERS or peer.place ^ place < farthest:
@@ -292,15 +293,27 @@ class Ear:
         """What they took before they knew of us they pushed to nobody; what is being read now need not come twice."""
         if self._fetches or self._is_closed:
             return
+        for peer in [peer for key, peer in self._behind.items() if key not in self._asked]:
+            del self._behind[peer.key]
+            self._ask_for_more(peer, now)
+
+    def _ask_for_more(self, peer: Peer, now: Now) -> None:
+        """What we have not seen, as far as it fits a datagram."""
+        self._asked.add(peer.key)
 
         def then(body: Body | None, later: Now) -> None:
-            if not self._is_closed and not self._take(body, later):
+            self._asked.discard(peer.key)
+            if self._is_closed:
+                return
+            is_all = self._take(body, later)
+            if not is_all and self._fetches:
+                self._behind[peer.key] = peer  # what is being read may not be what it has
+            elif not is_all:
                 self._fetch_soon(later)
+            self._catch_up(later)
 
-        behind, self._behind = self._behind, {}
-        for peer in behind.values():
-            get = Get(self.key, self._seen.values()[-limits.GET_KNOWN_IN_PACKET :])
-            self._listens.rpc.ask(peer, get, then, now, cause=Cause.LISTEN, own=self.own)
+        get = Get(self.key, self._seen.values()[-limits.GET_KNOWN_IN_PACKET :])
+        self._listens.rpc.ask(peer, get, then, now, cause=Cause.LISTEN, own=self.own)
 
     def _take(self, body: Body | None, now: Now) -> bool:
         """What a holder gives of all that it has; whether that leaves nothing."""

@@ -87,6 +87,66 @@ def test_what_the_first_to_announce_it_does_not_give_is_heard_all_the_same(answe
     assert len(denied) > 1
 
 
+def test_a_holder_that_announces_over_and_over_hides_nothing_that_others_have() -> None:
+    """It answers just before its time is over, so that what others say comes while it is being read again."""
+    network = Network("hidden", latency_s=(0.07, 0.084))
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("hidden ear")
+    network.put(hosts[5], [open_item(key, network.world.now, 0)])
+    holders = network.holders(record_key(Family.OPEN_SET, key.public))
+    listener = next(host for host in hosts if host not in holders)
+    heard, _ = network.listen(listener, key)
+    network.world.run(4)
+    dht = network.machines[listener].dht
+    (ear,) = dht._listens._ears.values()
+    liar = next(host for host in holders if network.machines[host].key in ear.holders)
+    machine = network.machines[liar]
+    machine.dht._serving._values = lambda *_: Values([], 0, [])  # type: ignore[method-assign]
+    machine.dht._listeners._push = lambda *_: None  # type: ignore[method-assign]
+    ask = dht._exchanges.ask
+
+    def late(peer, own, body, then, now, cause):  # type: ignore[no-untyped-def]
+        if peer.key == machine.key:
+            dht._alarms.at(now.steady + 0.39, lambda later: then(Values([], 0, []), later))
+        else:
+            ask(peer, own, body, then, now, cause)
+
+    dht._exchanges.ask = late  # type: ignore[method-assign]
+    writer = network.machines[hosts[5]].dht
+    for turn in range(12):
+        network.world.call(listener, lambda now: dht._listens.on_push(ear.holders[machine.key], ear.own, b"", now))
+        if turn == 4:
+            item = open_item(key, network.world.now, 1, bytes(4_096))
+            network.world.call(hosts[5], lambda now, item=item: writer.put([item], lambda *_: None, now))
+        network.world.run(limits.LISTEN_FETCH_GAP_S + 0.005)
+    assert network.world.run_until(lambda: len(heard) > 1, 5)
+
+
+def test_a_flood_of_announcements_costs_one_question_at_a_time() -> None:
+    network = Network("announced at once")
+    hosts = network.grow(12, settle_s=3)
+    network.listen(hosts[2], key_of("flooded ear"))
+    network.world.run(2)
+    dht = network.machines[hosts[2]].dht
+    (ear,) = dht._listens._ears.values()
+    holder = next(iter(ear.holders.values()))
+    network.world.kill(holder.endpoint.host)
+    asked: list[Peer] = []
+    ask = dht._rpc.ask
+
+    def counted(peer, *rest, **options):  # type: ignore[no-untyped-def]
+        asked.append(peer)
+        ask(peer, *rest, **options)
+
+    dht._rpc.ask = counted  # type: ignore[method-assign]
+    network.world.call(hosts[2], lambda now: dht._listens.on_push(holder, ear.own, b"", now))
+    network.world.run(limits.FETCH_NEXT_S + 0.3)
+    for _ in range(300):
+        network.world.call(hosts[2], lambda now: dht._listens.on_push(holder, ear.own, b"", now))
+        network.world.run(0.001)
+    assert asked.count(holder) < 5
+
+
 def test_a_push_with_a_forged_source_sends_nothing_there() -> None:
     network = Network("forged push")
     hosts = network.grow(12, settle_s=3)
@@ -302,6 +362,25 @@ def test_who_comes_while_holders_are_looked_for_is_looked_for_once_more_where_it
     network.world.call(hosts[0], lambda now: ear.on_newcomer(newcomer, now))
     network.world.run(5)
     assert len(searched) == 1 + is_near
+
+
+def test_of_several_who_come_while_holders_are_looked_for_none_is_forgotten() -> None:
+    network = Network("several")
+    hosts = network.grow(12, settle_s=3)
+    network.listen(hosts[0], key_of("crowd"))
+    network.world.run(2)
+    (ear,) = network.machines[hosts[0]].dht._listens._ears.values()
+    place = int.from_bytes(ear.key, "big")
+    some = (Peer(NodeKey(number.to_bytes(32, "big")), Endpoint("1.2.3.4", 1 + number)) for number in range(1_000))
+    near = sorted(some, key=lambda peer: peer.place ^ place)[: limits.LISTEN_HOLDERS]
+    network.world.call(hosts[0], ear.search)
+    for peer in near:
+        network.world.call(hosts[0], lambda now, peer=peer: ear.on_newcomer(peer, now))
+    assert ear._search
+    nearest = ear._search.lookup.nearest
+    ear._search.lookup.nearest = lambda count: [*near[:-1], *nearest(count)]  # type: ignore[method-assign]
+    network.world.run(0.5)
+    assert ear._nearer_alarm is not None, "the last one was not found"
 
 
 def test_who_listens_at_many_addresses_in_a_small_network_hears_at_all_of_them() -> None:
