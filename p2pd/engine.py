@@ -70,6 +70,7 @@ class Engine(Application):
         self._keys = own.load(store)
         self._started = self._joined = self._on_island = False
         self._house_at: float | None = None
+        self._time_moved = 0
         self._resynced: dict[IdentityKey, float] = {}
         self._for_network: deque[Callable[[Now], None]] = deque(maxlen=limits.CALLS_FOR_NETWORK)
         """What the user asked of a network that is not there yet; who asked gives up in time, and the oldest first."""
@@ -200,8 +201,7 @@ class Engine(Application):
         """Where this machine is now, by itself: first of all, after every change, and when it wakes from a sleep."""
         now = self._dht.enter(now)
         self._ways.on_addresses(endpoints, now)
-        for machine in (self._mailroom, self._invites, self._publisher):
-            machine.on_woken(now)
+        self._look_at_the_day(now)
 
     def on_mapped(self, endpoint: Endpoint | None, method: str, now: Now) -> None:
         """A router lets everything for this endpoint through to us; None: no more."""
@@ -224,6 +224,9 @@ class Engine(Application):
             self._dht.start(self._settings.bootstrap, now)
         self._dht.on_timer(now)
         now = self._dht.enter(now)
+        if self._time_moved != self._dht.time_moved:
+            self._time_moved = self._dht.time_moved
+            self._look_at_the_day(now)
         for machine in self._machines:
             machine.on_timer(now)
         if self._house_at is not None and self._house_at <= now.steady:
@@ -242,6 +245,11 @@ class Engine(Application):
         return self._effects.take()
 
     # --- between the machines ---
+
+    def _look_at_the_day(self, now: Now) -> None:
+        """The wall's clock may have gone on, or back, by any time: what goes by days is looked at now."""
+        for machine in (self._mailroom, self._invites, self._publisher):
+            machine.on_woken(now)
 
     def _look_for_network(self, now: Now) -> None:
         """The first node is in the table: ask, read and send what somebody may wait for, then publish and listen."""

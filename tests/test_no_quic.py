@@ -72,6 +72,32 @@ def test_who_only_listens_is_soon_known_to_have_heard() -> None:
         town.until(lambda message=message: alice.state(message) is MessageState.DELIVERED, 10)
 
 
+HOURS = 3_600.0
+
+
+@pytest.mark.parametrize("set_by_s", [-3 * HOURS, 3 * HOURS, -20 * HOURS, 30 * HOURS])
+@pytest.mark.parametrize("was_wrong", [True, False])
+def test_a_clock_that_is_set_while_all_runs_delays_nothing(set_by_s: float, was_wrong: bool) -> None:
+    """Made right, as on a machine without a battery once it has asked the network, or made wrong."""
+    town = Town(("set", set_by_s, was_wrong), private=False)
+    town.world.run(120)  # by then servers know that they can be reached
+    alice, bob = (town.person(kind="quic-blocked", up=False) for _ in range(2))
+    if was_wrong:
+        town.world.jump_wall(alice.host, -set_by_s)
+    for person in (alice, bob):
+        person.up()
+    town.world.run(120)
+    meet(town, alice, bob)
+    town.world.jump_wall(alice.host, set_by_s)
+    town.world.run(15)
+    for number in range(15):
+        message = alice.send("bob", f"message {number}")
+        town.until(lambda message=message: alice.state(message) is MessageState.DELIVERED, 10)
+        message = bob.send("alice", f"answer {number}")
+        town.until(lambda message=message: bob.state(message) is MessageState.DELIVERED, 10)
+        town.world.run(150)
+
+
 def test_nobody_dials_at_every_message() -> None:
     town = Town("dials")
     alice, bob = (town.person(kind="quic-blocked") for _ in range(2))

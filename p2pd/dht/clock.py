@@ -1,6 +1,7 @@
 """The wall clock corrected by what others say, and our endpoint as others see it: both by majority.
 
-Rules: below five peers our own clock stands; the median of them bears two liars.
+Rules: below five peers our own clock stands; the median of them bears two liars.  Where our clock was set, or the
+machine slept, what peers said of it before is of another clock, and they are to be asked anew.
 Inside this package `Now` is corrected; the application's is where our clock is off by `limits.CLOCK_WRONG_MS` or more,
 so that a good clock's milliseconds stay its own.
 """
@@ -24,6 +25,10 @@ class Clock:
         """By node and by whether it was IPv6: where we are by one family says nothing of the other."""
         self.offset_ms = 0
         """What to add to our wall clock; 0 below five peers."""
+        self.was_set = False
+        """Our clock was set since this was put back: peers are to be asked."""
+        self.was_wrong = False
+        """Peers have corrected what was taken for the time since this was put back."""
         self.endpoint: Endpoint | None = None
         """Where most see us."""
 
@@ -38,6 +43,10 @@ class Clock:
 
     def enter(self, now: Now) -> Now:
         """A turn begins at this moment; the same, corrected."""
+        moved_ms = now.wall_ms - self.raw.wall_ms - (now.steady - self.raw.steady) * 1000
+        if len(self._offsets) and abs(moved_ms) >= limits.CLOCK_WRONG_MS:
+            self._offsets.clear()
+            self.offset_ms, self.was_set = 0, True
         self.raw = now
         return self.current
 
@@ -60,5 +69,7 @@ class Clock:
         self._offsets.put(peer, wall_ms + round_trip_s * 500 - self.raw.wall_ms)
         self._observed.put((peer, observed.is_v6), observed)
         offsets = self._offsets.values()
-        self.offset_ms = int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
+        offset_ms = int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
+        self.was_wrong = self.was_wrong or abs(offset_ms - self.offset_ms) >= limits.CLOCK_WRONG_MS
+        self.offset_ms = offset_ms
         self.endpoint = Counter(self._observed.values()).most_common(1)[0][0]

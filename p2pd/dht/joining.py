@@ -213,10 +213,14 @@ class Joining:
         """The disk has refused what was written last: nodes too, which are to be written again."""
         self._saved.clear()
 
-    def look_at_ourselves(self, now: Now) -> None:
-        """Ask some nodes where they see us."""
+    def ask_the_time(self, now: Now) -> None:
+        """Ask more nodes than have to answer."""
+        self.look_at_ourselves(now, 2 * limits.CLOCK_PEERS_MIN)
+
+    def look_at_ourselves(self, now: Now, most: int = limits.OBSERVERS_ASKED) -> None:
+        """Ask some nodes where they see us, and what time it is."""
         entries = self._table.entries()
-        for _ in range(min(limits.OBSERVERS_ASKED, len(entries))):
+        for _ in range(min(most, len(entries))):
             entry = entries.pop(int(self._random.uniform(0, len(entries))))
             self.ping(entry.peer, now)
             if entry.other is not None:

@@ -5,7 +5,8 @@ Rules:
 - a few of the nearest holders are asked to push, each until a time, and asked again well before it: a renewal is one
   small exchange, a new look-up comes only every few hours, when half of them are gone, or when one is not told anew;
 - who does not promise is not asked again before a search is due anyhow, while there are others: it may have no room, or
-  be one of those who want the key to themselves; where all are silent it is our line that is cut, and nobody refuses;
+  be one of those who want the key to themselves; where all are silent it is our line that is cut, and where our clock
+  was wrong it is that, and nobody refuses;
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
@@ -116,6 +117,11 @@ class Listens:
         """We are somewhere else, or were away: have all holders push to where we are."""
         for ear in self._ears.values():
             ear.renew(now)
+
+    def forget_refusals(self, now: Now) -> None:
+        """What we took for the time was wrong, and with it until when we asked: who refused that may promise now."""
+        for ear in self._ears.values():
+            ear.forget_refusals(now)
 
     def _keep_open(self, now: Now) -> None:
         """Have a router in front of us go on letting pushes in, unless everybody reaches us."""
@@ -257,6 +263,12 @@ class Ear:
         self.search(now)
 
     # --- asking them
+
+    def forget_refusals(self, now: Now) -> None:
+        """Look for holders among those who refused, too."""
+        if len(self._refused):
+            self._refused.clear()
+            self.search(now)
 
     def renew(self, now: Now) -> None:
         """Ask them anew, now."""

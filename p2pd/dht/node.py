@@ -76,6 +76,8 @@ class Dht:
         self._gets, self._puts = Timings(), Timings()
         self._alarms = Alarms()
         self._clock = Clock()
+        self.time_moved = 0
+        """How often what is taken for the time became another: our clock was set, or peers corrected it."""
         self.contacted = Contacted()
         """Whom we have sent anything to lately, over links as well."""
         effects.watch = self.contacted.on_effect
@@ -544,7 +546,19 @@ class Dht:
 
     def _enter(self, now: Now) -> Now:
         self._puzzles.now_s = self.contacted.now_s = now.steady
-        return self._clock.enter(now)
+        entered = self._clock.enter(now)
+        if self._clock.was_set:
+            self._clock.was_set = False
+            self._alarms.at(now.steady, self._joining.ask_the_time)
+            self._alarms.at(now.steady, self._on_time_moved)
+        if self._clock.was_wrong:
+            self._clock.was_wrong = False
+            self._alarms.at(now.steady, self._on_time_moved)
+        return entered
+
+    def _on_time_moved(self, now: Now) -> None:
+        self.time_moved += 1
+        self._listens.forget_refusals(now)
 
     def _answer_in_fragments(self, asker: Peer, payload: bytes, now: Now) -> Answer:
         return self._answer_request(asker, payload, limits.FRAGMENTED_BYTES, now)

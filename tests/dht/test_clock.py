@@ -1,5 +1,7 @@
 """The corrected clock: whose word counts, and what the application is told."""
 
+import pytest
+
 from p2pd import limits
 from p2pd.dht.clock import Clock
 from p2pd.types import Endpoint, NodeKey, Now
@@ -53,3 +55,13 @@ def test_after_a_move_no_voice_counts_but_the_time_does():
     clock.forget_voices()
     assert clock.voices == []
     assert clock.offset_ms == DAYS_BEHIND_MS
+
+
+@pytest.mark.parametrize("set_by_ms", [-DAYS_BEHIND_MS, DAYS_BEHIND_MS])
+def test_what_peers_said_of_a_clock_is_forgotten_when_it_is_set(set_by_ms: int) -> None:
+    clock = clock_hearing([-set_by_ms] * 9)
+    assert clock.enter(Now(61.0, 1_060_000 + limits.CLOCK_WRONG_MS - 1)).wall_ms != 1_060_000
+    assert not clock.was_set
+    assert clock.enter(Now(62.0, 1_061_000 + limits.CLOCK_WRONG_MS - 1 + set_by_ms)).wall_ms > 1_000_000 + set_by_ms
+    assert clock.was_set
+    assert clock.offset_ms == 0
