@@ -111,9 +111,13 @@ class Connection:
 
     def __init__(self, home: Home = None, *, answer_within_s: float | None = None) -> None:
         self._socket = _connected(resolve_home(home))
-        # 0 would mean not to wait for what has been said already, either
-        self._socket.settimeout(None if answer_within_s is None else max(answer_within_s, _AT_ONCE_S))
-        self._lines = self._socket.makefile("rb")
+        try:
+            # 0 would mean not to wait for what has been said already, either
+            self._socket.settimeout(None if answer_within_s is None else max(answer_within_s, _AT_ONCE_S))
+            self._lines = self._socket.makefile("rb")
+        except BaseException:  # a caller's alarm may ring at any moment
+            self._socket.close()
+            raise
         self._number = 0
 
     def __enter__(self) -> Connection:
@@ -389,6 +393,9 @@ def _connected(home: Path) -> socket.socket:
         if isinstance(error, PermissionError):
             raise RefusedError(f"{home} is not yours", hint="run this as the user whose daemon it is") from None
         raise NotRunningError(f"no daemon is running for {home}", hint="start it with: p2pctl start") from None
+    except BaseException:  # a caller's alarm
+        connected.close()
+        raise
     if owner not in (None, 0, os.geteuid()) and not _is_of_home(owner, home):
         connected.close()
         raise RefusedError(f"the daemon of {home} runs as another user", hint="run this as that user")
