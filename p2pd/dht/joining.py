@@ -199,6 +199,7 @@ class Joining:
             self._has_looked = True
             self._around = self._look(self._own, now, self._on_looked_around)
             self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
+            self._alarms.at(now.steady + limits.JOIN_SPREAD_S[-1], self.announce)  # to who came when we did
             for wait_s in limits.JOIN_SPREAD_S:
                 self._alarms.at(now.steady + wait_s, self._look_anywhere)
 
