@@ -120,16 +120,6 @@ class Candidate:
         if len(self.claims) > 1:
             self.weigh()
 
-    def know(self, peer: Peer) -> None:
-        """It stands in our own table by now, at this endpoint."""
-        claim = self._claim_of(peer)
-        if claim is None:
-            self.claims.append(Claim(peer, is_own=True))
-        elif not claim.is_own:
-            claim.is_own = True
-            claim.votes += 1
-        self.weigh()
-
     def weigh(self) -> None:
         """The best claim is the next, after votes or claims have changed; with one there is no choice."""
         if self.state is State.KNOWN:

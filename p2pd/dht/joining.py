@@ -65,10 +65,8 @@ class Joining:
         self._retry: Alarm | None = None
         self._retry_s = limits.JOIN_RETRY_MIN_S
         self._has_looked = False
-        self._around: Search | None = None
-        """The first look-up of ourselves, while it is under way."""
         self.has_looked_around = False
-        """It is over: servers of many places are known, not only those we came by."""
+        """The first look-up of ourselves is over: servers of many places are known, not only those we came by."""
         self._saved: Recent[NodeKey, float] = Recent(limits.SOURCES)
         self._challenged: Recent[Peer, float] = Recent(limits.SOURCES)
         self._challenges = TokenBucket(limits.CHALLENGES_PER_S, limits.CHALLENGES_BURST)
@@ -190,25 +188,17 @@ class Joining:
         if self._table.is_island is not self._was_island:
             self._was_island, self._has_looked = self._table.is_island, False
         if is_new and self._has_looked and peer.endpoint in self._hints:
-            self._look_by(peer, now)
+            self._look(self._own, now)  # it may stand for a whole part of the network that we did not know
         saved = self._saved.find(peer.key)
         if (saved is None or now.steady - saved >= limits.SAVE_NODE_S) and not self._holdings.rests(now):
             self._saved.put(peer.key, now.steady)
             self._store.save_node(KnownNode(peer.key, str(peer.endpoint), now.wall_s, now.wall_s))
         if not self._has_looked:
             self._has_looked = True
-            self._around = self._look(self._own, now, self._on_looked_around)
+            self._look(self._own, now, self._on_looked_around)
             self._alarms.at(now.steady + limits.JOIN_SPREAD_S[0], self.look_at_ourselves)
-            self._alarms.at(now.steady + limits.JOIN_SPREAD_S[-1], self.announce)  # to who came when we did
             for wait_s in limits.JOIN_SPREAD_S:
-                self._alarms.at(now.steady + wait_s, self._look_anywhere)
-
-    def _look_by(self, peer: Peer, now: Now) -> None:
-        """Look for ourselves by this one too: it may stand for a whole part of the network that we did not know."""
-        if self._around is None:
-            self._look(self._own, now)
-        else:
-            self._around.seed(peer, now)
+                self._alarms.at(now.steady + wait_s, lambda later: self._look(self._anywhere(), later))
 
     def on_refused(self) -> None:
         """The disk has refused what was written last: nodes too, which are to be written again."""
@@ -260,17 +250,12 @@ class Joining:
             self._look((low + within).to_bytes(SPACE_BITS // 8, "big"), now)
 
     def _on_looked_around(self) -> None:
-        self._around, self.has_looked_around = None, True
+        self.has_looked_around = True
 
-    def _look(self, target: bytes, now: Now, then: Callable[[], None] = lambda: None) -> Search | None:
-        if not len(self._table):
-            return None
-        walk = _Walk(self._searches, target, then)
-        walk.search = self._searches.start(target, walk, now, cause=Cause.LOOKUP, width=limits.BUCKET_SIZE)
-        return walk.search
-
-    def _look_anywhere(self, now: Now) -> None:
-        self._look(self._anywhere(), now)
+    def _look(self, target: bytes, now: Now, then: Callable[[], None] = lambda: None) -> None:
+        if len(self._table):
+            walk = _Walk(self._searches, target, then)
+            walk.search = self._searches.start(target, walk, now, cause=Cause.LOOKUP, width=limits.BUCKET_SIZE)
 
     def _anywhere(self) -> bytes:
         return self._random.bytes(SPACE_BITS // 8)

@@ -82,14 +82,6 @@ class Lookup:
         for index, peer in enumerate(sorted(seeds, key=by_distance(self._place))):
             self._add(peer, index % paths, 1, None)
 
-    def seed(self, peer: Peer) -> None:
-        """One more that we know ourselves, wherever others say that it is."""
-        known = self._candidates.get(peer.key)
-        if known is None:
-            self._add(peer, len(self._candidates) % len(self._paths), 1, None)
-        elif known.state is not State.ANSWERED:
-            known.know(peer)
-
     def next_asks(self) -> list[Peer]:
         """Whom to ask now; each counts as asked from here on."""
         asks: list[Peer] = []

@@ -86,12 +86,6 @@ class Search:
         if self._lookup.is_over:  # nobody to ask; its owner does not expect the end before the beginning
             self._searches.alarms.at(now.steady, self._end)
 
-    def seed(self, peer: Peer, now: Now) -> None:
-        """Look by this node of our table as well, which is new there."""
-        if self._lookup is not None:  # or else it will be found in the table
-            self._lookup.seed(peer)
-            self.go_on(now)
-
     def rest(self) -> None:
         """Ask nobody more: end with the answers that are under way."""
         self._is_resting = True

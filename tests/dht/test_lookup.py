@@ -351,24 +351,3 @@ def test_what_has_ended_is_freed_at_once() -> None:
     del lookup
     garbage = gc.collect()
     assert garbage == 0
-
-
-@pytest.mark.parametrize("fails_first", [True, False])
-def test_whom_we_come_to_know_meanwhile_is_asked_where_we_know_them(fails_first: bool) -> None:
-    liar, true = peer("liar", "10.0.0.1"), peer("true", "10.1.0.2")
-    false = Peer(true.key, Endpoint("10.9.0.9", 9))
-    lookup = Lookup(bytes(32), [liar], own=OWN, width=20)
-    assert lookup.next_asks() == [liar]
-    lookup.on_answered(liar, [false])
-    assert lookup.next_asks() == [false]
-    if fails_first:
-        lookup.on_failed(false)
-        lookup.seed(true)
-    else:
-        lookup.seed(true)
-        lookup.on_slow(false)
-    assert lookup.next_asks() == [true]
-    lookup.on_answered(true, [])
-    lookup.seed(false)
-    assert lookup.next_asks() == []
-    assert true in lookup.nearest(20)

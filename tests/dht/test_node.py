@@ -216,29 +216,6 @@ def test_two_islands_find_each_other_by_a_hint() -> None:
     assert all(len(machine.dht.table()) == 3 for machine in network.machines.values())
 
 
-def test_one_look_up_of_itself_leads_a_node_into_each_network_that_it_has_a_hint_of() -> None:
-    network = Network("three parts")
-    parts = [[f"{part}.{number}.0.1" for number in range(1, 7)] for part in (31, 32, 33)]
-    for first, *others in parts:
-        network.start(first)
-        for host in others:
-            network.start(host, [first])
-    network.world.run(10)
-    network.start("40.1.0.1", [hosts[-1] for hosts in parts])
-    dht = network.machines["40.1.0.1"].dht
-    start, looked = dht._searches.start, []
-
-    def counted(target, errand, now, **options):  # type: ignore[no-untyped-def]
-        looked.append(target)
-        return start(target, errand, now, **options)
-
-    dht._searches.start = counted  # type: ignore[method-assign]
-    network.world.run(0.6)
-    assert looked.count(dht.id) == 1
-    known = {entry.endpoint.host for entry in dht.servers()}
-    assert all(len(known.intersection(hosts)) > 1 for hosts in parts)
-
-
 @pytest.mark.parametrize("hours", [0.5, 2.5])
 def test_a_network_that_fell_apart_for_hours_grows_together_again(hours: float) -> None:
     network = Network("apart")
