@@ -688,6 +688,10 @@ CHALLENGE_AGAIN_S = 30.0
 SAVE_NODE_S = 10 * MINUTE_S
 CLOCK_PEERS_MIN = 5
 CLOCK_PEERS = 32
+TIME_MOVES = 4
+TIME_MOVES_S = 10 * MINUTE_S
+"""What goes by days is looked at anew so often at once, then this seldom: half of our peers could have the time go to
+and fro, and us read all mailboxes each time."""
 OBSERVERS_ASKED = 5
 """Nodes asked where they see us, soon after joining, hourly, and when our address may have changed."""
 OBSERVERS = 32

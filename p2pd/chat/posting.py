@@ -123,8 +123,8 @@ class Posting:
         if known is None or not known.secret:
             return
         waits = bool(self._store.outbox(contact, limit=1))  # nothing tells whether an acknowledgement was heard
-        first_s = 0 if waits else limits.RING_GAPS_S[0]
-        gap_s = limits.RING_GAPS_S[min(counters.rings, len(limits.RING_GAPS_S)) - 1] if counters.rings else first_s
+        gaps_s = (0 if waits else limits.RING_GAPS_S[0], *limits.RING_GAPS_S)
+        gap_s = gaps_s[min(counters.rings, len(limits.RING_GAPS_S))]
         wait_s = gap_s - (now.wall_ms - counters.rung_ms) / 1000
         if 0 < wait_s <= gap_s:
             if flight.ring_at is None:

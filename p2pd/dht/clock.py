@@ -11,6 +11,7 @@ from statistics import median
 
 from p2pd import limits
 from p2pd.dht.bounded import Recent
+from p2pd.dht.rates import TokenBucket
 from p2pd.types import Endpoint, NodeKey, Now
 
 
@@ -27,8 +28,9 @@ class Clock:
         """What to add to our wall clock; 0 below five peers."""
         self.was_set = False
         """Our clock was set since this was put back: peers are to be asked."""
-        self.was_wrong = False
-        """Peers have corrected what was taken for the time since this was put back."""
+        self._has_moved = False
+        """What is taken for the time has become another, and nobody was told."""
+        self._moves = TokenBucket(1 / limits.TIME_MOVES_S, limits.TIME_MOVES)
         self.endpoint: Endpoint | None = None
         """Where most see us."""
 
@@ -46,9 +48,16 @@ class Clock:
         moved_ms = now.wall_ms - self.raw.wall_ms - (now.steady - self.raw.steady) * 1000
         if len(self._offsets) and abs(moved_ms) >= limits.CLOCK_WRONG_MS:
             self._offsets.clear()
-            self.offset_ms, self.was_set = 0, True
+            self.offset_ms, self.was_set, self._has_moved = 0, True, True
         self.raw = now
         return self.current
+
+    def take_move(self) -> bool:
+        """Whether what is taken for the time has become another, told once; often only a few times."""
+        if not self._has_moved or not self._moves.take(self.raw.steady):
+            return False
+        self._has_moved = False
+        return True
 
     def within(self, now: Now) -> Now:
         """Corrected, for an application that may have been told this turn's moment already."""
@@ -70,6 +79,6 @@ class Clock:
         self._observed.put((peer, observed.is_v6), observed)
         offsets = self._offsets.values()
         offset_ms = int(median(offsets)) if len(offsets) >= limits.CLOCK_PEERS_MIN else 0
-        self.was_wrong = self.was_wrong or abs(offset_ms - self.offset_ms) >= limits.CLOCK_WRONG_MS
+        self._has_moved = self._has_moved or abs(offset_ms - self.offset_ms) >= limits.CLOCK_WRONG_MS
         self.offset_ms = offset_ms
         self.endpoint = Counter(self._observed.values()).most_common(1)[0][0]

@@ -550,9 +550,7 @@ class Dht:
         if self._clock.was_set:
             self._clock.was_set = False
             self._alarms.at(now.steady, self._joining.ask_the_time)
-            self._alarms.at(now.steady, self._on_time_moved)
-        if self._clock.was_wrong:
-            self._clock.was_wrong = False
+        if self._clock.take_move():
             self._alarms.at(now.steady, self._on_time_moved)
         return entered
 

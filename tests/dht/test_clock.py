@@ -65,3 +65,15 @@ def test_what_peers_said_of_a_clock_is_forgotten_when_it_is_set(set_by_ms: int) 
     assert clock.enter(Now(62.0, 1_061_000 + limits.CLOCK_WRONG_MS - 1 + set_by_ms)).wall_ms > 1_000_000 + set_by_ms
     assert clock.was_set
     assert clock.offset_ms == 0
+
+
+def test_peers_who_have_the_time_go_to_and_fro_are_followed_but_told_of_seldom() -> None:
+    clock, told = Clock(), 0
+    for second in range(1, 601):
+        clock.enter(Now(float(second), 1_000_000 + second * 1_000))
+        offset_ms = DAYS_BEHIND_MS if second % 2 else 0
+        for number in range(limits.CLOCK_PEERS_MIN):
+            clock.add(NodeKey(bytes([number]) * 32), clock.raw.wall_ms + offset_ms, 0.0, SEEN_AT)
+        told += clock.take_move()
+    assert clock.offset_ms == 0
+    assert limits.TIME_MOVES <= told <= limits.TIME_MOVES + 1

@@ -6,8 +6,10 @@ import pytest
 
 from p2pd import limits
 from p2pd.crypto.blinding import blind_secret
+from p2pd.crypto.keys import SigningKey
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer
+from p2pd.dht.records import VerifiedRecord
 from p2pd.types import Endpoint, NodeKey, RecordKey
 from p2pd.wire.record import Family, record_key
 from p2pd.wire.rpc import Listening, Values
@@ -37,16 +39,22 @@ def test_something_large_is_announced_and_fetched() -> None:
     assert heard[0].body == bytes(4_096)
 
 
-def test_something_large_is_asked_for_once_where_it_was_announced() -> None:
-    """All holders announce it: the others are asked in a datagram whether they have more."""
-    network = Network("large and often")
-    hosts = network.grow(12, settle_s=3)
-    key = key_of("lean large ear")
+def listening_elsewhere(network: Network, hosts: list[str], key: SigningKey) -> tuple[str, list[VerifiedRecord]]:
+    """One that holds nothing of this address itself listens at it, and what it has heard: a first item."""
     network.put(hosts[5], [open_item(key, network.world.now, 0)])
     holders = network.holders(record_key(Family.OPEN_SET, key.public))
     listener = next(host for host in hosts if host not in holders)
     heard, _ = network.listen(listener, key)
     network.world.run(2)
+    return listener, heard
+
+
+def test_something_large_is_asked_for_once_where_it_was_announced() -> None:
+    """All holders announce it: the others are asked in a datagram whether they have more."""
+    network = Network("large and often")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("lean large ear")
+    listener, heard = listening_elsewhere(network, hosts, key)
     begun = gets_at(network, listener, record_key(Family.OPEN_SET, key.public))
     asked = exchanges_of(network, listener)
     for number in range(1, 4):
@@ -62,11 +70,7 @@ def test_what_the_first_to_announce_it_does_not_give_is_heard_all_the_same(answe
     network = Network("large and denied")
     hosts = network.grow(12, settle_s=3)
     key = key_of("denied ear")
-    network.put(hosts[5], [open_item(key, network.world.now, 0)])
-    holders = network.holders(record_key(Family.OPEN_SET, key.public))
-    listener = next(host for host in hosts if host not in holders)
-    heard, _ = network.listen(listener, key)
-    network.world.run(2)
+    listener, heard = listening_elsewhere(network, hosts, key)
     dht = network.machines[listener].dht
     exchanges = dht._exchanges
     ask, denied = exchanges.ask, []
