@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
@@ -24,13 +25,19 @@ def python_start_ms() -> float:
     return timed_ms(lambda: subprocess.run([sys.executable, "-c", ""], env=environment(), check=True))
 
 
-def commits_ms(count: int) -> list[float]:
-    """Committing a row of 500 bytes with a full sync, as every message is, on the disk where the homes lie."""
+def commits_ms(count: int, rest_s: float = 0.0) -> list[float]:
+    """Committing a row of 500 bytes with a full sync, as every message is, on the disk where the homes lie.
+
+    `rest_s` before each is what a daemon does between the commits of one text: the disk has then to be woken, too.
+    """
     with tempfile.TemporaryDirectory(prefix="p2p-", dir="/tmp") as folder:
         database = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("CREATE TABLE floor (row BLOB)")
-        times = [timed_ms(lambda: database.execute("INSERT INTO floor VALUES (?)", (ROW,))) for _ in range(count)]
+        times = []
+        for _ in range(count):
+            time.sleep(rest_s)
+            times.append(timed_ms(lambda: database.execute("INSERT INTO floor VALUES (?)", (ROW,))))
         database.close()
     return times

@@ -9,6 +9,7 @@ from bench.result import Result, spread
 from bench.setting import SMALL_CROWD, Bench, timed_ms
 
 RUNS = 40
+REST_S = 0.002
 
 
 def floors(bench: Bench) -> None:
@@ -18,6 +19,7 @@ def floors(bench: Bench) -> None:
         ("bare asyncio UDP echo, round trip", spread(round_trips_ms(count))),
         ("bare aioquic stream, echo round trip", bare.echo_ms(count)),
         ("SQLite commit with full sync", spread(commits_ms(count))),
+        ("SQLite commit with full sync, after 2 ms of rest", spread(commits_ms(count, REST_S))),
         ("python -c ''", spread([python_start_ms() for _ in range(bench.count(RUNS, 10))])),
     ):
         bench.show(Result(f"floor: {name}", "ms", samples))
