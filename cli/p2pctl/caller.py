@@ -5,7 +5,7 @@ Rule: the client is imported only when there is something to call.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,11 @@ class Caller:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+    def following(self, *, follow: bool) -> AbstractContextManager[None]:
+        """What is within it goes on without end where it is to `follow`; --timeout, if given, is its end then."""
+        seconds = self.timeout_s if follow else None
+        return self.deadline(seconds, f"the {seconds:g} s of --timeout are over" if seconds is not None else "")
 
     def _await_daemon(self) -> None:
         import time

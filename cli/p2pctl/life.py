@@ -100,7 +100,7 @@ def restart(caller: Caller, flags: tuple[str, ...]) -> None:
 
 
 @command("logs", examples=["p2pctl logs", "p2pctl logs --follow", "p2pctl logs --lines 500"])
-@click.option("-f", "--follow", is_flag=True, help="Go on showing what is written, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what is written, until Ctrl-C or for --timeout.")
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many to begin with."
 )
@@ -122,7 +122,7 @@ def logs(caller: Caller, follow: bool, lines: int) -> None:
     except OSError as error:
         hint = "a daemon in the foreground logs where it was started; one under systemd: journalctl --user -u p2pd"
         raise NotFoundError(f"no log at {file}: {error.strerror}", hint=hint) from None
-    with closing(tail):
+    with closing(tail), caller.following(follow=follow):
         for line in tail.last(lines):
             _show_log_line(caller, line)
         for line in tail.growing() if follow else tail.unfinished()[:lines]:

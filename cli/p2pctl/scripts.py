@@ -35,14 +35,15 @@ SHELLS = ("bash", "zsh", "fish")
 @click.option("--follow", is_flag=True, help="Go on with what happens, also across restarts of the daemon.")
 @click.pass_obj
 def events(caller: Caller, since: str | None, consumer: str | None, types: str | None, follow: bool) -> None:
-    """Print what has happened: messages, receipts, requests, and more."""
+    """Print what has happened: messages, receipts, requests, and more; with --follow and --timeout, exit 6 after it."""
     wanted = {"since": _cursor(since), "consumer": consumer, "type": types}
     names = {} if caller.as_json else {entry["address"]: entry["name"] for entry in caller.contacts_known()}
-    for event in caller.follow(on_away=_aside, **wanted) if follow else caller.rows("events", **wanted):
-        if caller.as_json:
-            show_json(event)
-        else:
-            show(_one_event(event, names))
+    with caller.following(follow=follow):
+        for event in caller.follow(on_away=_aside, **wanted) if follow else caller.rows("events", **wanted):
+            if caller.as_json:
+                show_json(event)
+            else:
+                show(_one_event(event, names))
 
 
 @command("ack", examples=["p2pctl ack bot 1042"])

@@ -1,8 +1,8 @@
 """The end of a log file, and what is written to it from then on.
 
-Knows neither the daemon nor what its lines say.  Rules: at most `TAIL_BYTES` are read of what was there before; a file
-that is put aside is read to its end before the new one of its name is; one that was emptied is read from its beginning;
-one that is gone is waited for.
+Knows neither the daemon nor what its lines say.  Rules: at most `TAIL_BYTES` are read of what was there before, and a
+line longer than that is shown in pieces; a file that is put aside is read to its end before the new one of its name is;
+one that was emptied is read from its beginning; one that is gone is waited for.
 """
 
 import os
@@ -61,6 +61,9 @@ class Tail:
         while fresh := self._stream.read(TAIL_BYTES):
             *lines, self._rest = (self._rest + fresh).split(b"\n")
             yield from map(_decoded, lines)
+            if len(self._rest) >= TAIL_BYTES:
+                yield from self.unfinished()
+                self._rest = b""
 
     def _is_another(self) -> bool:
         """Whether the name stands for another file by now; an emptied one is begun again."""

@@ -40,6 +40,13 @@ def test_events_are_printed_and_it_ends(p2pctl: Run, logging_daemon: FakeDaemon)
     assert shown[1].endswith("receipt  id=x  state=read")
 
 
+def test_events_are_followed_for_so_long(p2pctl: Run, logging_daemon: FakeDaemon) -> None:
+    logging_daemon.events = [message(8, "hi"), GONE, message(9, "again")]
+    done = p2pctl("events", "--follow", "--since", "now", "--json", "--timeout", "2")
+    assert (done.code, [json.loads(line)["cursor"] for line in done.out.splitlines()]) == (6, [8, 9])
+    assert "2 s of --timeout" in done.err
+
+
 def test_a_cursor_is_a_number(p2pctl: Run, logging_daemon: FakeDaemon) -> None:
     assert p2pctl("events", "--since", "yesterday").code == 2
 

@@ -98,6 +98,20 @@ def test_no_more_than_the_end_is_read(log: Path, monkeypatch: pytest.MonkeyPatch
     followed.close()
 
 
+def test_a_line_without_an_end_is_shown_in_pieces(log: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "TAIL_BYTES", 8)
+    followed = Tail(log)
+    followed.last(0)
+    steps += [lambda: more(log, "1234567"), lambda: more(log, "8"), lambda: more(log, "9\n")]
+    assert taken(followed.growing(), 2) == ["12345678", "9"]
+    followed.close()
+
+
+def test_a_log_is_followed_for_so_long(log: Path, p2pctl: Run) -> None:
+    done = p2pctl("logs", "--follow", "-n", "1", "--timeout", "0.2")
+    assert (done.code, done.out) == (6, "three\n")
+
+
 def test_the_log_of_a_daemon_that_hangs_is_shown(
     log: Path, p2pctl: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
