@@ -67,12 +67,17 @@ LOOKUPS_BUSY = LOOKUPS_OPEN // 2
 LOOKUPS_BUSY_S = 1.0
 """For so long, and then it is seen whether they still wait."""
 LOOKUPS_ACTIVE = 64
+LOOKUPS_LEISURELY = LOOKUPS_ACTIVE // 2
+"""Of these, those for which nobody waits."""
 REQUEST_SLOW_MIN_S = 0.01
 """A question unanswered for longer than 19 of 20 lately (never before this: it is what a busy machine's own turns
 take) is slow: another node is asked beside it."""
 RECEIPT_SLOW_MIN_S = 3 * REQUEST_SLOW_MIN_S
 """The same for a question whose answer waits for a disk and for the commit before (`RECEIPTS_GAP_S`)."""
 REQUEST_SLOW_START_S = 0.25
+REQUEST_MARGIN_S = 0.01
+"""What a time-out exceeds the usual round trip by at least, and half of it what is slow (RFC 6298's G): where no two
+differ, a node that is busy for a moment would be asked twice."""
 REQUEST_TIMEOUT_MIN_S = 0.05
 """A question unanswered for so long is repeated."""
 REQUEST_TIMEOUT_START_S = 0.5
@@ -564,6 +569,8 @@ SMALL_PADDING_BYTES = 256
 """What a request whose answer is small is padded to without a token; the others to a whole datagram."""
 PACE = 0.75
 """Of another's rate for us, what we use of it; the rest is for what is repeated."""
+PACE_SPARED = 1 / 3
+"""Of what may be asked at once, what stays for questions for which somebody waits."""
 PACE_S = 0.25
 """A question that would exceed it waits so long."""
 CHALLENGES_PER_S = 10

@@ -95,7 +95,7 @@ class Listen:
     """An address that the code listens at."""
 
     public: bytes
-    on_push: Callable[[VerifiedRecord, Now], None]
+    on_push: Callable[[list[VerifiedRecord], Now], None]
     closed: bool = False
 
     def close(self) -> None:
@@ -127,10 +127,10 @@ class ScriptedDht:
     def ask_key(self, endpoint, then, now):  # type: ignore[no-untyped-def]
         self.asked.append((endpoint, then))
 
-    def get(self, family, address, then, now, *, all_holders=False):  # type: ignore[no-untyped-def]
+    def get(self, family, address, then, now, *, all_holders=False, leisurely=False):  # type: ignore[no-untyped-def]
         self.gets.append(Get(family, address, then))
 
-    def put(self, records, progress, now, *, widely=False):  # type: ignore[no-untyped-def]
+    def put(self, records, progress, now, *, widely=False, leisurely=False):  # type: ignore[no-untyped-def]
         addresses = {verified(record.encode()).key for record in records}
         assert len(addresses) == 1
         self.puts.append(Put(list(records), progress))
@@ -139,8 +139,7 @@ class ScriptedDht:
         self.listens.append(Listen(address_signing.public, on_push))
 
         def lies_there(found: Found, later: Now) -> None:
-            for record in found.records:
-                on_push(record, later)
+            on_push(found.records, later)
 
         if reads:
             self.gets.append(Get(Family.OPEN_SET, AddressKey(address_signing.public), lies_there))

@@ -15,6 +15,7 @@ MEANING = {
     "get": "reading mail, presence, profiles",
     "put": "storing them",
     "listen": "hearing at once of what comes",
+    "sweep": "mailboxes looked through in turn",
     "refresh": "keeping others' records where they belong",
     "answer": "what other nodes asked",
     "rejected": "what was not right",

@@ -197,8 +197,8 @@ class Invites:
         self._listen_at = now.steady + min(until_next_watch_s(now), *over_s, limits.HOUSEKEEPING_S)
 
     def _listener(self, invite: Invite, day: int, now: Now) -> ListenHandle:
-        def pushed(record: VerifiedRecord, later: Now) -> None:
-            self._on_records(invite.id, day, [record], later)
+        def pushed(records: list[VerifiedRecord], later: Now) -> None:
+            self._on_records(invite.id, day, records, later)
 
         signer = blind_secret(self._keys.identity, INBOX, invite.secret, day)
         return self._dht.listen(signer, pushed, now, reads=False)  # sweeps read it, and note how far
@@ -265,7 +265,7 @@ class Invites:
             few = done[: limits.SET_ITEMS]  # no honest holder has more: the rest are a liar's, made for us to end
             ended = [tombstone(signer, item.item, Family.OPEN_SET, item.expires_s) for item in few]
             for start in range(0, len(ended), limits.MAIL_BATCH):
-                self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
+                self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now, leisurely=True)
         return len(done) == len(items)
 
     def _is_done(self, id: int, item: OpenItem, now: Now) -> bool:

@@ -56,6 +56,16 @@ class Sweep:
     """How many came before it, each soon after another: for what could not be entered yet, once, or not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One mailbox to be read."""
+
+    contact: IdentityKey
+    where: MailAddress
+    sweep: Sweep
+    """Which this is a part of."""
+
+
 class Mailroom:
     """Our inboxes and all mailboxes that contacts write for us."""
 
@@ -91,7 +101,7 @@ class Mailroom:
         self._agains: Deadlines[IdentityKey] = Deadlines(self._again_at)
         self._rung: dict[MailAddress, tuple[int, bool]] = {}
         """Mailboxes that are being read since they were rung for: how often, and whether it rang again."""
-        self._unread: deque[tuple[IdentityKey, MailAddress, Sweep]] = deque()
+        self._unread: deque[Read] = deque()
         self._reading = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
@@ -158,8 +168,8 @@ class Mailroom:
     def _listener(self, secret: bytes, day: int, now: Now) -> ListenHandle:
         signer = blind_secret(self._keys.identity, INBOX, secret, day)
 
-        def pushed(record: VerifiedRecord, later: Now) -> None:
-            self._on_inbox_records(secret, day, [record], later)
+        def pushed(records: list[VerifiedRecord], later: Now) -> None:
+            self._on_inbox_records(secret, day, records, later)
 
         return self._dht.listen(signer, pushed, now)
 
@@ -176,7 +186,7 @@ class Mailroom:
                 self._store.set_value(own.INBOX_READ_DAY, later.day.to_bytes(4, "big"))
 
         address = inbox_address(self._keys, b"", day)
-        self._dht.get(Family.OPEN_SET, address, found, now, all_holders=True)
+        self._dht.get(Family.OPEN_SET, address, found, now, all_holders=True, leisurely=True)
 
     def _on_inbox_records(self, secret: bytes, day: int, records: list[VerifiedRecord], now: Now) -> bool:
         """Whether nothing of it is to be read again."""
@@ -219,7 +229,7 @@ class Mailroom:
                 self._reach.alive(identity, now)
             ended.append(tombstone(signer, ring.item, Family.OPEN_SET, ring.expires_s))
         for start in range(0, len(ended), limits.MAIL_BATCH):
-            self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now)
+            self._dht.put(ended[start : start + limits.MAIL_BATCH], _ignore, now, leisurely=True)
 
     def _read_rung(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
         """Now, or once more when one of the readings under way is over: whoever holds a ring can repeat it."""
@@ -228,7 +238,8 @@ class Mailroom:
             self._rung[where] = reads, True
             return
         self._rung[where] = reads + 1, False
-        self._read(identity, where, Sweep(1, whole=False), now)
+        self._unread.appendleft(Read(identity, where, Sweep(1, whole=False)))  # it waits for no sweep
+        self._read_next(now)
 
     def _on_rung_read(self, identity: IdentityKey, where: MailAddress, now: Now) -> None:
         reads, again = self._rung.pop(where)
@@ -249,14 +260,24 @@ class Mailroom:
     def _sweep_all(self, now: Now, *, everybody: bool) -> None:
         since = read_through(int.from_bytes(self._store.value(own.INBOX_READ_DAY) or b"", "big"), now)
         days = range(max(since - 1, now.day - limits.SWEEP_DAYS + 1), now.day)
-        for contact in self._accepted():
-            if everybody or contact.swept_day != now.day or not self._reach.has_link(contact.identity):
-                self._sweep_contact(contact, now)
+        wanted = [
+            contact
+            for contact in self._accepted()
+            if everybody or contact.swept_day != now.day or not self._reach.has_link(contact.identity)
+        ]
+        reads = [read for contact in wanted for read in self._reads_of(contact, now)]
+        reads.sort(key=lambda read: (read.where.day > now.day, -read.where.day))
+        for read in reads:  # everybody's of today first: holders answer us so much a second
+            self._read(read, now)
         sweep = Sweep(len(days), noted=self._settled)
         for day in days:
             self._read_inbox(day, sweep, now)
 
     def _sweep_contact(self, contact: Contact, now: Now, *, tries: int = 0) -> None:
+        for read in self._reads_of(contact, now, tries=tries):
+            self._read(read, now)
+
+    def _reads_of(self, contact: Contact, now: Now, *, tries: int = 0) -> list[Read]:
         """Today, back to the day before the last complete reading, and tomorrow, for a clock ahead of ours."""
         oldest = max(read_through(contact.swept_day, now) - 1, now.day - limits.SWEEP_DAYS + 1)
         days = [now.day, *range(now.day - 1, oldest - 1, -1), now.day + 1]
@@ -269,8 +290,7 @@ class Mailroom:
             for index in range(self._indexes(contact, day))
         ]
         sweep = Sweep(len(places), noted=self._settled, places=set(places), tries=tries)
-        for place in places:
-            self._read(contact.identity, place, sweep, now)
+        return [Read(contact.identity, place, sweep) for place in places]
 
     def _indexes(self, contact: Contact, day: int) -> int:
         """Up to the one after the last that had something: that one may have been filled, and ended, meanwhile."""
@@ -282,23 +302,24 @@ class Mailroom:
         if contact is not None and (where.day, where.index) > (contact.mail_day, contact.mail_index):
             self._store.save_contact(replace(contact, mail_day=where.day, mail_index=where.index))
 
-    def _read(self, contact: IdentityKey, where: MailAddress, sweep: Sweep, now: Now) -> None:
-        self._unread.append((contact, where, sweep))
+    def _read(self, read: Read, now: Now) -> None:
+        self._unread.append(read)
         self._read_next(now)
 
     def _read_next(self, now: Now) -> None:
         """A few at a time: the DHT refuses look-ups beyond a number, and a refused one finds nothing."""
         while self._unread and self._reading < limits.MAILBOXES_READ:
-            contact, where, sweep = self._unread.popleft()
+            read = self._unread.popleft()
             self._reading += 1
-            self._dht.get(Family.SET, where.address(), self._reader(contact, where, sweep), now, all_holders=True)
+            found, leisurely = self._reader(read), read.sweep.whole and read.where.day != now.day
+            self._dht.get(Family.SET, read.where.address(), found, now, all_holders=True, leisurely=leisurely)
 
-    def _reader(self, contact: IdentityKey, where: MailAddress, sweep: Sweep) -> Callable[[Found, Now], None]:
+    def _reader(self, read: Read) -> Callable[[Found, Now], None]:
         def found(result: Found, later: Now) -> None:
             self._reading -= 1
-            self._on_mail(contact, where, result, sweep, later)
-            if not sweep.whole:
-                self._on_rung_read(contact, where, later)
+            self._on_mail(read.contact, read.where, result, read.sweep, later)
+            if not read.sweep.whole:
+                self._on_rung_read(read.contact, read.where, later)
             self._read_next(later)
 
         return found
@@ -311,7 +332,7 @@ class Mailroom:
         if items and following.index < limits.MAILBOX_INDEXES and sweep.whole and following not in sweep.places:
             sweep.waiting += 1
             sweep.places.add(following)
-            self._read(identity, following, sweep, now)
+            self._read(Read(identity, following, sweep), now)
         if not found.complete:
             sweep.complete = False
             self._read_again(identity, sweep, now)
@@ -358,7 +379,7 @@ class Mailroom:
         signer = where.signer()
         records = [tombstone(signer, ItemId(item.item), Family.SET, item.expires_s) for item, _ in ended]
         for start in range(0, len(records), limits.MAIL_BATCH):
-            self._dht.put(records[start : start + limits.MAIL_BATCH], _ignore, now)
+            self._dht.put(records[start : start + limits.MAIL_BATCH], _ignore, now, leisurely=True)
 
 
 def _watched(secrets: list[own.HeldSecret]) -> list[bytes]:

@@ -408,7 +408,9 @@ class Requests:
         if self._open(content, now) is Outcome.HELD:
             return False
         signer = blind_secret(self._own.identity, INBOX, b"", day)
-        self._dht.put([tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now)
+        self._dht.put(
+            [tombstone(signer, content.item, Family.OPEN_SET, content.expires_s)], _ignore, now, leisurely=True
+        )
         return True
 
     def _open(self, content: OpenItem, now: Now) -> Outcome:

@@ -27,11 +27,17 @@ class Cause(StrEnum):
     PUT = "put"
     LISTEN = "listen"
     """Pushes too, either way."""
+    SWEEP = "sweep"
+    """Gets and puts for which nobody waits."""
     REFRESH = "refresh"
     ANSWER = "answer"
     """What others asked, and what we said to it."""
     REJECTED = "rejected"
     """What came and was not right; the reasons are counted beside it."""
+
+
+LEISURELY = (Cause.SWEEP, Cause.REFRESH)
+"""Nobody waits for these: they leave room for all else."""
 
 
 class Counters:

@@ -103,6 +103,7 @@ class Getting:
         counters: Counters,
         random: RandomSource,
         own: SigningKey,
+        cause: Cause,
         family: Family,
         key: RecordKey,
         width: int,
@@ -110,6 +111,7 @@ class Getting:
         radius: int,
         all_holders: bool,
         held: list[bytes],
+        remember: Callable[[list[Peer], Now], None],
         then: Then,
         now: Now,
     ) -> None:
@@ -118,6 +120,7 @@ class Getting:
         self._counters = counters
         self._random = random
         self._own = own
+        self._cause = cause
         self._single = family is Family.SINGLE
         self._place = int.from_bytes(key, "big")
         self._width = width
@@ -125,6 +128,7 @@ class Getting:
         self._radius = radius
         self._widened = False
         self._all_holders = all_holders or not self._single
+        self._remember = remember
         self._then = then
         self._began_s = now.steady
         self._gathered = Gathered(key)
@@ -143,7 +147,7 @@ class Getting:
             key,
             self,
             now,
-            cause=Cause.GET,
+            cause=self._cause,
             own=own,
             width=width,
             parallel=width if self._all_holders else limits.GET_PARALLEL,
@@ -207,7 +211,7 @@ class Getting:
             self._gathered.key,
             self,
             now,
-            cause=Cause.GET,
+            cause=self._cause,
             own=self._own,
             width=limits.REGION_CEILING * self._replicas,
             radius=self._radius,
@@ -221,9 +225,9 @@ class Getting:
     def _fetch(self, peer: Peer, small: bool, then: Callable[[Body | None, Now], None], now: Now) -> None:
         get = Get(self._gathered.key, self._gathered.seen)
         if small and len(get.known) <= limits.GET_KNOWN_IN_PACKET:
-            self._searches.rpc.ask(peer, get, then, now, cause=Cause.GET, own=self._own)
+            self._searches.rpc.ask(peer, get, then, now, cause=self._cause, own=self._own)
         else:
-            self._exchanges.ask(peer, self._own, get, then, now, Cause.GET)
+            self._exchanges.ask(peer, self._own, get, then, now, self._cause)
 
     def _ours(self) -> int:
         # What has ended is not counted: who holds nothing else has just as much to give.
@@ -270,6 +274,8 @@ class Getting:
         rounds = messages = 0
         if self._search is not None:
             rounds, messages = self._search.lookup.rounds, self._search.lookup.messages
+            if self._all_holders and self._gathered.live and not self._widened:
+                self._remember(self._search.lookup.nearest(self._replicas + limits.HOLDERS_SPARE), now)
             self._search.stop()
         self._fetching.stop()
         found = Found(

@@ -39,7 +39,8 @@ from p2pd.types import AddressKey, ItemId, NodeKey, Now, RandomSource, RecordKey
 from p2pd.wire.record import Family, OpenItem, record_key
 from p2pd.wire.rpc import Body, Find, Get, Listen, Listening, Nodes, Values, listen_bytes
 
-OnPush = Callable[[VerifiedRecord, Now], None]
+OnPush = Callable[[list[VerifiedRecord], Now], None]
+"""What came together: one pushed, or all that a reading has found."""
 OnFetched = Callable[[list[VerifiedRecord], Now], None]
 
 
@@ -136,7 +137,7 @@ class Listens:
         """We hold a new item ourselves: nobody needs to push it."""
         ear = self._ears.get(record.key)
         if ear is not None:
-            ear.on_record(record, now)
+            ear.on_records([record], now)
 
     def on_push(self, holder: Peer, own: SigningKey, data: bytes, now: Now) -> bool:
         """Something was pushed to a key of ours; False when we did not ask this node for it."""
@@ -148,7 +149,7 @@ class Listens:
             ear = next((ear for ear in ears if record is not None and ear.key == record.key), None)
             if record is None or ear is None:
                 return False
-            ear.on_record(record, now)
+            ear.on_records([record], now)
             return True
         for ear in ears:
             ear.on_announcement(holder.key, now)
@@ -337,7 +338,7 @@ class Ear:
 
     def _take_in(self, records: list[VerifiedRecord], now: Now) -> None:
         # what is there was announced by each holder, and rightly
-        self._announced.give(limits.LISTEN_HOLDERS * sum(self.on_record(record, now) for record in records))
+        self._announced.give(limits.LISTEN_HOLDERS * self.on_records(records, now))
 
     def lose(self, key: NodeKey, now: Now) -> None:
         """A holder is gone; with half of them left, others are looked for."""
@@ -360,13 +361,16 @@ class Ear:
 
     # --- hearing
 
-    def on_record(self, record: VerifiedRecord, now: Now) -> bool:
-        """Give it on, once; whether it was new."""
-        is_new = isinstance(record.content, OpenItem) and record.digest not in self._seen
-        if is_new:
-            self._seen.put(record.digest, record.item)
-            self._on_push(record, now)
-        return is_new
+    def on_records(self, records: list[VerifiedRecord], now: Now) -> int:
+        """Give on, once, what is new of these; how many that were."""
+        new: list[VerifiedRecord] = []
+        for record in records:
+            if isinstance(record.content, OpenItem) and record.digest not in self._seen:
+                self._seen.put(record.digest, record.item)
+                new.append(record)
+        if new:
+            self._on_push(new, now)
+        return len(new)
 
     def on_announcement(self, holder: NodeKey, now: Now) -> None:
         """One of ours says that something large has arrived there: read it, unless something is read, or was just now.

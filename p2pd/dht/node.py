@@ -257,8 +257,12 @@ class Dht:
         now: Now,
         *,
         all_holders: bool = False,
+        leisurely: bool = False,
     ) -> None:
-        """Read what lies under an address: of a single the first verified value, of a set all items."""
+        """Read what lies under an address: of a single the first verified value, of a set all items.
+
+        `leisurely` is for what nobody waits for.
+        """
         now = self._within(now)
         key = record_key(family, address)
         Getting(
@@ -267,6 +271,7 @@ class Dht:
             counters=self._counters,
             random=self._random,
             own=self._throwaways.key(key, now.day),
+            cause=Cause.SWEEP if leisurely else Cause.GET,
             family=family,
             key=key,
             width=self._settings.get_width,
@@ -274,14 +279,24 @@ class Dht:
             radius=self._shown(),
             all_holders=all_holders,
             held=[row.data for row in self._holdings.held(key, now)],
+            remember=lambda holders, later: self._holders.put(key, (later.steady, holders)),
             then=lambda found, _: self._found(found, then),
             now=now,
         )
 
-    def put(self, records: Sequence[Record], progress: Progress, now: Now, *, widely: bool = False) -> None:
+    def put(
+        self,
+        records: Sequence[Record],
+        progress: Progress,
+        now: Now,
+        *,
+        widely: bool = False,
+        leisurely: bool = False,
+    ) -> None:
         """Store records that share one key; UsageError for none, several keys, or a bad signature.
 
         `widely` is for what must reach everybody whom a put in a hurry may have asked: twice as many as usual.
+        `leisurely` is for what nobody waits for.
         A newer single takes the place of one that is still being put, whose `progress` is told nothing more.
         """
         now = self._within(now)
@@ -309,6 +324,7 @@ class Dht:
             counters=self._counters,
             random=self._random,
             own=self._throwaways.key(key, now.day),
+            cause=Cause.SWEEP if leisurely else Cause.PUT,
             records=checked,
             replicas=self._settings.replicas * (2 if widely else 1),
             parallel=self._settings.paths + self._settings.parallel,
@@ -336,7 +352,7 @@ class Dht:
         key = record_key(Family.OPEN_SET, AddressKey(address_signing.public))
         own = self._throwaways.key(key, now.day)
         return self._listens.listen(
-            address_signing, own, lambda record, _: on_push(record, self._clock.told), now, reads=reads
+            address_signing, own, lambda records, _: on_push(records, self._clock.told), now, reads=reads
         )
 
     def _shown(self) -> int:

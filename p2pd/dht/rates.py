@@ -22,12 +22,12 @@ class TokenBucket:
         self._filled = burst
         self._at = 0.0
 
-    def take(self, now_s: float, amount: float = 1.0) -> bool:
-        """Take so much, or nothing and False if there is less."""
+    def take(self, now_s: float, amount: float = 1.0, *, spare: float = 0.0) -> bool:
+        """Take so much, or nothing and False if not as much as `spare` would be left."""
         if now_s > self._at:
             self._filled = min(self._burst, self._filled + (now_s - self._at) * self._per_s)
             self._at = now_s
-        if self._filled < amount:
+        if self._filled < amount + spare:
             return False
         self._filled -= amount
         return True
@@ -45,10 +45,10 @@ class TokenBuckets(Generic[K]):
         self._burst = burst
         self._buckets: Recent[K, TokenBucket] = Recent(size)
 
-    def take(self, source: K, now_s: float, amount: float = 1.0) -> bool:
+    def take(self, source: K, now_s: float, amount: float = 1.0, *, spare: float = 0.0) -> bool:
         """As `TokenBucket.take`, from this source's."""
         bucket = self._buckets.find(source)
         if bucket is None:
             bucket = TokenBucket(self._per_s, self._burst)
             self._buckets.put(source, bucket)
-        return bucket.take(now_s, amount)
+        return bucket.take(now_s, amount, spare=spare)

@@ -30,11 +30,11 @@ class RoundTrip:
     @property
     def slow_s(self) -> float:
         """What 19 of 20 do not reach, where they are spread evenly about the mean."""
-        return self.mean_s + 2 * self.spread_s
+        return self.mean_s + max(2 * self.spread_s, limits.REQUEST_MARGIN_S / 2)
 
     @property
     def timeout_s(self) -> float:
-        timeout_s = self.mean_s + 4 * self.spread_s
+        timeout_s = self.mean_s + max(4 * self.spread_s, limits.REQUEST_MARGIN_S)
         return min(max(timeout_s, limits.REQUEST_TIMEOUT_MIN_S), limits.REQUEST_TIMEOUT_MAX_S)
 
 

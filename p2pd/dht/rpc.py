@@ -27,7 +27,7 @@ from p2pd.crypto.sealing import datagram_key, seal, unseal
 from p2pd.dht.address_tokens import AddressTokens
 from p2pd.dht.alarms import Alarm, Alarms
 from p2pd.dht.bounded import Recent
-from p2pd.dht.counters import Cause, Counters
+from p2pd.dht.counters import LEISURELY, Cause, Counters
 from p2pd.dht.peers import Peer, networks, source_prefix
 from p2pd.dht.questions import SEALED_OVERHEAD_BYTES, Handler, Question
 from p2pd.dht.rates import TokenBucket, TokenBuckets
@@ -112,6 +112,7 @@ class Rpc:
         self._pace: TokenBuckets[NodeKey] = TokenBuckets(
             settings.source_per_s * limits.PACE, settings.source_burst * limits.PACE
         )
+        self._spared = settings.source_burst * limits.PACE * limits.PACE_SPARED
         self._waiting = 0
         """Questions held back by the pace, or by the window."""
         self._window = Window()
@@ -145,7 +146,8 @@ class Rpc:
             again = partial(self._ask_again, peer, body, then, cause=cause, own=own, on_slow=on_slow)
             self._held[cause is Cause.REFRESH].append((now.steady + limits.HELD_S, again, then))
             return
-        if not self._private and not self._pace.take(peer.key, now.steady):
+        spare = self._spared if cause in LEISURELY else 0
+        if not self._private and not self._pace.take(peer.key, now.steady, spare=spare):
             # It would drop more than its rate allows: what waits counts as slow, and no strike comes of it.
             self._waiting += 1
             again = partial(self._ask_again, peer, body, then, cause=cause, own=own, on_slow=on_slow)

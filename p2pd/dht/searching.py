@@ -12,7 +12,7 @@ from typing import Protocol
 from p2pd import limits
 from p2pd.crypto.keys import SigningKey
 from p2pd.dht.alarms import Alarm, Alarms
-from p2pd.dht.counters import Cause
+from p2pd.dht.counters import LEISURELY, Cause
 from p2pd.dht.lookup import Lookup
 from p2pd.dht.measures import Timings
 from p2pd.dht.peers import SPACE_BITS, Peer, has_family, may_tell, peers_of
@@ -65,6 +65,11 @@ class Search:
         self.began_s = 0.0
         self.is_over = False
         self._is_resting = False
+
+    @property
+    def is_leisurely(self) -> bool:
+        """Whether nobody waits for it."""
+        return self._cause in LEISURELY
 
     @property
     def lookup(self) -> Lookup:
@@ -180,6 +185,8 @@ class Searches:
         """Look-ups whose region looked as if someone had put nodes there."""
         self._active: dict[Search, None] = {}
         self._waiting: deque[Search] = deque()
+        self._idling: deque[Search] = deque()
+        """Those that wait, and for which nobody waits: they begin after all others."""
 
     def start(
         self,
@@ -205,7 +212,7 @@ class Searches:
         `grows` asks more at once the longer it lasts.  `on_step` is called with each answer or silence that has not
         ended it.
         """
-        if len(self._waiting) >= limits.LOOKUPS_OPEN:
+        if self.waiting >= limits.LOOKUPS_OPEN:
             return None
         make = partial(
             self._new_lookup,
@@ -219,14 +226,14 @@ class Searches:
             grows,
         )
         search = Search(self, errand, cause=cause, own=own, make_lookup=make, on_step=on_step)
-        self._waiting.append(search)
+        (self._idling if search.is_leisurely else self._waiting).append(search)
         self._begin_waiting(now)
         return search
 
     @property
     def waiting(self) -> int:
         """How many look-ups have not begun."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._idling)
 
     def told(self, teller: Peer, contacts: list[Contact], now: Now) -> list[Peer]:
         """Those of the nodes it named that are well formed, that it may know, and that can be asked."""
@@ -239,7 +246,7 @@ class Searches:
 
     def on_over(self, search: Search) -> None:
         """One ended: another may begin."""
-        if self._active.pop(search, True) is None and self._waiting:
+        if self._active.pop(search, True) is None and self.waiting:
             self.alarms.at(0.0, self._begin_waiting)
 
     def is_crowded(self, lookup: Lookup, target: bytes) -> bool:
@@ -290,8 +297,16 @@ class Searches:
         )
 
     def _begin_waiting(self, now: Now) -> None:
-        while self._waiting and len(self._active) < limits.LOOKUPS_ACTIVE:
-            search = self._waiting.popleft()
+        while (search := self._next_waiting()) is not None:
             if not search.is_over:
                 self._active[search] = None
                 search.begin(now)
+
+    def _next_waiting(self) -> Search | None:
+        """Whose turn has come, if there is a place."""
+        if len(self._active) >= limits.LOOKUPS_ACTIVE:
+            return None
+        if self._waiting:
+            return self._waiting.popleft()
+        has_place = self._idling and sum(search.is_leisurely for search in self._active) < limits.LOOKUPS_LEISURELY
+        return self._idling.popleft() if has_place else None

@@ -110,6 +110,7 @@ class Putting:
         counters: Counters,
         random: RandomSource,
         own: SigningKey,
+        cause: Cause,
         records: Sequence[VerifiedRecord],
         replicas: int,
         parallel: int,
@@ -126,6 +127,7 @@ class Putting:
         self._counters = counters
         self._random = random
         self._own = own
+        self._cause = cause
         self._key = records[0].key
         self._place = int.from_bytes(self._key, "big")
         self._records = records
@@ -176,7 +178,7 @@ class Putting:
             self._key,
             self,
             now,
-            cause=Cause.PUT,
+            cause=self._cause,
             own=self._own,
             parallel=self._parallel,
             seeds=self._known,
@@ -235,7 +237,7 @@ class Putting:
             self._key,
             self,
             now,
-            cause=Cause.PUT,
+            cause=self._cause,
             own=self._own,
             width=limits.REGION_CEILING * self._replicas,
             radius=self._radius,
@@ -297,12 +299,12 @@ class Putting:
                 body,
                 then,
                 now,
-                cause=Cause.PUT,
+                cause=self._cause,
                 own=self._own,
                 on_slow=lambda later: self._on_slow(holder, later),
             )
         else:
-            self._exchanges.ask(holder.peer, self._own, body, then, now, Cause.PUT)
+            self._exchanges.ask(holder.peer, self._own, body, then, now, self._cause)
 
     def _on_slow(self, holder: _Holder, now: Now) -> None:
         """Another is asked beside it; it may still confirm."""

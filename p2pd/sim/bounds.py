@@ -36,7 +36,7 @@ def _of_network(engine: Engine) -> Iterator[Measure]:
         most = limits.BUCKET_SIZE * limits.REPLACEMENT_FACTOR
         yield "replacements of a bucket", len(bucket.replacement_nodes), most
     yield "look-ups that run", len(dht._searches._active), limits.LOOKUPS_ACTIVE
-    yield "look-ups that wait", len(dht._searches._waiting), limits.LOOKUPS_OPEN
+    yield "look-ups that wait", dht._searches.waiting, limits.LOOKUPS_OPEN
     yield "datagram requests", len(dht._rpc._open), limits.RPCS_OPEN
     yield "requests over QUIC", len(dht._exchanges._open), limits.EXCHANGES_OPEN
     yield "hints", len(dht._joining._hints), limits.HINTS

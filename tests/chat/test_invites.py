@@ -73,7 +73,7 @@ def tombstones(host: Person) -> list[Record]:
 def push(host: Person, record: Record, now: Now = NOON) -> None:
     address = record.parse().address
     (listen,) = [listen for listen in host.dht.listens if listen.public == address and not listen.closed]
-    listen.on_push(verified(record.encode()), now)
+    listen.on_push([verified(record.encode())], now)
 
 
 def again(record: Record, host: Person, invite: Invite, now: Now, secret: bytes | None = None) -> Record:

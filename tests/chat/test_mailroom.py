@@ -102,7 +102,7 @@ def push(post: Post, record: Record, now: Now) -> None:
     """A holder pushes a record of one of our inboxes."""
     address = record.parse().address
     (listen,) = [listen for listen in post.reader.dht.listens if listen.public == address and not listen.closed]
-    listen.on_push(verified(record.encode()), now)
+    listen.on_push([verified(record.encode())], now)
 
 
 def test_at_the_start_everything_is_read_and_ended(post: Post) -> None:
@@ -323,6 +323,34 @@ def test_what_liars_hid_from_who_had_just_come_is_read_a_minute_later(post: Post
     assert [request.identity for request in post.reader.people.requests()] == [stranger.identity]
     assert post.reader.mailroom._sweep_at == later.steady + limits.SWEEP_S
     assert post.swept_day == later.day
+
+
+def test_rings_that_are_found_together_are_ended_together(post: Post) -> None:
+    for index in range(limits.MAILBOX_INDEXES):
+        post.put(index + 1, index=index)
+        post.records.append(post.ring(NOON, NOON.day, index))
+    post.begin(NOON)
+    post.reader.dht.serve(post.records, NOON)
+    ends = [[record.parse() for record in put.records] for put in post.reader.dht.take_puts()]
+    assert [len(end) for end in ends if isinstance(end[0], Tombstone) and end[0].family == Family.OPEN_SET] == [
+        limits.MAILBOX_INDEXES
+    ]
+
+
+def test_everybodys_mail_of_today_is_read_before_anybodys_of_before(post: Post, stack: ExitStack) -> None:
+    carol, later = Person("carol", stack), after(5 * limits.DAY_S, NOON)
+    post.reader.knows(carol)
+    post.begin(later)
+    directions = [
+        direction
+        for person in (carol, post.writer)
+        for direction in pairs.reading(post.reader.keys, post.reader.contact(person))
+    ]
+    asked = post.asked()
+    assert len(asked) > 2 * len(directions)
+    for place, day in enumerate((later.day, later.day - 1)):
+        ours = {MailAddress(direction, day, 0).address() for direction in directions}
+        assert ours == set(asked[place * len(ours) : (place + 1) * len(ours)])
 
 
 def test_indexes_end(post: Post) -> None:

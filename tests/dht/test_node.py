@@ -7,7 +7,7 @@ import pytest
 from p2pd.dht.holdings import Source
 from p2pd.domains import Domain
 from p2pd.errors import UsageError
-from p2pd.types import AddressKey, Endpoint, NodeHint
+from p2pd.types import AddressKey, Endpoint, NodeHint, Now
 from p2pd.wire.record import Family, Record, record_key
 from p2pd.wire.rpc import Refusal
 from tests.dht.virtual import (
@@ -102,6 +102,15 @@ class TestForty:
         forty.put(forty.host(5), [single(profile, forty.world.now, 1, body)])
         reader = reader_of(forty, record_key(Family.SINGLE, profile.public))
         assert forty.get(reader, Family.SINGLE, profile.public).records[0].body == body
+
+    def test_what_was_just_read_is_ended_without_another_look_up(self, forty: Network) -> None:
+        key, now = key_of("read and ended"), forty.world.now
+        item = set_item(key, now, item_of("letter"))
+        forty.put(forty.host(5), [item])
+        assert len(forty.get(forty.host(6), Family.SET, key.public, all_holders=True).records) == 1
+        told = forty.put(forty.host(6), [tombstone(key, now, item_of("letter"), Family.SET)])
+        assert told[-1].rounds == 1
+        assert forty.get(forty.host(7), Family.SET, key.public).records == []
 
     @pytest.mark.parametrize("family", [Family.SET, Family.OPEN_SET])
     def test_a_tombstone_ends_an_item_also_before_it_comes(self, forty: Network, family: Family) -> None:
@@ -394,6 +403,27 @@ def test_many_questions_at_once_cost_nobody_its_place() -> None:
     assert network.world.run_until(lambda: len(ended) == 400, 120)
     assert len(dht.table()) == 4
     assert sum(machine.dht.status().rejected.get("rate", 0) for machine in network.machines.values()) == 0
+
+
+def test_what_nobody_waits_for_delays_nothing_else() -> None:
+    network = Network("leisure", settings=OPEN)
+    hosts = network.grow(5, settle_s=3)
+    dht = network.machines[hosts[0]].dht
+    ended: list[int] = []
+    for number in range(400):
+        address = AddressKey(key_of(("leisure", number)).public)
+
+        def get(now: Now, address: AddressKey = address) -> None:
+            dht.get(Family.SET, address, lambda *_: ended.append(1), now, leisurely=True)
+
+        network.world.call(hosts[0], get)
+    network.world.run(3)
+    began_s = network.world.time_s
+    for number in range(8):
+        network.get(hosts[0], Family.SINGLE, key_of(("at once", number)).public)
+    assert network.world.time_s - began_s < 2
+    assert len(ended) < 400
+    assert network.world.run_until(lambda: len(ended) == 400, 180)
 
 
 def test_whose_only_server_serves_no_more_looks_for_others_at_once() -> None:

@@ -1,5 +1,7 @@
 """When a question is slow, and when it is repeated."""
 
+import pytest
+
 from p2pd import limits
 from p2pd.dht.peers import Peer
 from p2pd.dht.round_trips import RoundTrips
@@ -24,6 +26,13 @@ def test_a_quick_network_waits_a_moment_and_no_less() -> None:
     measured(times, NEAR, 0.001, 20)
     assert times.slow_s(NEAR) == times.slow_s(NEW) == limits.REQUEST_SLOW_MIN_S
     assert times.timeout_s(NEAR) == limits.REQUEST_TIMEOUT_MIN_S
+
+
+def test_where_no_two_answers_differ_a_busy_moment_is_no_silence() -> None:
+    times = RoundTrips()
+    measured(times, NEAR, 0.06, 200)
+    assert times.slow_s(NEAR) == pytest.approx(0.06 + limits.REQUEST_MARGIN_S / 2, rel=0.01)
+    assert times.timeout_s(NEAR) == pytest.approx(0.06 + limits.REQUEST_MARGIN_S, rel=0.01)
 
 
 def test_what_was_measured_in_a_busy_hour_is_judged_by_the_others() -> None:

@@ -126,7 +126,7 @@ class Network:
         dht = self.machines[host].dht
         self.world.call(
             host,
-            lambda now: handles.append(dht.listen(address, lambda record, _: heard.append(record), now, reads=reads)),
+            lambda now: handles.append(dht.listen(address, lambda records, _: heard.extend(records), now, reads=reads)),
         )
         return heard, handles[0].close
 
