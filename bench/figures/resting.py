@@ -7,6 +7,8 @@ from typing import Any
 from bench.processes import cpu_s, resident_bytes
 from bench.result import Result
 from bench.setting import CROWD, CROWD_REPLICAS, Bench
+from p2pd.sim.scenarios import SCENARIOS
+from p2pd.sim.stage import Options, perform
 from p2pd.sim.town import Town as SimulatedTown
 from tests.integration.fleet import Daemon, befriend
 
@@ -14,6 +16,7 @@ IDLE_S, IDLE_QUICK_S = 600, 60
 SETTLE_S = 120
 """After a start, before one counts as idle: what meeting a friend causes is over by then."""
 SIMULATED_S, SIMULATED_QUICK_S = 3_600, 600
+JUDGED, JUDGED_QUICK_HOURS = "calm", 0.1
 FRIENDS, SERVERS = 10, 30
 FRIENDLY_S, FRIENDLY_QUICK_S = 24 * 3_600, 12 * 3_600
 FRIENDLY_SETTLE_S = 8 * 3_600
@@ -70,7 +73,7 @@ def _idle(bench: Bench, who: str, before: Mapping[str, Any], after: Mapping[str,
 
 
 def simulated(bench: Bench) -> None:
-    """Node-hours that the simulator runs in a second of one core: 100 idle nodes."""
+    """Node-hours that the simulator runs in a second of one core: 100 idle nodes, and a scenario that is judged."""
     seconds = bench.count(SIMULATED_S, SIMULATED_QUICK_S)
     place = SimulatedTown(servers=CROWD, replicas=CROWD_REPLICAS)
     place.world.run(SETTLE_S)
@@ -85,6 +88,16 @@ def simulated(bench: Bench) -> None:
             {"value": 10},
             more_is_better=True,
             note=f"{seconds} virtual seconds, whole engines with their stores in memory",
+        )
+    )
+    report = perform(SCENARIOS[JUDGED], Options(hours=JUDGED_QUICK_HOURS if bench.quick else 1))
+    bench.show(
+        Result(
+            f"simulator, `{JUDGED}` with all its invariants",
+            "node-hours/core-s",
+            {"value": report.node_hours / report.cpu_s},
+            more_is_better=True,
+            note=f"{report.nodes} nodes, {report.virtual_hours:.1f} virtual hours, every turn judged",
         )
     )
 

@@ -7,6 +7,7 @@ Rules: the summary goes to standard output, progress and complaints to standard 
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -82,6 +83,8 @@ def main(
         raise click.UsageError(f"nobody misbehaves in {scenario}: --share is for `liars` and `foul-play`")
     if mutant:
         _check_mutant(mutant)
+    if picture_file is not None and Path(picture_file.name).suffix.lower() not in ("", ".svg"):
+        raise click.UsageError(f"the picture is SVG: name it {Path(picture_file.name).with_suffix('.svg')}")
     options = replace(options, share=SHARE if share is None else share, trace_to=trace_file)
     try:
         with ExitStack() as files:

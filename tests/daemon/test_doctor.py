@@ -451,6 +451,16 @@ def test_nodes_in_the_table_make_silent_first_nodes_a_warning() -> None:
     assert check_first_nodes(case).state is State.WARNING
 
 
+def test_first_nodes_that_answer_and_let_nobody_join_are_a_warning() -> None:
+    case = greeted(Answer(Endpoint("192.0.2.9", 1), 0, True))
+    assert check_first_nodes(case).state is State.OK
+    case.running = {"nodes": 0}
+    assert check_first_nodes(case).state is State.WARNING
+    assert "another key" in check_first_nodes(case).hint
+    case.running = {"nodes": 1}
+    assert check_first_nodes(case).state is State.OK
+
+
 @pytest.mark.parametrize(
     ("free_bytes", "flags", "state", "words"),
     [

@@ -40,6 +40,7 @@ def test_help_has_examples() -> None:
         (["calm", "--hours", "0"], "--hours is more than 0"),
         (["calm", "--share", "0.5"], "--share is for `liars`"),
         (["calm", "--mutant", "nothing"], "there is no mutant"),
+        (["calm", "--picture", "calm.png"], "the picture is SVG: name it calm.svg"),
         ([], "Missing argument"),
     ],
 )

@@ -31,7 +31,10 @@ LIBRARIES = ("aioquic", "cryptography", "pynacl", "kademlia", "doubleratchet", "
 Store = TypeVar("Store", SqliteUserStore | Database, SqliteRecordStore)
 KNOWN_NODES = 8
 """Nodes known from before that are asked, besides the first ones."""
-RESTORE = "stop p2pd, keep a copy of the home, and put {} back from a backup of it: docs/operations.md, Backups"
+RESTORE = (
+    "stop p2pd, move the home away and keep it, and put all of it back: p2pctl backup restore FILE; where the backup "
+    "is a copy of the folder, {} from it: docs/operations.md, Backups"
+)
 
 
 def check_daemon(case: Case) -> Finding:
@@ -135,15 +138,15 @@ def check_keys(case: Case) -> Finding:
     try:
         keys = decode_keys(file.read_bytes())
     except FileNotFoundError:
-        return problem(f"{file} is missing", RESTORE.format("the file keys"))
+        return problem(f"{file} is missing", RESTORE.format("the file `keys`"))
     except DamagedError as error:
-        return problem(error.message, RESTORE.format("the file keys"))
+        return problem(error.message, RESTORE.format("the file `keys`"))
     return ok("the key file is whole" + (", and under a passphrase" if isinstance(keys, Wrapped) else ""))
 
 
 def check_user_database(case: Case) -> Finding:
     """Whether every page, index and row of `user.db` can be read; under a passphrase every page and index."""
-    hint = RESTORE.format("keys and user.db, from one backup,")
+    hint = RESTORE.format("`keys` and user.db")
     path = str(case.home / USER_NAME)
 
     def opened() -> SqliteUserStore | Database:

@@ -25,6 +25,10 @@ from p2pd.wire.address import parse_endpoint
 
 _ANYWHERE = (Endpoint("::", 0), Endpoint("0.0.0.0", 0))  # noqa: S104  any port, to ask from
 _JOIN = "add someone by their link, or: p2pctl config set bootstrap HOST:PORT"
+_ANOTHER_KEY = (
+    "wait a minute and run this again; then compare p2pctl config get bootstrap with what `p2pctl status` prints "
+    "there: a node that was installed anew has another key"
+)
 _OPEN = (
     "forward its UDP port at the router to this machine, and: p2pctl config set listen [::]:PORT; docs/operations.md"
 )
@@ -101,6 +105,8 @@ def check_first_nodes(case: Case) -> Finding:
     words = f"{answered} of {len(first)} first nodes and {_answered(known)} of {len(known)} known from before answer"
     if first and not answered:
         return warning(words, "correct the list: p2pctl config get bootstrap", *details)
+    if case.running and not nodes:  # what answers a hello has proven no key yet
+        return warning(f"{words}, and the daemon has joined by none of them", _ANOTHER_KEY, *details)
     return ok(words, *details)
 
 
