@@ -224,7 +224,8 @@ MAILBOX_INDEX_ITEMS = 192
 """Items put at one index of a mailbox before its writer goes on to the next; readers look one further from here."""
 MAILBOX_INDEXES = 4
 MAILBOXES_READ = 128
-"""Mailboxes looked up at once: a part of `LOOKUPS_OPEN`, so that a long absence starves nothing else."""
+"""Mailboxes looked up at once: a part of `LOOKUPS_OPEN`, so that a long absence starves nothing else.  Of those that
+are read only because it is time no more begin while half as many are."""
 PAIR_GENERATIONS = 12
 """Generations of a pair secret that are kept: more than `PAIR_READ_S` holds at one a week, so a flood costs nothing."""
 RING_READS = 4

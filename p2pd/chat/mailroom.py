@@ -64,6 +64,8 @@ class Read:
     where: MailAddress
     sweep: Sweep
     """Which this is a part of."""
+    leisurely: bool = False
+    """Whether nobody waits for it: it is read only because it is time."""
 
 
 class Mailroom:
@@ -102,6 +104,7 @@ class Mailroom:
         self._rung: dict[MailAddress, tuple[int, bool]] = {}
         """Mailboxes that are being read since they were rung for: how often, and whether it rang again."""
         self._unread: deque[Read] = deque()
+        self._unread_leisurely: deque[Read] = deque()
         self._reading = 0
 
     def start(self, now: Now, settle_s: float = limits.SETTLE_S) -> None:
@@ -290,7 +293,7 @@ class Mailroom:
             for index in range(self._indexes(contact, day))
         ]
         sweep = Sweep(len(places), noted=self._settled, places=set(places), tries=tries)
-        return [Read(contact.identity, place, sweep) for place in places]
+        return [Read(contact.identity, place, sweep, leisurely=place.day != now.day) for place in places]
 
     def _indexes(self, contact: Contact, day: int) -> int:
         """Up to the one after the last that had something: that one may have been filled, and ended, meanwhile."""
@@ -303,16 +306,20 @@ class Mailroom:
             self._store.save_contact(replace(contact, mail_day=where.day, mail_index=where.index))
 
     def _read(self, read: Read, now: Now) -> None:
-        self._unread.append(read)
+        (self._unread_leisurely if read.leisurely else self._unread).append(read)
         self._read_next(now)
 
     def _read_next(self, now: Now) -> None:
         """A few at a time: the DHT refuses look-ups beyond a number, and a refused one finds nothing."""
-        while self._unread and self._reading < limits.MAILBOXES_READ:
-            read = self._unread.popleft()
-            self._reading += 1
-            found, leisurely = self._reader(read), read.sweep.whole and read.where.day != now.day
-            self._dht.get(Family.SET, read.where.address(), found, now, all_holders=True, leisurely=leisurely)
+        for waiting, most in (
+            (self._unread, limits.MAILBOXES_READ),
+            (self._unread_leisurely, limits.MAILBOXES_READ // 2),
+        ):
+            while waiting and self._reading < most:
+                read = waiting.popleft()
+                self._reading += 1
+                found, address = self._reader(read), read.where.address()
+                self._dht.get(Family.SET, address, found, now, all_holders=True, leisurely=read.leisurely)
 
     def _reader(self, read: Read) -> Callable[[Found, Now], None]:
         def found(result: Found, later: Now) -> None:
@@ -332,7 +339,7 @@ class Mailroom:
         if items and following.index < limits.MAILBOX_INDEXES and sweep.whole and following not in sweep.places:
             sweep.waiting += 1
             sweep.places.add(following)
-            self._read(Read(identity, following, sweep), now)
+            self._read(Read(identity, following, sweep, leisurely=where.day != now.day), now)
         if not found.complete:
             sweep.complete = False
             self._read_again(identity, sweep, now)
