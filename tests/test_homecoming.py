@@ -1,7 +1,8 @@
-"""Somebody comes home to many friends' mail in a small network, and answers them all."""
+"""Somebody comes home, or wakes a machine, to mail of friends who have gone meanwhile."""
 
 import pytest
 
+from p2pd import limits
 from p2pd.sim.conditions import Conditions
 from p2pd.sim.town import PUBLISHED_S, Town
 from p2pd.store import MessageState
@@ -36,3 +37,21 @@ def test_mail_of_many_is_there_at_once_and_answers_are_stored_soon() -> None:
     town.until(lambda: all(alice.received(name) for name in names), 1.5)
     answers = [alice.send(name, "thank you") for name in names]
     town.until(lambda: all(alice.state(message) is MessageState.STORED for message in answers), 25)
+
+
+@pytest.mark.parametrize("kind", ["public", "symmetric"])
+@pytest.mark.parametrize("sleeps_at_h", [12.0, 22.5], ids=["by day", "over midnight"])
+def test_a_machine_that_wakes_has_the_mail_of_who_has_gone(sleeps_at_h: float, kind: str) -> None:
+    """Rings that were pushed to a machine asleep are lost, and who has gone rings no more."""
+    town = Town((kind, sleeps_at_h), private=False)
+    alice, bob = town.friends(kind, "public")
+    town.world.run((sleeps_at_h * 3_600 - town.world.now_at(alice.host).wall_s) % limits.DAY_S)
+    town.world.sleep(alice.host)
+    town.world.run(3_600)
+    message = bob.send("alice", "while you slept")
+    town.until(lambda: bob.state(message) is MessageState.STORED)
+    town.world.run(60)
+    bob.stop()
+    town.world.run(3_600)
+    town.world.wake(alice.host)
+    town.until(lambda: alice.received("bob") == ["while you slept"], 10)

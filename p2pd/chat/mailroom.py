@@ -409,8 +409,11 @@ def read_through(day: int, now: Now) -> int:
 
 
 def sweep_is_due(swept_ms: int, now: Now) -> bool:
-    """Whether the last sweep was as long ago as another follows, by the wall's clock."""
-    return abs(now.wall_ms - swept_ms) >= limits.SWEEP_S * 1000
+    """Whether the last sweep was as long ago as another follows, by the wall's clock, or of another day.
+
+    Rings of that day may have come to nobody since, and are in an inbox that is not listened at any more.
+    """
+    return abs(now.wall_ms - swept_ms) >= limits.SWEEP_S * 1000 or swept_ms // limits.DAY_MS != now.day
 
 
 def until_next_watch_s(now: Now) -> float:

@@ -10,7 +10,8 @@ Rules:
 - a server that we newly know of and that stands nearer than the furthest of them is found by a look-up soon: who writes
   knows it too, and while a network is young few of the first holders stay among the nearest;
 - who does not serve may have a router in front that lets in only answers, for a short while: a small packet now and
-  then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew;
+  then keeps it open for each holder; and who is somewhere else, or was asleep, asks all of them anew, and each for what
+  it took meanwhile;
 - what is pushed is verified, given once, and answered always; what one holder pushes beyond what it may have taken is
   read with the rest of the set;
 - the set is read once, when listening begins, or by who listens; who newly promises is asked after that, alone, for
@@ -272,8 +273,9 @@ class Ear:
             self.search(now)
 
     def renew(self, now: Now) -> None:
-        """Ask them anew, now."""
+        """Ask them anew, now; what they pushed meanwhile went to where we were, or to nobody."""
         if self.holders and not self._is_closed:
+            self._promised.clear()
             self._renew(now)
 
     def _renew(self, now: Now) -> None:
