@@ -256,9 +256,10 @@ class Engine(Application):
         self._ways.look(now)
         while self._for_network and self._dht.joined:
             self._for_network.popleft()(now)
-        if not self._dht.joined or (self._joined and self._on_island is self._dht.is_island):
+        had_joined, self._joined = self._joined, self._dht.joined
+        if not self._joined or (had_joined and self._on_island is self._dht.is_island):
             return
-        self._joined, self._on_island = True, self._dht.is_island  # from one to the other is to join anew
+        self._on_island = self._dht.is_island  # from one to the other is to join anew, and so is to come back
         if self._settings.storage_only:
             return
         listed = self._people.listed()

@@ -55,3 +55,19 @@ def test_a_machine_that_wakes_has_the_mail_of_who_has_gone(sleeps_at_h: float, k
     town.world.run(3_600)
     town.world.wake(alice.host)
     town.until(lambda: alice.received("bob") == ["while you slept"], 10)
+
+
+def test_who_was_cut_off_over_midnight_has_the_mail_of_who_has_gone() -> None:
+    """The rings for it are in an inbox of the day before, at which nobody listens any more."""
+    town = Town("cut off", private=False)
+    alice, bob = town.friends("symmetric", "public")
+    town.world.run((22.5 * 3_600 - town.world.now_at(alice.host).wall_s) % limits.DAY_S)
+    cut = town.world.cut([alice.host])
+    town.world.run(3_600)
+    message = bob.send("alice", "while you were cut off")
+    town.until(lambda: bob.state(message) is MessageState.STORED)
+    town.world.run(60)
+    bob.stop()
+    town.world.run(3_600)
+    town.world.heal(cut)
+    town.until(lambda: alice.received("bob") == ["while you were cut off"], 60)
