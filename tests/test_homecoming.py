@@ -8,7 +8,7 @@ from p2pd.sim.town import PUBLISHED_S, Town
 from p2pd.store import MessageState
 
 pytestmark = pytest.mark.slow
-FRIENDS = 12
+FRIENDS = 20
 SERVERS = 6
 
 
