@@ -69,6 +69,7 @@ class Engine(Application):
         self._effects = EffectQueue()
         self._keys = own.load(store)
         self._started = self._joined = self._on_island = False
+        self._rejoin_at = float("-inf")
         self._house_at: float | None = None
         self._time_moved = 0
         self._resynced: dict[IdentityKey, float] = {}
@@ -256,9 +257,15 @@ class Engine(Application):
         self._ways.look(now)
         while self._for_network and self._dht.joined:
             self._for_network.popleft()(now)
-        had_joined, self._joined = self._joined, self._dht.joined
-        if not self._joined or (had_joined and self._on_island is self._dht.is_island):
+        if not self._dht.joined:
+            self._joined = False
+        if not self._dht.joined or (self._joined and self._on_island is self._dht.is_island):
             return
+        if not self._joined:
+            if now.steady < self._rejoin_at:
+                return
+            self._rejoin_at = now.steady + limits.REJOIN_GAP_S
+        self._joined = True
         self._on_island = self._dht.is_island  # from one to the other is to join anew, and so is to come back
         if self._settings.storage_only:
             return

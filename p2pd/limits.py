@@ -63,9 +63,12 @@ LOOKUP_S = 10.0
 LOOKUPS_OPEN = 1_024
 """Look-ups waiting or under way; further ones fail at once."""
 LOOKUPS_BUSY = LOOKUPS_OPEN // 2
-"""So many waiting, what goes to mailboxes is held back: the rest is for what people wait for, and for reading."""
+"""So many waiting, what goes to mailboxes is held back: the rest is for what people wait for, and for reading.
+No more than these wait of those for which nobody waits."""
 LOOKUPS_BUSY_S = 1.0
 """For so long, and then it is seen whether they still wait."""
+REJOIN_GAP_S = MINUTE_S
+"""Who lost every node joins anew at most so often: all mailboxes are read then, and a single node can come and go."""
 LOOKUPS_ACTIVE = 64
 LOOKUPS_LEISURELY = LOOKUPS_ACTIVE // 2
 """Of these, those for which nobody waits."""

@@ -4,12 +4,24 @@ import pytest
 
 from p2pd import limits
 from p2pd.sim.conditions import Conditions
+from p2pd.sim.resident import Resident
 from p2pd.sim.town import PUBLISHED_S, Town
 from p2pd.store import MessageState
 
 pytestmark = pytest.mark.slow
 FRIENDS = 20
 SERVERS = 6
+LETTER = "while you were away"
+
+
+def writes_and_leaves(town: Town, bob: Resident) -> None:
+    """An hour later, and an hour before anything else happens."""
+    town.world.run(3_600)
+    message = bob.send("alice", LETTER)
+    town.until(lambda: bob.state(message) is MessageState.STORED)
+    town.world.run(60)
+    bob.stop()
+    town.world.run(3_600)
 
 
 def test_mail_of_many_is_there_at_once_and_answers_are_stored_soon() -> None:
@@ -50,14 +62,9 @@ def test_a_machine_that_wakes_has_the_mail_of_who_has_gone(kind: str, sleeps_at_
     alice, bob = town.friends(kind, "public")
     town.world.run((sleeps_at_h * 3_600 - town.world.now_at(alice.host).wall_s) % limits.DAY_S)
     town.world.sleep(alice.host)
-    town.world.run(3_600)
-    message = bob.send("alice", "while you slept")
-    town.until(lambda: bob.state(message) is MessageState.STORED)
-    town.world.run(60)
-    bob.stop()
-    town.world.run(3_600)
+    writes_and_leaves(town, bob)
     town.world.wake(alice.host)
-    town.until(lambda: alice.received("bob") == ["while you slept"], 10)
+    town.until(lambda: alice.received("bob") == [LETTER], 10)
 
 
 def test_who_was_cut_off_over_midnight_has_the_mail_of_who_has_gone() -> None:
@@ -66,11 +73,6 @@ def test_who_was_cut_off_over_midnight_has_the_mail_of_who_has_gone() -> None:
     alice, bob = town.friends("symmetric", "public")
     town.world.run((22.5 * 3_600 - town.world.now_at(alice.host).wall_s) % limits.DAY_S)
     cut = town.world.cut([alice.host])
-    town.world.run(3_600)
-    message = bob.send("alice", "while you were cut off")
-    town.until(lambda: bob.state(message) is MessageState.STORED)
-    town.world.run(60)
-    bob.stop()
-    town.world.run(3_600)
+    writes_and_leaves(town, bob)
     town.world.heal(cut)
-    town.until(lambda: alice.received("bob") == ["while you were cut off"], 60)
+    town.until(lambda: alice.received("bob") == [LETTER], 60)

@@ -268,6 +268,9 @@ class Mailroom:
             for contact in self._accepted()
             if everybody or contact.swept_day != now.day or not self._reach.has_link(contact.identity)
         ]
+        # what an earlier sweep has left is read by this one
+        self._unread = deque(read for read in self._unread if not read.sweep.whole)
+        self._unread_leisurely.clear()
         reads = [read for contact in wanted for read in self._reads_of(contact, now)]
         reads.sort(key=lambda read: (read.where.day > now.day, -read.where.day))
         for read in reads:  # everybody's of today first: holders answer us so much a second

@@ -374,7 +374,7 @@ class Dht:
     @property
     def is_busy(self) -> bool:
         """Whether so many look-ups wait that what can come later should."""
-        return self._searches.waiting >= limits.LOOKUPS_BUSY
+        return self._searches.is_busy
 
     @property
     def receipts_wanted(self) -> int:

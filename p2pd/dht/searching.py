@@ -212,7 +212,8 @@ class Searches:
         `grows` asks more at once the longer it lasts.  `on_step` is called with each answer or silence that has not
         ended it.
         """
-        if self.waiting >= limits.LOOKUPS_OPEN:
+        is_leisurely = cause in LEISURELY
+        if self.waiting >= limits.LOOKUPS_OPEN or (is_leisurely and len(self._idling) >= limits.LOOKUPS_BUSY):
             return None
         make = partial(
             self._new_lookup,
@@ -226,7 +227,7 @@ class Searches:
             grows,
         )
         search = Search(self, errand, cause=cause, own=own, make_lookup=make, on_step=on_step)
-        (self._idling if search.is_leisurely else self._waiting).append(search)
+        (self._idling if is_leisurely else self._waiting).append(search)
         self._begin_waiting(now)
         return search
 
@@ -234,6 +235,11 @@ class Searches:
     def waiting(self) -> int:
         """How many look-ups have not begun."""
         return len(self._waiting) + len(self._idling)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many wait, for which somebody waits, that what can come later should."""
+        return len(self._waiting) >= limits.LOOKUPS_BUSY
 
     def told(self, teller: Peer, contacts: list[Contact], now: Now) -> list[Peer]:
         """Those of the nodes it named that are well formed, that it may know, and that can be asked."""

@@ -430,6 +430,18 @@ def test_a_long_absence_with_many_contacts_is_read_in_pieces(post: Post, stack: 
     assert {contact.swept_day for contact in post.reader.store.contacts()} == {back.day}
 
 
+def test_a_sweep_takes_the_place_of_what_the_one_before_has_left(post: Post, stack: ExitStack) -> None:
+    for number in range(20):
+        post.reader.knows(Person(f"friend {number}", stack))
+    back = after(14 * limits.DAY_S, NOON)
+    room = post.reader.mailroom
+    lengths = []
+    for minutes in range(4):
+        post.begin(after(60 * minutes, back))
+        lengths.append(len(room._unread) + len(room._unread_leisurely))
+    assert max(lengths) <= lengths[0] + limits.MAILBOXES_READ
+
+
 def test_nothing_is_read_of_the_blocked(post: Post) -> None:
     post.put(1)
     post.begin(NOON)
