@@ -1,17 +1,19 @@
 """The floor of all links: aioquic's connection as it comes, on our socket and its reader, nothing of ours above it.
 
-`python -m bench.bare` is the far end: it says its port, sends back what comes on a stream that begins
-with `E`, and answers the end of one that begins with `S` with one byte.
+`python -m bench.bare` is the far end: it says its port, sends back what comes on a stream that begins with `E`, does
+the same after a commit where it begins with `D`, and answers the end of one that begins with `S` with one byte.
 It has neither our windows nor our checks of the peer, and the same certificates and sizes of packets.
 """
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from time import perf_counter
 
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import StreamDataReceived
 
+from bench.disk import disk
 from bench.echo import PAYLOAD, far_end, say, until_told
 from bench.result import spread
 from p2pd import limits
@@ -22,7 +24,7 @@ from p2pd.net.tuning import QuicTuning
 from p2pd.net.udp import UdpSocket
 from p2pd.types import Endpoint
 
-ECHO, SINK = b"E", b"S"
+ECHO, DURABLE, SINK = b"E", b"D", b"S"
 CHUNK = bytes(16 * limits.KIB)
 UNSENT_HIGH_BYTES, UNSENT_LOW_BYTES = 256 * limits.KIB, 64 * limits.KIB
 """Bulk waits while more than the first is unsent, until no more than the second is."""
@@ -31,8 +33,9 @@ UNSENT_HIGH_BYTES, UNSENT_LOW_BYTES = 256 * limits.KIB, 64 * limits.KIB
 class Bare:
     """One end: a socket, and the one connection on it."""
 
-    def __init__(self, quic: QuicConnection | None = None) -> None:
+    def __init__(self, quic: QuicConnection | None = None, commit: Callable[[], None] = lambda: None) -> None:
         self.quic = quic
+        self._commit = commit
         self.arrived: dict[int, int] = {}
         self._kinds: dict[int, bytes] = {}
         self._loop = asyncio.get_running_loop()
@@ -100,7 +103,9 @@ class Bare:
         if self.quic.configuration.is_client:
             return
         kind = self._kinds.setdefault(stream, event.data[:1])
-        if kind == ECHO:
+        if kind == DURABLE:
+            self._commit()
+        if kind in (ECHO, DURABLE):
             self.quic.send_stream_data(stream, event.data)
         elif event.end_stream:
             self.quic.send_stream_data(stream, SINK, end_stream=True)
@@ -116,17 +121,19 @@ async def _dialled(port: int) -> Bare:
     return bare
 
 
-async def _echo(port: int, count: int) -> dict[str, float]:
+async def _echo(port: int, count: int, kind: bytes, commit: Callable[[], None]) -> dict[str, float]:
     bare = await _dialled(port)
     assert bare.quic is not None
     stream = bare.quic.get_next_available_stream_id()
     times: list[float] = []
     for number in range(count):
         begun = perf_counter()
-        bare.quic.send_stream_data(stream, ECHO + PAYLOAD[1:])
+        commit()
+        bare.quic.send_stream_data(stream, kind + PAYLOAD[1:])
         bare.flush()
         while bare.arrived.get(stream, 0) < len(PAYLOAD) * (number + 1):
             await bare.progress()
+        commit()
         times.append((perf_counter() - begun) * 1000)
     bare.close()
     return spread(times[count // 10 :])
@@ -156,7 +163,13 @@ async def _bulk(port: int, size: int) -> float:
 def echo_ms(count: int) -> dict[str, float]:
     """Round trips of 200 bytes on one stream, in milliseconds."""
     with far_end("bench.bare") as (port,):
-        return asyncio.run(_echo(int(port), count))
+        return asyncio.run(_echo(int(port), count, ECHO, lambda: None))
+
+
+def durable_echo_ms(count: int) -> dict[str, float]:
+    """The same with the three commits of a text: before it leaves, before its answer leaves, and of the answer."""
+    with far_end("bench.bare") as (port,), disk() as one:
+        return asyncio.run(_echo(int(port), count, DURABLE, one.commit))
 
 
 def bulk_mb_per_s(size: int) -> float:
@@ -166,11 +179,12 @@ def bulk_mb_per_s(size: int) -> float:
 
 
 async def _serve() -> None:
-    bare = Bare()
-    await bare.socket.start()
-    say(bare.socket.bound.port)
-    await until_told()
-    bare.close()
+    with disk() as one:
+        bare = Bare(commit=one.commit)
+        await bare.socket.start()
+        say(bare.socket.bound.port)
+        await until_told()
+        bare.close()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
 """What figures are compared with, measured anew beside each of them: a shared machine is never twice the same."""
 
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
 from bench import echo
+from bench.disk import disk
 from bench.setting import Bench, timed_ms
 from tests.integration.fleet import environment
-
-ROW = bytes(500)
 
 
 def udp_echo_ms(bench: Bench) -> float:
@@ -26,18 +22,13 @@ def python_start_ms() -> float:
 
 
 def commits_ms(count: int, rest_s: float = 0.0) -> list[float]:
-    """Committing a row of 500 bytes with a full sync, as every message is, on the disk where the homes lie.
+    """Committing a row.
 
     `rest_s` before each is what a daemon does between the commits of one text: the disk has then to be woken, too.
     """
-    with tempfile.TemporaryDirectory(prefix="p2p-", dir="/tmp") as folder:
-        database = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("CREATE TABLE floor (row BLOB)")
-        times = []
+    times = []
+    with disk() as one:
         for _ in range(count):
             time.sleep(rest_s)
-            times.append(timed_ms(lambda: database.execute("INSERT INTO floor VALUES (?)", (ROW,))))
-        database.close()
+            times.append(timed_ms(one.commit))
     return times

@@ -93,6 +93,7 @@ def test_an_unknown_figure_is_refused():
 def test_the_floors_run():
     assert len(echo.round_trips_ms(20)) == 20
     assert bare.echo_ms(200)["p50"] > 0
+    assert bare.durable_echo_ms(200)["p50"] > 0
     assert bare.bulk_mb_per_s(1 << 20) > 0
 
 

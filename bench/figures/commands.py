@@ -13,11 +13,12 @@ REST_S = 0.002
 
 
 def floors(bench: Bench) -> None:
-    """The floors alone: a datagram, a bare aioquic stream, a commit, a start of Python."""
+    """The floors alone: a datagram, a bare aioquic stream, a commit, the way of a text, a start of Python."""
     count = bench.count(3_000, 500)
     for name, samples in (
         ("bare asyncio UDP echo, round trip", spread(round_trips_ms(count))),
         ("bare aioquic stream, echo round trip", bare.echo_ms(count)),
+        ("bare aioquic stream, echo with a text's three commits", bare.durable_echo_ms(count)),
         ("SQLite commit with full sync", spread(commits_ms(count))),
         ("SQLite commit with full sync, after 2 ms of rest", spread(commits_ms(count, REST_S))),
         ("python -c ''", spread([python_start_ms() for _ in range(bench.count(RUNS, 10))])),

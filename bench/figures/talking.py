@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from statistics import mean, median
 from time import perf_counter
 
+from bench import bare
 from bench.control import UNDER_WAY, carry_out
 from bench.floors import udp_echo_ms
 from bench.line import LONG, LOOPBACK, LOSSY, Line
@@ -50,6 +51,10 @@ def _text(bench: Bench, line: Line, count: int) -> float:
     if line is LOOPBACK:
         note = "two real daemons, each committing FULL; floor: bare asyncio UDP echo, p50"
         bench.show(Result(name, "ms", spread(times), {"p50": 15, "p99": 80}, floor, facts=cost, note=note))
+        least = bare.durable_echo_ms(count)
+        note = "two programs that do nothing else: no daemon, no API, no ratchet"
+        name = "floor: bare aioquic stream, echo with a text's three commits"
+        bench.show(Result(name, "ms", least, {}, floor, note=note))
     else:
         bench.show(Result(name, "ms", spread(times), line=line.name))
     return median(times)
