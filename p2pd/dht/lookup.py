@@ -21,11 +21,14 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 
 from p2pd import limits
 from p2pd.dht.candidates import Candidate, Claim, State
 from p2pd.dht.peers import Diversity, Peer, by_distance
 from p2pd.types import NodeKey
+
+_DISTANCE = attrgetter("distance")
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class _Path:
     best: int | None = None
     """The distance of the nearest node that answered."""
     members: list[Candidate] = field(default_factory=list)
+    """Nearest first."""
 
 
 class Lookup:
@@ -199,20 +203,17 @@ class Lookup:
     def _next_of_paths(self) -> Candidate | None:
         """The nearest that any path may ask now."""
         free = [candidate for path in self._paths if (candidate := self._next_of_path(path)) is not None]
-        return min(free, key=lambda candidate: candidate.distance, default=None)
+        return min(free, key=_DISTANCE, default=None)
 
     def _next_of_path(self, path: _Path) -> Candidate | None:
         if path.asking or path.steps >= limits.LOOKUP_PATH_STEPS:
             return None
-        nearest: Candidate | None = None
         for candidate in path.members:
-            if candidate.state is not State.KNOWN or (nearest and nearest.distance < candidate.distance):
-                continue
-            if not candidate.doubtful and not self._suspect(candidate.peer):
-                nearest = candidate
-        if nearest is None or (path.best is not None and nearest.distance > path.best):
-            return None
-        return nearest
+            if path.best is not None and candidate.distance > path.best:
+                break
+            if candidate.state is State.KNOWN and not candidate.doubtful and not self._suspect(candidate.peer):
+                return candidate
+        return None
 
     def _next_merged(self) -> Candidate | None:
         view = self._view(self._width)
@@ -274,8 +275,8 @@ class Lookup:
         if source is not None:
             candidate.hear(peer, source)
         self._candidates[peer.key] = candidate
-        self._paths[path].members.append(candidate)
-        insort(self._ranked, candidate, key=lambda c: c.distance)
+        insort(self._paths[path].members, candidate, key=_DISTANCE)
+        insort(self._ranked, candidate, key=_DISTANCE)
 
     def _free(self, candidate: Candidate) -> None:
         if candidate.state is State.ASKED:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from kademlia.node import Node, NodeHeap
+from kademlia.node import Node
 from kademlia.routing import KBucket, RoutingTable
 
 from p2pd import limits
@@ -75,15 +75,6 @@ class _Bucket(KBucket):  # type: ignore[misc]
         return one, two
 
 
-class _Nearest(NodeHeap):  # type: ignore[misc]
-    """A heap filled at once, without the library's search for duplicates: a table has none."""
-
-    def __init__(self, target: Node, size: int, entries: list[Entry]) -> None:
-        super().__init__(target, size)
-        # Nodes that failed lately come after all others; ids break no ties, since no two are equal.
-        self.heap = [((entry.strikes > 0, target.long_id ^ entry.long_id), entry) for entry in entries]
-
-
 class _Buckets(RoutingTable):  # type: ignore[misc]
     """The library's list of buckets over 256 bits."""
 
@@ -112,19 +103,20 @@ class _Buckets(RoutingTable):  # type: ignore[misc]
         return self.add_contact(node)
 
     def find_neighbors(self, node: Node, k: int | None = None, exclude: Any = None) -> list[Entry]:
-        """The true nearest `k`; the library's `exclude` is not used.
+        """The true nearest `k`, those that failed lately after all others; the library's `exclude` is not used.
 
         Buckets are key ranges with a common prefix: all of a nearer one's nodes are nearer than any of the next.
         """
         count = k or self.ksize
         found: list[Entry] = []
         healthy = 0
-        for bucket in sorted(self.buckets, key=lambda bucket: bucket.distance(node.long_id)):
+        place = node.long_id
+        for bucket in sorted(self.buckets, key=lambda bucket: bucket.distance(place)):
             if healthy >= count:
                 break
             found += bucket.nodes.values()
             healthy += sum(not entry.strikes for entry in bucket.nodes.values())
-        return list(_Nearest(node, count, found))
+        return sorted(found, key=lambda entry: (entry.strikes > 0, place ^ entry.long_id))[:count]
 
     def entries(self) -> Iterator[Entry]:
         return chain.from_iterable(bucket.nodes.values() for bucket in self.buckets)

@@ -100,7 +100,7 @@ class Serving:
     # --- reading
 
     def _values(self, get: Get, asker: Peer, room: int, now: Now) -> Values:
-        """Live records first, a few tombstones, then nodes nearer to the key."""
+        """Live records first, a few tombstones, then nodes nearer to the key: whoever has a single asks nobody else."""
         room -= _REPLY_HEAD_BYTES
         known = dict.fromkeys(get.known)
         rows = [
@@ -120,7 +120,8 @@ class Serving:
                 tombstones += row.tombstone
             else:
                 more += not row.tombstone
-        return Values(given, more, self._contacts(get.key, asker, room))
+        is_found = bool(given) and not rows[0].item
+        return Values(given, more, [] if is_found else self._contacts(get.key, asker, room))
 
     def _contacts(self, target: bytes, asker: Peer, room: int) -> list[Contact]:
         contacts: list[Contact] = []

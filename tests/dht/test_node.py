@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from p2pd.dht.holdings import Source
+from p2pd.dht.peers import Peer
+from p2pd.dht.questions import Question
 from p2pd.domains import Domain
 from p2pd.errors import UsageError
-from p2pd.types import AddressKey, Endpoint, NodeHint, Now
+from p2pd.types import AddressKey, Endpoint, NodeHint, Now, RecordKey
 from p2pd.wire.record import Family, Record, record_key
-from p2pd.wire.rpc import Refusal
+from p2pd.wire.rpc import Get, Refusal, Values
 from tests.dht.virtual import (
     OPEN,
     PRIVATE,
@@ -111,6 +113,27 @@ class TestForty:
         told = forty.put(forty.host(6), [tombstone(key, now, item_of("letter"), Family.SET)])
         assert told[-1].rounds == 1
         assert forty.get(forty.host(7), Family.SET, key.public).records == []
+
+    def test_who_is_given_a_single_is_told_of_nobody_else(self, forty: Network) -> None:
+        key, writer = key_of("found at once"), key_of("letters found")
+        forty.put(forty.host(5), [single(key, forty.world.now, 2)])
+        forty.put(forty.host(5), [set_item(writer, forty.world.now, item_of("letter"))])
+
+        def answer(place: bytes, sequence: int = 0) -> Values:
+            holder, asker = forty.nearest(place, 2)
+            peer = Peer(forty.machines[asker].key, Endpoint(asker, 4242))
+            question = Question(peer, Get(RecordKey(place), [], sequence), True, True, key_of("unused"), 1_200)
+            told = forty.machines[holder].dht._serving.answer(question, forty.world.now)
+            assert told is not None
+            assert isinstance(told.body, Values)
+            return told.body
+
+        found = answer(record_key(Family.SINGLE, key.public))
+        assert (len(found.records), found.contacts) == (1, [])
+        nothing_newer = answer(record_key(Family.SINGLE, key.public), 2)
+        assert not nothing_newer.records
+        assert nothing_newer.contacts
+        assert answer(record_key(Family.SET, writer.public)).contacts  # others may hold more of a set
 
     @pytest.mark.parametrize("family", [Family.SET, Family.OPEN_SET])
     def test_a_tombstone_ends_an_item_also_before_it_comes(self, forty: Network, family: Family) -> None:
