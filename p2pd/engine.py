@@ -239,7 +239,11 @@ class Engine(Application):
         if not self._started:
             return 0.0
         due = [when for machine in (self._dht, *self._machines) if (when := machine.next_deadline()) is not None]
-        return min([*due, *([self._house_at] if self._house_at is not None else [])], default=None)
+        if self._house_at is not None:
+            due.append(self._house_at)
+        if not self._joined and self._dht.joined:
+            due.append(self._rejoin_at)
+        return min(due, default=None)
 
     def take_effects(self) -> list[Effect]:
         """What the turn wants of the world."""

@@ -1,5 +1,7 @@
 """Somebody comes home, or wakes a machine, to mail of friends who have gone meanwhile."""
 
+from itertools import pairwise
+
 import pytest
 
 from p2pd import limits
@@ -76,3 +78,24 @@ def test_who_was_cut_off_over_midnight_has_the_mail_of_who_has_gone() -> None:
     writes_and_leaves(town, bob)
     town.world.heal(cut)
     town.until(lambda: alice.received("bob") == [LETTER], 60)
+
+
+def test_a_single_node_that_comes_and_goes_makes_nobody_join_anew_each_time() -> None:
+    """To join anew is to read every mailbox: once a minute at most."""
+    town = Town("comes and goes", servers=1)
+    alice = town.person()
+    town.world.run(120)
+    dht, begun = alice.engine._dht, []
+    mailroom = alice.engine._mailroom
+    start = mailroom.start
+    mailroom.start = lambda now, settle_s: (begun.append(now.steady), start(now, settle_s))  # type: ignore[method-assign]
+    (entry,) = dht._table.entries()
+    for _ in range(50):
+        alice.do(lambda engine, now: engine._dht._table.remove(entry.peer.key))
+        town.world.run(1)
+        alice.do(lambda engine, now: engine._dht._table.seen(entry.peer, now.steady))
+        town.world.run(2)
+    assert 2 <= len(begun) <= 3
+    town.world.run(limits.REJOIN_GAP_S)
+    assert all(after - before == pytest.approx(limits.REJOIN_GAP_S, abs=1.5) for before, after in pairwise(begun))
+    assert alice.engine._joined
