@@ -51,6 +51,8 @@ MLDHT = Sessions(0.426, 7.9, 0.35)
 """Its availability was not measured; that of IPFS."""
 PC8H = Sessions(1.5, 6.5, 0.25)
 """Office computers."""
+MEASURED = (PC8H, IPFS22, MLDHT)
+"""By a seed's remainder: many seeds play all of them."""
 
 
 class Resident(Protocol):

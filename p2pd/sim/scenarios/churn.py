@@ -3,7 +3,7 @@
 from functools import partial
 
 from p2pd.errors import P2pdError
-from p2pd.sim.churn import IPFS22, Churn
+from p2pd.sim.churn import MEASURED, Churn
 from p2pd.sim.resident import Resident
 from p2pd.sim.stage import Scenario, Stage
 
@@ -22,10 +22,12 @@ READABLE = 0.99
 def play(stage: Stage) -> None:
     """Records are put while the servers come and go, and each is read every hour from then on."""
     writer, reader = stage.add_people(SCENARIO.people)
+    sessions = MEASURED[stage.options.seed % len(MEASURED)]
+    stage.facts["mean session, h"] = round(sessions.session_mean_s / 3600, 1)
     churn = Churn(
         stage.world,
         list(stage.town.servers),
-        IPFS22,
+        sessions,
         stage.options.seed,
         for_good=FOR_GOOD,
         newcomer=partial(stage.town.server, up=False),
