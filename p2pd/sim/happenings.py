@@ -23,7 +23,7 @@ _FULL_S = 60.0
 _SMALL_MTU_BYTES = limits.QUIC_DATAGRAM_BYTES - 1
 """Datagrams of the DHT pass, and nothing of QUIC's."""
 _JUMPS_S = (1.0, 30.0, 700.0, 7_200.0, 90_000.0)
-"""Of wall clocks: from below the tolerance of ten minutes to more than a day."""
+"""Of clocks: from below the tolerance of ten minutes to more than a day."""
 
 
 def kill(stage: Stage) -> None:
@@ -97,6 +97,17 @@ def jump(stage: Stage) -> None:
     if resident is not None:
         stage.jump(resident.host, stage.random.choice((-1, 1)) * stage.random.choice(_JUMPS_S))
         stage.world.after(_while(stage), lambda: stage.set_right(resident.host))
+
+
+def leap(stage: Stage) -> None:
+    """A steady clock leaps forward, and its wall clock with it or not; back it never goes."""
+    resident = _someone(stage)
+    if resident is not None:
+        seconds = stage.random.choice(_JUMPS_S)
+        if stage.random.random() < 0.5:
+            stage.jump(resident.host, seconds)
+            stage.world.after(_while(stage), lambda: stage.set_right(resident.host))
+        stage.world.jump_steady(resident.host, seconds)
 
 
 def cut(stage: Stage) -> None:
@@ -180,6 +191,7 @@ MENU: tuple[tuple[Happening, int], ...] = (
     (stall, 3),
     (silence, 3),
     (jump, 4),
+    (leap, 2),
     (cut, 5),
     (no_way, 8),
     (move, 4),

@@ -109,7 +109,7 @@ class Host:
     asleep: bool = False
     stalled: bool = False
     lag_s: float = 0.0
-    """How long the host has been suspended in all: so far its steady clock is behind."""
+    """How far its steady clock is behind: how long the host has been suspended in all, less what that clock leapt."""
     slept_at: float = 0.0
     wall_offset_ms: int = START_WALL_MS
     timer: float | None = None

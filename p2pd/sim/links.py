@@ -110,6 +110,15 @@ class Links:
             if end.asked_at is not None:
                 end.asked_at += slept_s
 
+    def leap(self, host: Host, seconds: float) -> None:
+        """The host's steady clock has leapt: what was quiet for too long by it has ended, and nobody is told."""
+        self.sleep(host, -seconds)
+        for dial in self._dials.of(host):
+            dial.deadline -= seconds
+        for end in list(self._ends.get(host.name, {}).values()):
+            if end.up and self._agenda.time_s >= end.heard_at + limits.IDLE_S:
+                self._over(end, "idle")
+
     def resume(self, host: Host) -> None:
         """The process is run again: first it finds what has come, then what is overdue happens."""
         self._dials.resume(host)

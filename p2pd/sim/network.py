@@ -254,6 +254,17 @@ class World:
         self._hosts[host].wall_offset_ms += int(seconds * 1000)
         self._note(host, "wall clock jumped", seconds)
 
+    def jump_steady(self, host: str, seconds: float) -> None:
+        """The host's steady clock leaps forward, as where one counts a sleep, or a virtual machine is moved."""
+        if seconds < 0:
+            raise ValueError("a steady clock never goes back")
+        place = self._hosts[host]
+        place.lag_s -= seconds
+        self.links.leap(place, seconds)
+        self._note(host, "steady clock jumped", seconds)
+        if place.running:
+            self._resume(place)
+
     def pass_days(self, days: float) -> None:
         """Every wall clock jumps by so much, as if nobody had done anything meanwhile."""
         jump_ms = int(days * limits.DAY_MS)

@@ -150,6 +150,29 @@ def test_a_wall_clock_jumps_alone() -> None:
     assert stage.world.now_at("10.7.7.7") == stage.world.now
 
 
+def test_a_steady_clock_leaps_forward_alone_and_rings_what_is_due() -> None:
+    stage = Stagehand()
+    stage.world.call(B, lambda _now: setattr(stage[B], "rings_at", HOUR / 2.0))
+    stage.world.run(5)
+    stage.world.jump_steady(B, HOUR)
+    stage.world.run(1)
+    assert stage[B].times("on_timer") == [pytest.approx(HOUR + 5, abs=0.1)]
+    assert stage.world.now_at(B).steady == pytest.approx(stage.world.now_at(A).steady + HOUR)
+    assert stage.world.now_at(B).wall_ms == stage.world.now_at(A).wall_ms
+    with pytest.raises(ValueError, match="never goes back"):
+        stage.world.jump_steady(B, -1)
+
+
+@pytest.mark.parametrize(("leap_s", "survives"), [(1, True), (HOUR, False)])
+def test_a_link_outlives_a_short_leap_only(leap_s: float, survives: bool) -> None:
+    stage = Stagehand()
+    stage.link()
+    stage.world.jump_steady(B, leap_s)
+    stage.world.run(60)
+    for host in (A, B):
+        assert bool(stage[host].heard("on_link_closed")) is not survives
+
+
 def test_calm_ends_every_fault_at_a_host() -> None:
     stage = Stagehand()
     stage.world.sleep(B)

@@ -1,6 +1,6 @@
-"""Machines are suspended, processes stall, wall clocks jump either way, while people write."""
+"""Machines are suspended, processes stall, wall clocks jump either way and steady ones forward, while people write."""
 
-from p2pd.sim.happenings import jump, stall, suspend
+from p2pd.sim.happenings import jump, leap, stall, suspend
 from p2pd.sim.stage import Scenario, Stage
 
 
@@ -10,7 +10,7 @@ def play(stage: Stage) -> None:
     stage.add_people(SCENARIO.people)
     end = stage.world.time_s + stage.options.hours * 3600
     while stage.world.time_s < end:
-        draw.choice((jump, suspend, stall))(stage)
+        draw.choice((jump, leap, suspend, stall))(stage)
         for _ in range(draw.randint(1, 3)):
             stage.some_letter(draw.choice((0, 300)))
             stage.run(draw.choice((0.1, 2.0, 20.0, 300.0)))
