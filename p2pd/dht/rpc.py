@@ -50,26 +50,32 @@ _SMALL = rpc.Ping | rpc.Listen | rpc.Push | rpc.Probe | rpc.Reach
 
 
 @dataclass(slots=True)
-class _Open:
-    """A question of ours that waits for its answer."""
+class _Sent:
+    """A question of ours, as far as its answer can say how slow the line is."""
 
     peer: Peer
-    own: SigningKey
-    body: Body
-    cause: Cause
-    then: Then
-    on_slow: OnSlow | None
     sent_s: float
     timeout_s: float
-    token: bytes
-    slow: bool = False
-    repeated: bool = False
-    alarm: Alarm | None = None
 
     def delays_s(self, now: Now) -> tuple[float, float]:
         """How long its answer took at least and at most: it may be that to the repetition."""
         since_s = now.steady - self.sent_s
         return since_s - self.timeout_s if since_s >= self.timeout_s else since_s, since_s
+
+
+@dataclass(slots=True)
+class _Open(_Sent):
+    """One that waits for its answer."""
+
+    own: SigningKey
+    body: Body
+    cause: Cause
+    then: Then
+    on_slow: OnSlow | None
+    token: bytes
+    slow: bool = False
+    repeated: bool = False
+    alarm: Alarm | None = None
 
 
 class Rpc:
@@ -120,8 +126,8 @@ class Rpc:
         """Those held back by the window; apart from them what others are given to keep, for which nobody waits."""
         self._freed = 0
         """Places that came free, modulo `WINDOW_MIN`."""
-        self._late: Recent[bytes, _Open] = Recent(limits.RPCS_LATE)
-        """Questions given up, of which a late answer shows how slow the line is."""
+        self._late: Recent[bytes, _Sent] = Recent(limits.RPCS_LATE)
+        """Questions given up; whoever asked them is not kept with them."""
         self._agreements = TokenBucket(limits.AGREEMENTS_PER_S, limits.AGREEMENTS_BURST)
 
     # --- asking
@@ -158,7 +164,7 @@ class Rpc:
         times = self._times(body)
         timeout_s = times.timeout_s(peer.key)
         token = self._tokens.of(peer, now)
-        question = _Open(peer, own or self._node, body, cause, then, on_slow, now.steady, timeout_s, token)
+        question = _Open(peer, now.steady, timeout_s, own or self._node, body, cause, then, on_slow, token)
         id = self._random.bytes(limits.RPC_ID_BYTES)
         self._open[id] = question
         self._awaited.setdefault(peer, {})[id] = None
@@ -244,7 +250,7 @@ class Rpc:
         question = self._open[id]
         if now.steady >= question.sent_s + limits.HARD_TIMEOUTS * question.timeout_s:
             self._close(id, now)
-            self._late.put(id, question)
+            self._late.put(id, _Sent(question.peer, question.sent_s, question.timeout_s))
             self._times(question.body).unanswered()
             self._handler.on_unanswered(question.peer, now)
             question.then(None, now)

@@ -7,6 +7,7 @@
 | `_write_connection_limits`, `_write_stream_limits`| receive windows that follow consumption, not arrival (R20)   |
 | `_local_max_data`, `_local_max_streams_*`         | the same; how many streams a peer may open                   |
 | `_handle_crypto_frame`                             | how much of a TLS handshake is kept (R20)                    |
+| `_handshake_complete`, `_crypto_buffers`           | room for a handshake, given back when it is over             |
 | `_streams`, sender's `_buffer_start`, `_buffer_stop` | bytes written that the peer has not acknowledged          |
 | `_network_paths`                                  | which of the peer's addresses is proven, and what went there |
 | all attributes but that                           | what an ended connection holds, given back at once           |
@@ -17,7 +18,7 @@
 aioquic as it is doubles a window whenever half of it is used, and backs a gap in a stream with real memory: 791 bytes
 of packets hold a gibibyte.  Here a window ends at what was consumed plus a constant.  Of a TLS message it keeps what
 has come until all has, up to 16 MiB, for as long as the connection lives, and copies all of it with every packet.  Here
-a handshake has a largest size.
+a handshake has a largest size, and ours no more room than it needs: aioquic keeps 48 KiB for it.
 Rules: every name above has a test, and `check_private_names` refuses to start on a version where one has changed.
 """
 
@@ -38,6 +39,8 @@ from p2pd.types import NodeKey
 
 _UNPROVEN_TIMES = 3
 """RFC 9000, section 8.1."""
+_OUR_MESSAGES_BYTES = 4 * limits.KIB
+"""Room for what we say in each stage of a TLS handshake: less than 1 KiB."""
 _PASSED_S = 1e-6
 """An acknowledgement that was due before now is not paced; one that is due now would be, and spin until it is sent."""
 
@@ -74,6 +77,7 @@ class FlowConnection(QuicConnection):
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
+        self._crypto_buffers = {epoch: Buffer(capacity=_OUR_MESSAGES_BYTES) for epoch in self._crypto_buffers}
         if not self.configuration.is_client:
             self.tls._request_client_certificate = True
 
@@ -148,6 +152,12 @@ class FlowConnection(QuicConnection):
         if end > limits.HANDSHAKE_BYTES:
             raise QuicConnectionError(QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type, "handshake too long")
         super()._handle_crypto_frame(context, frame_type, buf)
+        if self._handshake_complete:
+            self._crypto_buffers.clear()  # without session tickets, TLS has nothing more to say
+
+    def handshake_room(self) -> int:
+        """Bytes that TLS has to write its messages to."""
+        return sum(buffer.capacity for buffer in self._crypto_buffers.values())
 
     def next_event(self) -> QuicEvent | None:
         """The next event, as aioquic's; bytes of a stream count as unread from here on."""

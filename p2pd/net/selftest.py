@@ -38,6 +38,7 @@ def _shake_hands(random: RandomSource) -> None:
     rehearsal = _Rehearsal(here, there)
     dialler, acceptor = rehearsal.dialler, rehearsal.acceptor
     rehearsal.go_on()
+    _require(dialler.handshake_room() == acceptor.handshake_room() == 0, "the room that a handshake had")
     _require(dialler.peer_identity() == (there.node, there.digest), "the dialler's view of the acceptor")
     _require(acceptor.peer_identity() == (here.node, here.digest), "the acceptor's view of the dialler")
     stream = dialler.get_next_available_stream_id()

@@ -6,6 +6,7 @@ import pytest
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicErrorCode
+from aioquic.tls import Epoch
 
 from p2pd import limits
 from p2pd.errors import PeerError
@@ -210,6 +211,26 @@ def test_what_a_connection_held_is_given_back_with_its_end(pair: Pair) -> None:
     assert held - left > limits.STREAM_WINDOW_BYTES
     assert pair.acceptor.get_peer_address() == "dialler"
     assert pair.acceptor.unsent(0) == 0
+
+
+def test_the_room_for_a_handshake_is_given_back_when_it_is_over() -> None:
+    pair = Pair(begins=False)
+    assert 0 < pair.dialler.handshake_room() <= 12 * limits.KIB
+    pair.step(10)
+    assert pair.dialler.handshake_room() == pair.acceptor.handshake_room() == 0
+
+
+@pytest.mark.parametrize("says", ["dialler", "acceptor"])
+@pytest.mark.parametrize("message", [1, 2, 4, 11, 20, 24])
+def test_who_goes_on_with_tls_after_its_handshake_is_no_more_than_refused(pair: Pair, says: str, message: int) -> None:
+    """A hello, a ticket, a certificate, a finish, a new key: none has room any more, and none needs it."""
+    liar, victim = (pair.dialler, pair.acceptor) if says == "dialler" else (pair.acceptor, pair.dialler)
+    liar._crypto_streams[Epoch.ONE_RTT].sender.write(bytes([message, 0, 0, 40]) + bytes(40))
+    pair.step(20)
+    assert victim.handshake_room() == 0
+    ended = victim.ended()
+    assert ended is not None
+    assert QuicErrorCode.CRYPTO_ERROR <= ended.error_code <= QuicErrorCode.CRYPTO_ERROR + 0xFF
 
 
 def test_the_self_test_passes_on_the_pinned_version() -> None:
