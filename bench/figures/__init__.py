@@ -15,6 +15,7 @@ ALL: dict[str, Measure] = {
     "crowded": talking.crowded,
     "bulk": linking.bulk,
     "held": linking.held,
+    "befriended": linking.befriended,
     "stored": away.stored,
     "cold": away.cold,
     "newcomer": away.newcomer,

@@ -1,10 +1,11 @@
 """Links: what they carry beside the bare connection, and what holding many of them costs."""
 
+import time
 from statistics import median, quantiles
 
-from bench import bare, linked
+from bench import bare, friends, linked
 from bench.result import Result
-from bench.setting import Bench
+from bench.setting import SETTLE_S, SMALL_CROWD, Bench
 from p2pd import limits
 
 ROUNDS = 5
@@ -55,5 +56,24 @@ def held(bench: Bench) -> None:
             {"value": median(each_kb)},
             {"value": 100},
             note="growth of the accepting process: links of `p2pd.net`, each has echoed a frame; no sessions above",
+        )
+    )
+
+
+def befriended(bench: Bench) -> None:
+    """Memory of 200 friends who are linked to one daemon, for each of them."""
+    count = bench.count(HELD, 20)
+    with bench.town(SMALL_CROWD) as place:
+        (alice,) = place.people("alice", flags=("--accept-requests",))
+        time.sleep(SETTLE_S)
+        each, later = friends.held_bytes(alice, place.fleet.bootstrap, count)
+    bench.show(
+        Result(
+            f"{count} friends held by a daemon, memory of each",
+            "kB",
+            {"value": each / 1000},
+            {"value": 100},
+            facts={"of the second half": round(later / 1000, 1)},
+            note="growth of a daemon that knew nobody: link, contact, sessions, and what its caches took meanwhile",
         )
     )
