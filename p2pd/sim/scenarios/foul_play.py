@@ -11,7 +11,10 @@ _GOES = 0.1
 """How often somebody goes, of the texts."""
 _ABSENCES_S = (1.0, 1.0, 1.0, 60.0)
 _SOON_S = 60.0
-"""By then a text is shown, by whatever relay or by mail."""
+"""By then a text is shown, by whatever relay or by mail; the time while its sender or its reader is away counts for
+nobody: who goes at once has left it nowhere."""
+_Absences = list[tuple[Resident, float, float]]
+"""Who was away, from when until when."""
 
 
 def play(stage: Stage) -> None:
@@ -25,6 +28,7 @@ def play(stage: Stage) -> None:
     stage.people.append(denouncer)
     stage.acquaint([pair for one in friends for pair in ((one, denouncer), (denouncer, one))])
     letters: list[Letter] = []
+    absences: _Absences = []
     end = stage.world.time_s + stage.options.hours * 3600
     while stage.world.time_s < end:
         writer, reader = draw.sample([*friends, denouncer], 2)
@@ -35,11 +39,13 @@ def play(stage: Stage) -> None:
             _insist(denouncer)
         if draw.random() < _GOES:
             goer = draw.choice((*friends, denouncer))
+            went_s = stage.world.time_s
             goer.stop()  # a denouncer who has gone is looked for where they said that they are
             stage.run(draw.choice(_ABSENCES_S))
             goer.up()  # and waits at other relays
+            absences.append((goer, went_s, stage.world.time_s))
     stage.run(_SOON_S)
-    _judge(stage, letters, denouncer)
+    _judge(stage, letters, absences, denouncer)
 
 
 def _insist(denouncer: Resident) -> None:
@@ -48,13 +54,13 @@ def _insist(denouncer: Resident) -> None:
         denouncer.do(lambda _, now: adversary.insist(now))
 
 
-def _judge(stage: Stage, letters: list[Letter], denouncer: Resident) -> None:
+def _judge(stage: Stage, letters: list[Letter], absences: _Absences, denouncer: Resident) -> None:
     """What the denouncer is to have may wait while they are away."""
     took = [0.0]
     for letter in letters:
         if letter.recipient is denouncer:
             continue
-        took.append(float("inf") if letter.shown_s is None else letter.shown_s - letter.offered_s)
+        took.append(_took_s(letter, absences))
         if letter.sender is not denouncer and took[-1] > _SOON_S:
             stage.judge.broken("soon", letter.recipient.host, f"{letter} took {took[-1]:.0f} s")
     relays = [server.adversary for server in stage.town.servers if isinstance(server.adversary, FoulRelay)]
@@ -63,6 +69,18 @@ def _judge(stage: Stage, letters: list[Letter], denouncer: Resident) -> None:
     stage.facts["slowest text, seconds"] = round(max(took), 3)
     stage.facts["tries at the victim's"] = round(stage.judge.paces.tries, 1)
     stage.facts["by relay"] = sum(letter.via == "relay" for letter in letters)
+
+
+def _took_s(letter: Letter, absences: _Absences) -> float:
+    """How long a text took while both were there; one of them goes at a time."""
+    if letter.shown_s is None:
+        return float("inf")
+    away_s = sum(
+        max(0.0, min(until_s, letter.shown_s) - max(since_s, letter.offered_s))
+        for who, since_s, until_s in absences
+        if who in (letter.sender, letter.recipient)
+    )
+    return letter.shown_s - letter.offered_s - away_s
 
 
 SCENARIO = Scenario(
