@@ -11,8 +11,9 @@ _GOES = 0.1
 """How often somebody goes, of the texts."""
 _ABSENCES_S = (1.0, 1.0, 1.0, 60.0)
 _SOON_S = 60.0
-"""By then a text is shown, by whatever relay or by mail; the time while its sender or its reader is away counts for
-nobody: who goes at once has left it nowhere."""
+"""By then a text is shown, by whatever relay or by mail, of the time that its reader is there."""
+_AT_ONCE_S = 5.0
+"""Who goes so soon after writing has left the text nowhere: it waits until they are back."""
 _Absences = list[tuple[Resident, float, float]]
 """Who was away, from when until when."""
 
@@ -72,13 +73,13 @@ def _judge(stage: Stage, letters: list[Letter], absences: _Absences, denouncer: 
 
 
 def _took_s(letter: Letter, absences: _Absences) -> float:
-    """How long a text took while both were there; one of them goes at a time."""
+    """How long a text took, less its reader's absences, and its sender's that began at once; one goes at a time."""
     if letter.shown_s is None:
         return float("inf")
     away_s = sum(
         max(0.0, min(until_s, letter.shown_s) - max(since_s, letter.offered_s))
         for who, since_s, until_s in absences
-        if who in (letter.sender, letter.recipient)
+        if who is letter.recipient or (who is letter.sender and since_s <= letter.offered_s + _AT_ONCE_S)
     )
     return letter.shown_s - letter.offered_s - away_s
 
