@@ -112,6 +112,8 @@ class Host:
     """How far its steady clock is behind: how long the host has been suspended in all, less what that clock leapt."""
     slept_at: float = 0.0
     wall_offset_ms: int = START_WALL_MS
+    deadline: float | None = None
+    """When something is due next, by its own steady clock, as its last turn left it."""
     timer: float | None = None
     """When its timer rings, in the world's time."""
     pause_s: float = 0.0

@@ -212,6 +212,7 @@ class Turns:
             self._arm_for(host, host.occupant.machine.next_deadline())
 
     def _arm_for(self, host: Host, deadline: float | None) -> None:
+        host.deadline = deadline
         if deadline is None:
             return
         time_s = self._agenda.time_s
@@ -226,11 +227,10 @@ class Turns:
         host.timer = None
         if not host.running:
             return
-        deadline = host.occupant.machine.next_deadline()
-        if self._is_due(host, deadline, host.now):
+        if self._is_due(host, host.deadline, host.now):
             self.take(host, due=True)
         else:
-            self._arm_for(host, deadline)
+            self._arm_for(host, host.deadline)
 
     def _is_due(self, host: Host, deadline: float | None, now: Now) -> bool:
         """Whether the engine's timer is to ring: not while it rests."""
