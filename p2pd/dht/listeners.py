@@ -3,14 +3,16 @@
 Rules: a listener proves its address by a token and its right by the address key's signature; what is pushed to it is
 never more than it may have, since it asked; a bounded number for each key, for each network outside private ones, and
 in all: addresses to listen at cost nothing, and one machine's must not take the places of everybody.  One that does not
-answer is left alone until it asks anew, and then hears that there is something to read: it slept, or a router in front
-of it did not let the push in.
+answer is told again that there is something to read, less and less often: its line was cut for a moment, or it stood
+still.  At last it is left alone until it asks anew, and hears it then: it slept, or a router in front of it did not let
+the push in.
 """
 
 from dataclasses import dataclass
 
 from p2pd import limits
 from p2pd.crypto.keys import verify
+from p2pd.dht.alarms import Alarms
 from p2pd.dht.counters import Cause
 from p2pd.dht.peers import Peer, networks
 from p2pd.dht.questions import BODY_ROOM_BYTES, Question
@@ -28,15 +30,18 @@ _PUSH_OVERHEAD_BYTES = 8
 class _Listener:
     peer: Peer
     until_s: int
-    silent: bool = False
-    """It has not answered since it asked."""
+    told: int = 0
+    """How often it was told again since it last answered."""
+    missed: bool = False
+    """It has not answered, and is told again, or has been often enough: what arrives is not pushed meanwhile."""
 
 
 class Listeners:
     """Those of one server."""
 
-    def __init__(self, rpc: Rpc, *, private: bool) -> None:
+    def __init__(self, rpc: Rpc, alarms: Alarms, *, private: bool) -> None:
         self._rpc = rpc
+        self._alarms = alarms
         self._private = private
         self._by_network: dict[bytes, int] = {}
         self._by_key: dict[RecordKey, dict[NodeKey, _Listener]] = {}
@@ -62,8 +67,8 @@ class Listeners:
             self._count(before.peer, -1)  # it may be somewhere else by now
         self._count(listener, 1)
         taken = self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
-        if before is not None and before.silent:
-            self._push(taken, b"", now)
+        if before is not None and before.missed:
+            self._push(key, taken, b"", now)
         return Listening(listen.until_s)
 
     def on_kept(self, record: VerifiedRecord, now: Now) -> None:
@@ -74,8 +79,8 @@ class Listeners:
         for listener in list(self._by_key.get(record.key, {}).values()):
             if listener.until_s <= now.wall_s:
                 self._remove(record.key, listener.peer.key)
-            elif not listener.silent:
-                self._push(listener, record.data if fits else b"", now)
+            elif not listener.missed:
+                self._push(record.key, listener, record.data if fits else b"", now)
 
     def expire(self, now: Now) -> None:
         """Forget those whose time is over."""
@@ -95,11 +100,29 @@ class Listeners:
         if not self._by_network[network]:
             del self._by_network[network]
 
-    def _push(self, listener: _Listener, data: bytes, now: Now) -> None:
+    def _push(self, key: RecordKey, listener: _Listener, data: bytes, now: Now) -> None:
         def then(body: Body | None, later: Now) -> None:
-            listener.silent = listener.silent or body is None
+            if body is not None:
+                listener.told = 0
+            elif not listener.missed:
+                self._tell_again(key, listener, later)
 
         self._rpc.ask(listener.peer, Push(data), then, now, cause=Cause.LISTEN)
+
+    def _tell_again(self, key: RecordKey, listener: _Listener, now: Now) -> None:
+        """It has missed something: soon, or not before it asks anew."""
+        listener.missed = True
+        if listener.told == len(limits.PUSH_AGAIN_S):
+            return
+        wait_s = limits.PUSH_AGAIN_S[listener.told]
+        listener.told += 1
+
+        def tell(later: Now) -> None:
+            if self._by_key.get(key, {}).get(listener.peer.key) is listener and later.wall_s < listener.until_s:
+                listener.missed = False
+                self._push(key, listener, b"", later)
+
+        self._alarms.at(now.steady + wait_s, tell)
 
     def _remove(self, key: RecordKey, listener: NodeKey) -> None:
         of_key = self._by_key.get(key, {})

@@ -146,7 +146,7 @@ class Dht:
             fetch=self._fetch,
             serves=lambda: self.serves,
         )
-        self._listeners = Listeners(self._rpc, private=settings.private)
+        self._listeners = Listeners(self._rpc, self._alarms, private=settings.private)
         self._refresh = Refresh(
             node=node,
             place=int.from_bytes(self.id, "big"),

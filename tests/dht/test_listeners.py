@@ -3,6 +3,7 @@
 import pytest
 
 from p2pd import limits
+from p2pd.dht.alarms import Alarms
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.peers import Peer
 from p2pd.dht.questions import Question
@@ -31,7 +32,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_network_does_not_take_all_places(few: None) -> None:
-    listeners = Listeners(None, private=False)  # type: ignore[arg-type]
+    listeners = Listeners(None, Alarms(), private=False)  # type: ignore[arg-type]
     taken = [ask(listeners, number, f"11.0.0.{number}") for number in range(10)]
     assert taken.count(Listening(UNTIL_S)) == 4
     assert ask(listeners, 10, "12.0.0.1") == Listening(UNTIL_S)
@@ -43,12 +44,12 @@ def test_one_network_does_not_take_all_places(few: None) -> None:
 
 
 def test_in_a_private_network_all_may_be_at_one_place(few: None) -> None:
-    listeners = Listeners(None, private=True)  # type: ignore[arg-type]
+    listeners = Listeners(None, Alarms(), private=True)  # type: ignore[arg-type]
     assert [ask(listeners, number, "11.0.0.1") for number in range(7)] == [Listening(UNTIL_S)] * 6 + [Listening(0)]
 
 
 def test_places_come_free_when_the_time_is_over(few: None) -> None:
-    listeners = Listeners(None, private=False)  # type: ignore[arg-type]
+    listeners = Listeners(None, Alarms(), private=False)  # type: ignore[arg-type]
     for number in range(4):
         ask(listeners, number, "11.0.0.1")
     assert ask(listeners, 4, "11.0.0.1") == Listening(0)

@@ -431,6 +431,48 @@ def test_who_is_written_to_often_hears_each_soon() -> None:
         assert network.world.run_until(lambda number=number: len(heard) > number, 2)
 
 
+@pytest.mark.parametrize("cut_s", [0.5, 4, 60])
+@pytest.mark.parametrize("size", [5, 4_096])
+def test_what_came_while_the_line_was_cut_is_heard_soon_after(cut_s: float, size: int) -> None:
+    """No renewal is needed for it, which may be a quarter of an hour away."""
+    network = Network("a cut")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("cut ear")
+    listener, heard = listening_elsewhere(network, hosts, key)
+    cut = network.world.cut([listener])
+    began_s = network.world.time_s
+    network.put(hosts[5], [open_item(key, network.world.now, 1, bytes(size))])
+    network.world.run(began_s + cut_s - network.world.time_s)
+    assert len(heard) == 1
+    network.world.heal(cut)
+    assert network.world.run_until(lambda: len(heard) == 2, 1 + 2 * cut_s)
+    network.world.run(2)
+    network.put(hosts[5], [open_item(key, network.world.now, 2, bytes(size))])
+    assert network.world.run_until(lambda: len(heard) == 3, 0.5), "all holders push again"
+
+
+def test_a_listener_that_has_gone_costs_each_holder_little() -> None:
+    network = Network("gone without a word")
+    hosts = network.grow(12, settle_s=3)
+    key = key_of("gone ear")
+    listener, _ = listening_elsewhere(network, hosts, key)
+    told: list[str] = []
+    network.world.taps.append(lambda host, to, data: told.append(host) if to.host == listener else None)
+    network.world.kill(listener)
+    for number in range(1, 10):
+        network.put(hosts[5], [open_item(key, network.world.now, number)])
+        network.world.run(60)
+    pushes = 2 * (1 + len(limits.PUSH_AGAIN_S))
+    asked = [host for host in set(told) if told.count(host) > pushes / 2]
+    assert len(asked) == limits.LISTEN_HOLDERS
+    others = 12  # what looks for nodes, or checks them
+    assert max(told.count(host) for host in asked) <= pushes + others
+    told.clear()
+    network.put(hosts[5], [open_item(key, network.world.now, 10)])
+    network.world.run(10)
+    assert len(told) <= others
+
+
 def test_a_holder_that_always_announces_has_us_read_seldom() -> None:
     network = Network("announced without end")
     hosts = network.grow(8, settle_s=3)

@@ -11,6 +11,7 @@ from p2pd.crypto.blinding import blind_secret
 from p2pd.crypto.derivation import hkdf
 from p2pd.crypto.keys import SigningKey, verify, verify_raw
 from p2pd.crypto.sealing import seal, unseal
+from p2pd.dht.alarms import Alarms
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.peers import Peer
 from p2pd.dht.questions import Question
@@ -138,7 +139,7 @@ def _listen(key: SigningKey, listener: NodeKey) -> Verifier:
         signature = key.sign(domain, listen_bytes(key.public, listener, until_s))
         listen = Listen(AddressKey(key.public), until_s, signature)
         question = Question(Peer(listener, Endpoint("192.0.2.1", 4_242)), listen, True, True, key, 1_000)
-        return isinstance(Listeners(NO_RPC, private=True).on_listen(listen, question, START), Listening)
+        return isinstance(Listeners(NO_RPC, Alarms(), private=True).on_listen(listen, question, START), Listening)
 
     return check
 
