@@ -541,9 +541,9 @@ class Dht:
         self._joining.on_lost(now)
 
     def _found(self, found: Found, then: Callable[[Found, Now], None]) -> None:
-        self._gets.add(found.elapsed_ms, found.rounds, went_well=bool(found.records))
         if self.is_island:  # what lies elsewhere nobody here can know
             found = replace(found, complete=False)
+        self._gets.add(found.elapsed_ms, found.rounds, went_well=found.complete or bool(found.records))
         then(found, self._clock.told)
 
     def _stored(self, report: PutProgress, elapsed_s: float, progress: Progress) -> None:

@@ -333,6 +333,23 @@ def test_a_slow_holder_is_waited_for_although_others_have_answered() -> None:
     assert len(network.get(reader, Family.SET, key.public).records) == 2
 
 
+def test_a_get_has_failed_only_where_too_few_answered() -> None:
+    network = Network("nothing is there")
+    hosts = network.grow(8, settle_s=3)
+    reader = hosts[0]
+
+    def figures() -> tuple[int, int]:
+        gets = network.machines[reader].dht.figures()["gets"]
+        return gets["count"], gets["failed"]
+
+    assert network.get(reader, Family.SET, key_of("nothing is there").public).complete
+    assert figures() == (1, 0)
+    for host in hosts[1:]:
+        network.world.stop(host)
+    assert not network.get(reader, Family.SET, key_of("nobody is there").public).complete
+    assert figures() == (2, 1)
+
+
 def test_the_same_seed_gives_the_same_course() -> None:
     def course(seed: object) -> list[tuple[str, str, int]]:
         network = Network(seed, loss=0.05)
