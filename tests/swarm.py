@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from p2pd.application import EngineSettings
-from p2pd.dht.settings import DhtSettings
+from p2pd.dht.settings import DhtSettings, Role
 from p2pd.engine import Engine
 from p2pd.net.clock import SystemClock, SystemRandom
 from p2pd.net.driver import Driver
@@ -51,7 +51,7 @@ class SwarmNode:
         self.network = Network(self.keys.node, random, emit, QuicTuning(private=True), clock)
         (self.endpoint,) = await self.network.open([self.endpoint])
         settings = EngineSettings(
-            dht=DhtSettings(private=True, replicas=self.swarm.replicas),
+            dht=DhtSettings(private=True, replicas=self.swarm.replicas, role=self.swarm.role),
             bootstrap=self.swarm.hints,
             listening=(self.endpoint,),
             storage_only=self.storage_only,
@@ -115,9 +115,15 @@ class Swarm:
     """All of them."""
 
     def __init__(
-        self, replicas: int, tasks: asyncio.TaskGroup, first: Sequence[NodeHint] = (), folder: Path | None = None
+        self,
+        replicas: int,
+        tasks: asyncio.TaskGroup,
+        first: Sequence[NodeHint] = (),
+        folder: Path | None = None,
+        role: Role = Role.AUTO,
     ) -> None:
         self.replicas = replicas
+        self.role = role
         self.tasks = tasks
         self.first = tuple(first)
         self.folder = folder
