@@ -216,6 +216,8 @@ HOLD_S = 5.0
 HELD_ENVELOPES = 512
 """Envelopes kept in memory for one contact because they came too early."""
 RETRY_S = (30, 120, 600, HOUR_S, 12 * HOUR_S)
+UNREACHED_S = (1, 2, 5, 12)
+"""Before these, where no storer at all answered: a line that fails for a moment must not cost half a minute."""
 SWEEP_S = 6 * HOUR_S
 SWEEP_SETTLED_S = MINUTE_S
 """After a start all is read once more: the first look-ups knew few nodes, and liars among them hide what is there."""
@@ -658,9 +660,9 @@ LISTEN_NEARER_GAP_S = 1.0
 """Between two look-ups for holders because of servers newly known that stand nearer: what is put meanwhile is read when
 they promise to push."""
 LISTEN_RETRY_S = 30.0
-PUSH_AGAIN_S = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""A listener that has not answered a push is told again so long after the last time: within twice to three times what
-its line was cut for.  Who has gone costs a holder 14 small datagrams in seven minutes, and nothing after that."""
+PUSH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+"""A listener that has not answered a push is told again so long after the last time: at the latest when its line has
+been back for as long as it was cut.  Who has gone costs a holder 20 small datagrams in nine minutes, and nothing then."""
 PUSHES_PER_S = 1.0
 """Of one holder, `SET_ITEMS` at once: each may cost us a put at all holders."""
 LISTEN_FETCH_GAP_S = 0.5

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from p2pd import limits
 from p2pd.chat.pairs import Direction
 from p2pd.crypto.keys import SigningKey
+from p2pd.dht.storing import PutProgress
 from p2pd.domains import Domain, domain_hash
 from p2pd.peer.published import Signer, opened_body, sealed_body, signed_record
 from p2pd.types import AddressKey, ItemId, Now, RandomSource
@@ -56,3 +57,14 @@ def ring_record(inbox: AddressKey, tag: bytes, random: RandomSource, now: Now) -
     """A ring in a contacts' inbox, signed by a key made for it alone."""
     signer = SigningKey(random.bytes(32))
     return signed_record(OpenItem(inbox, now.wall_s + limits.RING_LIFE_S, tag, signer.public), signer)
+
+
+def was_reached(progress: PutProgress) -> bool:
+    """Whether any storer has answered, be it with a refusal."""
+    return bool(progress.receipts or progress.refused)
+
+
+def again_s(attempt: int, *, reached: bool = True) -> float:
+    """From one attempt to have something stored, counted from 1, to the next."""
+    gaps_s = limits.RETRY_S if reached else (*limits.UNREACHED_S, *limits.RETRY_S)
+    return gaps_s[min(attempt, len(gaps_s)) - 1]

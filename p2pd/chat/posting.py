@@ -5,7 +5,7 @@ Knows no links and no meaning of what it puts.
 | an item is put | when |
 |---|---|
 | for the first time | the outbox says that mail is due |
-| again, the same bytes at the same place | too few storers took it, after `limits.RETRY_S` |
+| again, the same bytes at the same place | too few storers took it, after `limits.RETRY_S`; none, sooner |
 | again, as another item in the day's mailbox | the day is another, or `limits.MAIL_REISSUE_S` have gone by |
 | again, where it would be put anew | more servers are known than took it, and had to do, after `limits.RETRY_S` |
 | again, sealed anew | the session is another |
@@ -22,7 +22,7 @@ from p2pd.chat import pairs
 from p2pd.chat.envelopes import NO_MESSAGE, Envelopes
 from p2pd.chat.flight import Flights
 from p2pd.chat.history import History
-from p2pd.chat.mail import MailAddress, mail_record, ring_record
+from p2pd.chat.mail import MailAddress, again_s, mail_record, ring_record, was_reached
 from p2pd.chat.withdrawing import Withdrawing
 from p2pd.dht.node import Dht
 from p2pd.dht.storing import PutProgress
@@ -56,7 +56,7 @@ class Posting:
         self._random = random
         self._envelopes = envelopes
         self._flights = flights
-        self._withdrawing = Withdrawing(own, store, dht, history)
+        self._withdrawing = Withdrawing(own, store, dht, history, self._look_again)
 
     def withdraw(self, contact: Contact, message: MessageId, now: Now) -> None:
         """Ends the records of a message that is recalled."""
@@ -109,9 +109,9 @@ class Posting:
                 flight.acknowledged_in_vain = 0
             elif result.done and self._store.contact(contact.identity) is not None:
                 self._envelopes.mark_due(contact.identity)
-                wait_s = limits.RETRY_S[min(flight.acknowledged_in_vain, len(limits.RETRY_S) - 1)]
-                flight.acknowledge_at = later.steady + wait_s
                 flight.acknowledged_in_vain += 1
+                wait_s = again_s(flight.acknowledged_in_vain, reached=was_reached(result))
+                flight.acknowledge_at = later.steady + wait_s
 
         self._dht.put([record], progress, now)
         return True
@@ -185,12 +185,10 @@ class Posting:
         if fresh:
             place = Posted(address.day, address.index, address.direction.pair.generation, put_item, expires_s)
             item = replace(item, posted=(*item.posted, place)[-limits.PUTS_REMEMBERED :])
-        attempts = item.attempts + 1
-        retry_ms = now.wall_ms + limits.RETRY_S[min(attempts - 1, len(limits.RETRY_S) - 1)] * 1000
+        item = replace(item, attempts=item.attempts + 1)
         item = replace(
             item,
-            attempts=attempts,
-            retry_ms=retry_ms,
+            retry_ms=now.wall_ms + int(again_s(item.attempts) * 1000),
             put_day=address.day,
             put_index=address.index,
             put_generation=address.direction.pair.generation,
@@ -255,6 +253,8 @@ class Posting:
                 wanted=progress.wanted,
                 posted=(*item.posted[:-1], place),
             )
+            if not was_reached(progress):
+                item = replace(item, retry_ms=now.wall_ms + int(again_s(item.attempts, reached=False) * 1000))
             self._store.save_outbox_item(item)
             if first:
                 self._stored(contact, item, progress, now)
@@ -263,8 +263,13 @@ class Posting:
                 self._history.step(contact, item.message, "too few storers", now, have=have, want=want)
         if stored:
             self.ring(contact, now)
-        if progress.done and flight.mail_at is None:
-            flight.mail_at = self._next_mail(contact, now)
+        if progress.done:
+            self._look_again(contact, now)
+
+    def _look_again(self, contact: IdentityKey, now: Now) -> None:
+        """An attempt is over: it may have set the next."""
+        if (due := self._next_mail(contact, now)) is not None:
+            self._flights.of(contact).mail_by(due)
 
     def _stored(self, contact: IdentityKey, item: OutboxItem, progress: PutProgress, now: Now) -> None:
         message = self._store.message(item.message, contact=contact)

@@ -6,14 +6,14 @@ mail while fewer holders have confirmed one than had given a receipt, for as lon
 A record whose pair secret is gone is left alone: its reader cannot find it any more either.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
 from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.history import History
-from p2pd.chat.mail import MailAddress, tombstone
+from p2pd.chat.mail import MailAddress, again_s, tombstone, was_reached
 from p2pd.dht.node import Dht
 from p2pd.dht.storing import PutProgress
 from p2pd.peer.own import OwnKeys
@@ -25,11 +25,19 @@ from p2pd.wire.record import Family
 class Withdrawing:
     """Tombstones to all contacts' mailboxes."""
 
-    def __init__(self, own: OwnKeys, store: UserStore, dht: Dht, history: History) -> None:
+    def __init__(
+        self,
+        own: OwnKeys,
+        store: UserStore,
+        dht: Dht,
+        history: History,
+        on_tried: Callable[[IdentityKey, Now], None],
+    ) -> None:
         self._own = own
         self._store = store
         self._dht = dht
         self._history = history
+        self._on_tried = on_tried
 
     def put(self, contact: Contact, id: MessageId, now: Now) -> None:
         """Puts the tombstones of one message that are due."""
@@ -40,8 +48,7 @@ class Withdrawing:
         waiting = _unconfirmed(recall, now)
         if not waiting or recall.retry_ms > now.wall_ms:
             return
-        wait_s = limits.RETRY_S[min(recall.attempts, len(limits.RETRY_S) - 1)]
-        recall = replace(recall, attempts=recall.attempts + 1, retry_ms=now.wall_ms + wait_s * 1000)
+        recall = _tried(replace(recall, attempts=recall.attempts + 1), now)
         self._store.save_message(replace(message, recall=recall))
         mailboxes: dict[tuple[int, int, int], list[Posted]] = {}
         for record in waiting:
@@ -85,10 +92,12 @@ class Withdrawing:
             else record
             for record in message.recall.records
         )
-        message = replace(message, recall=replace(message.recall, records=records))
+        recall = replace(message.recall, records=records)
+        message = replace(message, recall=recall if was_reached(progress) else _tried(recall, now, reached=False))
         self._store.save_message(message)
         have, want = holders(message)
         self._history.step(contact, id, "copies removed", now, have=have, want=want)
+        self._on_tried(contact, now)
 
 
 def holders(message: Message) -> tuple[int, int]:
@@ -102,6 +111,10 @@ def holders(message: Message) -> tuple[int, int]:
     of = {place: max(record.holders for record in records) for place, records in mailboxes.items()}
     ended = sum(min(of[place], *(record.ended for record in records)) for place, records in mailboxes.items())
     return ended, sum(of.values())
+
+
+def _tried(recall: Retraction, now: Now, *, reached: bool = True) -> Retraction:
+    return replace(recall, retry_ms=now.wall_ms + int(again_s(recall.attempts, reached=reached) * 1000))
 
 
 def _unconfirmed(recall: Retraction, now: Now) -> list[Posted]:

@@ -16,18 +16,23 @@ from tests.cast import START, after
 from tests.chat.mailing import ABSENT, MIDNIGHT, Pair, answer, deliver, mail, rings, send, state
 
 
-def test_too_few_storers_are_said_and_tried_again_later_and_later(friends: Pair) -> None:
+@pytest.mark.parametrize(
+    ("receipts", "gaps_s"), [(2, limits.RETRY_S), (0, (*limits.UNREACHED_S, *limits.RETRY_S))], ids=["few", "none"]
+)
+def test_too_few_storers_are_said_and_tried_again_later_and_later(
+    friends: Pair, receipts: int, gaps_s: tuple[float, ...]
+) -> None:
     (message,) = send(friends, "one")
     now, waits = ABSENT, []
-    for _ in range(4):
+    for _ in gaps_s[:-1]:
         (put,) = mail(friends, now)
-        put.answer(now, receipts=2)
+        put.answer(now, receipts=receipts)
         assert state(friends, message) is MessageState.QUEUED
         due = friends[0].outbox.next_deadline()
         assert due is not None
         waits.append(round(due - now.steady))
         now = after(due - now.steady, now)
-    assert waits == list(limits.RETRY_S[:4])
+    assert waits == list(gaps_s[:-1])
     assert "too few storers" in [step.what for step in friends[0].store.steps(message.message)]
 
 
@@ -189,12 +194,13 @@ def test_an_acknowledgement_that_too_few_stored_is_tried_again(friends: Pair, re
     (put,) = mail(friends, ABSENT)
     deliver(friends, put, now=after(10))
     now = after(12)
-    for wait_s in (*limits.RETRY_S, limits.RETRY_S[-1]):
+    sooner = () if receipts else limits.UNREACHED_S
+    for wait_s in (*sooner, *limits.RETRY_S, limits.RETRY_S[-1]):
         reader.outbox.on_timer(now)
         (lost, *_) = reader.dht.take_puts()
         lost.answer(now, receipts=receipts)
         assert reader.outbox.counters(sender.identity).acknowledgement_due
-        reader.outbox.on_timer(after(wait_s - 1, now))
+        reader.outbox.on_timer(after(wait_s - 0.5, now))
         assert not [put for put in reader.dht.take_puts() if isinstance(put.records[0].parse(), SetItem)]
         now = after(wait_s, now)
     reader.outbox.on_timer(now)

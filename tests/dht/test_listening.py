@@ -459,7 +459,7 @@ def test_a_listener_that_has_gone_costs_each_holder_little() -> None:
     told: list[str] = []
     network.world.taps.append(lambda host, to, data: told.append(host) if to.host == listener else None)
     network.world.kill(listener)
-    for number in range(1, 10):
+    for number in range(1, 12):
         network.put(hosts[5], [open_item(key, network.world.now, number)])
         network.world.run(60)
     pushes = 2 * (1 + len(limits.PUSH_AGAIN_S))
@@ -468,7 +468,7 @@ def test_a_listener_that_has_gone_costs_each_holder_little() -> None:
     others = 12  # what looks for nodes, or checks them
     assert max(told.count(host) for host in asked) <= pushes + others
     told.clear()
-    network.put(hosts[5], [open_item(key, network.world.now, 10)])
+    network.put(hosts[5], [open_item(key, network.world.now, 12)])
     network.world.run(10)
     assert len(told) <= others
 
