@@ -662,7 +662,7 @@ they promise to push."""
 LISTEN_RETRY_S = 30.0
 PUSH_AGAIN_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """A listener that has not answered a push is told again so long after the last time: at the latest when its line has
-been back for as long as it was cut.  Who has gone costs a holder 20 small datagrams in nine minutes, and nothing then."""
+been back for as long as it was cut.  Who has gone costs a holder 20 small datagrams in nine minutes, then nothing."""
 PUSHES_PER_S = 1.0
 """Of one holder, `SET_ITEMS` at once: each may cost us a put at all holders."""
 LISTEN_FETCH_GAP_S = 0.5
