@@ -67,7 +67,7 @@ class Listeners:
             self._count(before.peer, -1)  # it may be somewhere else by now
         self._count(listener, 1)
         taken = self._by_key.setdefault(key, {})[listener.key] = _Listener(listener, listen.until_s)
-        if before is not None and before.missed:
+        if before is not None and before.told:
             self._push(key, taken, b"", now)
         return Listening(listen.until_s)
 

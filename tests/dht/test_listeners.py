@@ -1,16 +1,23 @@
 """Who may be pushed what arrives: whose word for it counts, and how many there are."""
 
+from collections.abc import Callable
+
 import pytest
 
 from p2pd import limits
 from p2pd.dht.alarms import Alarms
+from p2pd.dht.counters import Cause
 from p2pd.dht.listeners import Listeners
 from p2pd.dht.peers import Peer
 from p2pd.dht.questions import Question
+from p2pd.dht.records import verified
 from p2pd.domains import Domain
 from p2pd.types import AddressKey, Endpoint, NodeKey, Now
 from p2pd.wire.rpc import Body, Listen, Listening, listen_bytes
-from tests.dht.virtual import key_of
+from tests.cast import after
+from tests.dht.virtual import key_of, open_item
+
+OnReply = Callable[[Body | None, Now], None]
 
 NOW = Now(0.0, 1_800_000_000_000)
 UNTIL_S = NOW.wall_s + limits.LISTEN_S
@@ -56,3 +63,24 @@ def test_places_come_free_when_the_time_is_over(few: None) -> None:
     listeners.expire(Now(0.0, UNTIL_S * 1000))
     assert listeners.count == 0
     assert ask(listeners, 4, "11.0.0.1") == Listening(UNTIL_S)
+
+
+def test_who_asks_anew_while_it_is_told_again_is_told_at_once_where_it_is_now() -> None:
+    """What is on its way to where it was is lost."""
+    alarms, pushed = Alarms(), []
+
+    class Line:
+        def ask(self, peer: Peer, body: Body, then: OnReply, now: Now, *, cause: Cause) -> None:
+            pushed.append((peer.endpoint.host, then))
+
+    listeners = Listeners(Line(), alarms, private=True)  # type: ignore[arg-type]
+    ask(listeners, 0, "11.0.0.1")
+    listeners.on_kept(verified(open_item(key_of(("address", 0)), NOW, 1).encode()), NOW)
+    pushed[0][1](None, NOW)
+    alarms.ring_due(after(limits.PUSH_AGAIN_S[0], NOW))
+    assert [host for host, _ in pushed] == ["11.0.0.1"] * 2
+    ask(listeners, 0, "12.0.0.9")
+    assert [host for host, _ in pushed[2:]] == ["12.0.0.9"]
+    pushed[1][1](None, after(2, NOW))
+    alarms.ring_due(after(60, NOW))
+    assert len(pushed) == 3, "nothing more goes to where it was"
