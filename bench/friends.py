@@ -26,7 +26,8 @@ class Held:
     """Bytes of memory for each of so many friends."""
 
     connection: float
-    """What their connections add to a daemon that knows them all, and has looked for their mail."""
+    """What their connections add to a daemon that knows them all, and has looked for their mail: at least, since they
+    use what these look-ups have left free; with few friends it is nothing."""
     friend: float
     """What they add to a daemon that knew nobody: their link, contact and sessions, and what its caches took."""
     later_friend: float
@@ -51,7 +52,7 @@ async def _held_bytes(daemon: Daemon, first: Sequence[str], friends: int) -> Hel
             sizes.append(_size(daemon))
         for node in swarm.nodes:
             await node.stop()
-        daemon.stop()
+        await asyncio.to_thread(daemon.stop)
         await asyncio.to_thread(daemon.start)
         await _quiet(daemon)
         away = _size(daemon)

@@ -69,11 +69,11 @@ def befriended(bench: Bench) -> None:
         each = friends.held_bytes(alice, place.fleet.bootstrap, count)
     bench.show(
         Result(
-            f"{count} connections held by a daemon, memory of each",
+            f"{count} friends of a daemon come back, memory of each",
             "kB",
             {"value": each.connection / 1000},
-            {"value": 100},
-            note="growth of a daemon that knows all these friends, from none there to all of them there",
+            note="at least: growth of a daemon that knows all these friends, from none there to all of them there, less"
+            " what fits where its look-ups for their mail were before",
         )
     )
     bench.show(
@@ -81,6 +81,7 @@ def befriended(bench: Bench) -> None:
             f"{count} friends of a daemon, memory of each",
             "kB",
             {"value": each.friend / 1000},
+            {"value": 100},
             facts={"of the second half": round(each.later_friend / 1000, 1)},
             note="growth of a daemon that knew nobody: link, contact, sessions, and what its caches took meanwhile",
         )
