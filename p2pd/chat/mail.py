@@ -65,6 +65,6 @@ def was_reached(progress: PutProgress) -> bool:
 
 
 def again_s(attempt: int, *, reached: bool = True) -> float:
-    """From one attempt to have something stored, counted from 1, to the next."""
+    """From one attempt to have something stored, counted from 1, to the next; of none that counts, as of the first."""
     gaps_s = limits.RETRY_S if reached else (*limits.UNREACHED_S, *limits.RETRY_S)
-    return gaps_s[min(attempt, len(gaps_s)) - 1]
+    return gaps_s[min(max(attempt, 1), len(gaps_s)) - 1]

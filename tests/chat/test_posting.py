@@ -7,6 +7,7 @@ from p2pd import limits
 from p2pd.chat import pairs
 from p2pd.chat.envelopes import NOTHING
 from p2pd.chat.inbox import Outcome
+from p2pd.chat.mail import again_s
 from p2pd.peer import own
 from p2pd.peer.published import INBOX, personal_address
 from p2pd.store import Contact, MessageState
@@ -34,6 +35,11 @@ def test_too_few_storers_are_said_and_tried_again_later_and_later(
         now = after(due - now.steady, now)
     assert waits == list(gaps_s[:-1])
     assert "too few storers" in [step.what for step in friends[0].store.steps(message.message)]
+
+
+def test_waits_begin_short_also_for_what_was_begun_anew_under_way() -> None:
+    assert [again_s(attempt) for attempt in (0, 1, 2, 99)] == [30, 30, 120, 12 * limits.HOUR_S]
+    assert [again_s(attempt, reached=False) for attempt in (0, 1, 4, 5, 99)] == [1, 1, 12, 30, 12 * limits.HOUR_S]
 
 
 def test_a_later_message_does_not_wait_for_the_reissue_of_an_earlier(friends: Pair) -> None:
